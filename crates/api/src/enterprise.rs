@@ -1,0 +1,163 @@
+//! What the validator answers over HTTP: status, enterprise blocks, tenants, transactions.
+
+use serde::{Deserialize, Serialize};
+
+use crate::tracker::UpdateStatus;
+use crate::wide;
+
+/// The answer to `POST /api/tenant-update`, given once the enterprise block is durable.
+///
+/// After it, `(tenant_height, tenant_hash)` is the tip of the tenant's heaviest chain at the validator; a sender counts
+/// its own blocks as confirmed up to there, and only if that hash is on its chain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TenantUpdateAccepted {
+    /// Always `accepted`: a refused update is answered with a problem document, which names the tenant's tip too.
+    pub status: UpdateStatus,
+    /// One sentence for people.
+    pub message: String,
+    /// The network's label.
+    pub network_id: String,
+    /// The chain id, hex.
+    pub chain_id: String,
+    /// The height of the enterprise block that anchors the tenant's tip.
+    #[serde(with = "wide")]
+    pub enterprise_block_height: u64,
+    /// The hash of that enterprise block, hex.
+    pub enterprise_block_hash: String,
+    /// How many tenant blocks were new.
+    pub tenant_blocks_processed: u32,
+    /// How many transactions those blocks hold.
+    pub transactions_processed: u32,
+    /// How many of the blocks were known before.
+    pub already_known: u32,
+    /// The height of the tenant's tip afterwards.
+    pub tenant_height: u32,
+    /// The hash of the tenant's tip afterwards, hex.
+    pub tenant_hash: String,
+}
+
+/// `GET /api/status`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// The enterprise chain's height.
+    #[serde(with = "wide")]
+    pub height: u64,
+    /// The newest enterprise block's hash, hex.
+    pub latest_hash: String,
+    /// The answering validator's name.
+    pub validator: String,
+    /// How many tenants have at least one anchored block.
+    pub active_tenants: u64,
+    /// The names of the validators in force.
+    pub active_validators: Vec<String>,
+    /// Tenant transactions received but not yet in an enterprise block.
+    pub pending_transactions: u64,
+    /// Enterprise blocks, the genesis included.
+    pub total_blocks: u64,
+    /// Tenant transactions in enterprise blocks, each counted once.
+    pub total_transactions: u64,
+    /// The verdict on the chain, in one word.
+    pub chain_health: String,
+    /// Seconds since the validator started.
+    pub uptime: u64,
+    /// The newest enterprise block's time in ms.
+    pub latest_block_time: u64,
+    /// What this validator is doing, in one word.
+    pub validator_status: String,
+}
+
+/// One entry of `GET /api/blocks`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnterpriseBlock {
+    /// The height.
+    #[serde(with = "wide")]
+    pub height: u64,
+    /// The hash, hex.
+    pub hash: String,
+    /// The previous block's hash, hex.
+    pub previous_hash: String,
+    /// Enterprise time in ms.
+    pub timestamp: u64,
+    /// Who proposed it.
+    pub validator: String,
+    /// How many tenant transactions it anchors.
+    pub transaction_count: u64,
+    /// The tenant transactions it anchors.
+    pub transactions: Vec<EnterpriseTransaction>,
+    /// The root over its content, hex.
+    pub merkle_root: String,
+    /// The header's bytes, hex.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub header: Option<String>,
+    /// The certificate's bytes, hex.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<String>,
+    /// How many tenant blocks it anchors.
+    #[serde(default)]
+    pub tenant_block_count: u64,
+}
+
+/// A tenant transaction as the enterprise chain shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnterpriseTransaction {
+    /// The transaction's id, hex.
+    pub tx_id: String,
+    /// The tenant network's label.
+    pub tenant_network: String,
+    /// The height of the tenant block that holds it.
+    pub tenant_block_id: u32,
+    /// The text of a message, or the hex of a record.
+    pub transaction_data: String,
+    /// When its sender made it, in ms.
+    pub timestamp: u64,
+    /// The sender's public key, hex.
+    pub from_peer: String,
+    /// The tenant's chain id, hex.
+    #[serde(default)]
+    pub chain_id: String,
+    /// The enterprise block that anchors it.
+    #[serde(default, with = "wide")]
+    pub enterprise_height: u64,
+}
+
+/// `GET /api/tenants`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tenants {
+    /// The tenants by label.
+    pub tenants: Vec<Tenant>,
+    /// How many there are.
+    pub total_tenants: usize,
+}
+
+/// One tenant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tenant {
+    /// The network's label.
+    pub tenant_id: String,
+    /// The chain id, hex.
+    #[serde(default)]
+    pub chain_id: String,
+    /// Anchored blocks of the main chain.
+    pub block_count: u64,
+    /// Transactions in them.
+    pub transaction_count: u64,
+    /// When its last block was anchored, in ms.
+    pub last_activity: u64,
+    /// The newest messages, `"Block #3: Hello"`, newest first.
+    pub recent_messages: Vec<String>,
+    /// The newest anchored block's height.
+    #[serde(default)]
+    pub height: u32,
+    /// The newest anchored block's hash, hex.
+    #[serde(default)]
+    pub tip_hash: String,
+}
+
+/// `GET /api/transactions` and `GET /api/network-transactions/{id}`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transactions {
+    /// The transactions, newest first.
+    pub transactions: Vec<EnterpriseTransaction>,
+    /// How many match in all.
+    pub total: u64,
+}

@@ -1,0 +1,300 @@
+//! The messages of the tracker's `/ws`: JSON objects, tagged by `type` in snake case.
+//!
+//! In `offer`, `answer`, `candidate` and `relay` a client names the receiver in `target`; what the tracker delivers
+//! names the *sender* there.
+
+use serde::{Deserialize, Serialize};
+
+use crate::tenant::{TenantBlock, TenantTransaction};
+use crate::tracker::{Anchor, NetworkListItem, TipReference, UpdateStatus};
+
+/// What a client sends.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ClientMessage {
+    /// Registers a network. The sender joins it afterwards by `join_network`.
+    CreateNetwork {
+        /// The genesis bytes, hex.
+        genesis: String,
+        /// Whether the network appears in public lists.
+        #[serde(default)]
+        listed: bool,
+    },
+    /// Enters a network's room.
+    JoinNetwork {
+        /// The network's label.
+        network_id: String,
+        /// The chain, hex; absent: the one registered under the label.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        chain_id: Option<String>,
+        /// The peer's public key, hex; with it the peer id is the key's, without it the provisional one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        key: Option<String>,
+        /// The key's signature over the provisional peer id and the nonce of `welcome`, hex.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        signature: Option<String>,
+    },
+    /// Leaves the room and stays connected.
+    LeaveNetwork {},
+    /// Asks for the public list now and whenever it changes.
+    ListNetworks {},
+    /// A WebRTC offer for `target`.
+    Offer {
+        /// The receiver's peer id, hex.
+        target: String,
+        /// The signed description.
+        offer: Signal,
+    },
+    /// A WebRTC answer for `target`.
+    Answer {
+        /// The receiver's peer id, hex.
+        target: String,
+        /// The signed description.
+        answer: Signal,
+    },
+    /// An ICE candidate for `target`.
+    Candidate {
+        /// The receiver's peer id, hex.
+        target: String,
+        /// The signed candidate.
+        candidate: Signal,
+    },
+    /// A frame of the data channel for `target`, while there is no direct channel.
+    Relay {
+        /// The receiver's peer id, hex.
+        target: String,
+        /// The frame, base64.
+        frame: String,
+    },
+    /// A block for everyone in the room.
+    Block {
+        /// The block.
+        block: Box<TenantBlock>,
+    },
+    /// A transaction for everyone in the room.
+    Transaction {
+        /// The transaction.
+        transaction: TenantTransaction,
+    },
+    /// New blocks for the tracker and the enterprise chain; answered by `update_result` once durable.
+    BlockchainUpdate {
+        /// The network's label.
+        network_id: String,
+        /// How many blocks the sender's chain has.
+        block_count: u64,
+        /// The blocks, oldest first.
+        latest_blocks: Vec<TenantBlock>,
+    },
+}
+
+/// What the tracker sends.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ServerMessage {
+    /// The first message on every connection.
+    Welcome {
+        /// A random, provisional peer id, hex.
+        peer_id: String,
+        /// What a join signs together with `peer_id`, hex.
+        nonce: String,
+        /// STUN and TURN servers to use; configuration, none is compiled in.
+        ice_servers: Vec<IceServer>,
+        /// What the tracker accepts.
+        limits: Limits,
+    },
+    /// The network is registered.
+    NetworkCreated {
+        /// The label under which it is kept.
+        network_id: String,
+        /// The chain id, hex.
+        chain_id: String,
+    },
+    /// The client is in the room.
+    Joined {
+        /// The label under which the network is kept.
+        network_id: String,
+        /// The chain id, hex.
+        chain_id: String,
+        /// The genesis bytes, hex; the client checks that they hash to the chain id it expects.
+        genesis: String,
+        /// The client's peer id in this room, hex.
+        peer_id: String,
+        /// The other peers' ids, hex.
+        peers: Vec<String>,
+        /// The newest block that the tracker has verified.
+        tip: Option<TipReference>,
+        /// The newest block that the enterprise chain has confirmed.
+        anchor: Option<Anchor>,
+    },
+    /// The room's other peers.
+    Peers {
+        /// Their ids, hex.
+        peers: Vec<String>,
+    },
+    /// A peer entered the room.
+    PeerJoined {
+        /// Its id, hex.
+        peer_id: String,
+    },
+    /// A peer left the room.
+    PeerLeft {
+        /// Its id, hex.
+        peer_id: String,
+    },
+    /// A WebRTC offer from `target`.
+    Offer {
+        /// The sender's peer id, hex.
+        target: String,
+        /// The signed description.
+        offer: Signal,
+    },
+    /// A WebRTC answer from `target`.
+    Answer {
+        /// The sender's peer id, hex.
+        target: String,
+        /// The signed description.
+        answer: Signal,
+    },
+    /// An ICE candidate from `target`.
+    Candidate {
+        /// The sender's peer id, hex.
+        target: String,
+        /// The signed candidate.
+        candidate: Signal,
+    },
+    /// A frame of the data channel from `target`.
+    Relay {
+        /// The sender's peer id, hex.
+        target: String,
+        /// The frame, base64.
+        frame: String,
+    },
+    /// A block that a peer of the room announced and the tracker checked.
+    Block {
+        /// The block.
+        block: Box<TenantBlock>,
+    },
+    /// A transaction that a peer of the room announced and the tracker checked.
+    Transaction {
+        /// The transaction.
+        transaction: TenantTransaction,
+    },
+    /// What became of a `blockchain_update`.
+    UpdateResult {
+        /// The network's label.
+        network_id: String,
+        /// Whether it was taken; if so it is durable.
+        status: UpdateStatus,
+        /// The height of the newest block that the tracker has verified.
+        height: u32,
+        /// The hash of that block, hex.
+        hash: String,
+        /// Why it was refused.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+    /// The enterprise chain confirmed a block of this room's network.
+    Anchor(Anchor),
+    /// How many peers the room has.
+    NetworkInfo {
+        /// The network's label.
+        network_id: String,
+        /// How many peers are connected now.
+        peer_count: usize,
+    },
+    /// The public list.
+    NetworkListUpdate {
+        /// The listed networks by name.
+        networks: Vec<NetworkListItem>,
+    },
+    /// A message was not carried out.
+    Error {
+        /// Which kind of refusal.
+        code: ErrorCode,
+        /// Why, in one sentence for people.
+        message: String,
+        /// The label it was about, where there is one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        network_id: Option<String>,
+        /// For `network_exists`: a label under which the other genesis can live.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        suggestion: Option<String>,
+        /// For `peer_unknown`: the peer that is not here, hex.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        target: Option<String>,
+    },
+}
+
+/// A signed piece of signalling; opaque to the tracker, verified by the receiving peer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Signal {
+    /// Which attempt between the two peers it belongs to.
+    pub session: String,
+    /// The sender's public key, hex.
+    pub key: String,
+    /// The DTLS fingerprint that the payload must carry.
+    pub fingerprint: String,
+    /// The sender's signature, hex.
+    pub signature: String,
+    /// The SDP, or the candidate as JSON text.
+    pub payload: String,
+}
+
+/// One STUN or TURN server, as `RTCPeerConnection` takes it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IceServer {
+    /// Its addresses.
+    pub urls: Vec<String>,
+    /// The TURN user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    /// The TURN password.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credential: Option<String>,
+}
+
+/// What the tracker accepts on this connection.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// The longest message of any kind but `blockchain_update` and `block`, in bytes.
+    pub message_bytes_max: u32,
+    /// The longest `blockchain_update` or `block`, in bytes.
+    pub update_bytes_max: u32,
+    /// How soon after `welcome` the client must have joined, created or asked for the list, in ms.
+    pub join_timeout_ms: u32,
+    /// How often the tracker pings, in ms.
+    pub ping_interval_ms: u32,
+    /// Messages that may come at once.
+    pub message_burst: u32,
+    /// Messages a second after that.
+    pub messages_per_second: u32,
+    /// Relayed bytes a second.
+    pub relay_bytes_per_second: u32,
+}
+
+/// Why a message was not carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ErrorCode {
+    /// No such network here.
+    NetworkUnknown,
+    /// Another genesis holds the label.
+    NetworkExists,
+    /// Not a message of this protocol, or one that breaks its rules.
+    BadMessage,
+    /// Longer than its kind may be.
+    TooLarge,
+    /// Only members of a room may do that.
+    NotJoined,
+    /// The named peer is not in the room.
+    PeerUnknown,
+    /// Faster than the limits allow.
+    RateLimited,
+    /// The join's signature does not hold.
+    BadProof,
+    /// The tracker has no room for more.
+    Full,
+}

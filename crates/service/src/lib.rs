@@ -1,1 +1,22 @@
-//! Placeholder.
+//! What the three services have in common, so that each behaves alike at its edges.
+//!
+//! Purpose: the accept loop with its limits ([`serve`]), the signal that ends it ([`shutdown_signal`]), the port
+//! ([`bind`]), RFC 9457 problem documents ([`Problem`]), response headers ([`security_headers`]), files that are
+//! never half-written ([`atomic_write`]), structured logs ([`init_tracing`]) and the clock ([`now_ms`]).
+//! It holds no decision of any service and no route.
+
+mod clock;
+mod files;
+mod headers;
+mod logs;
+mod port;
+mod problem;
+mod server;
+
+pub use clock::now_ms;
+pub use files::atomic_write;
+pub use headers::security_headers;
+pub use logs::init_tracing;
+pub use port::{BindError, bind};
+pub use problem::Problem;
+pub use server::{CONNECTIONS_MAX, DRAIN_MS, HEADER_TIMEOUT_MS, serve, shutdown_signal};

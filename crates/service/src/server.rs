@@ -1,0 +1,163 @@
+//! The accept loop. `axum::serve` keeps connections that never send a request; this one has timeouts and a cap.
+//!
+//! Limits: [`CONNECTIONS_MAX`] open connections (more wait in the kernel's backlog until one closes), a request's
+//! header within [`HEADER_TIMEOUT_MS`] (also between two requests of a kept connection), and after the shutdown
+//! signal [`DRAIN_MS`] for running requests. Event streams and WebSockets should end by the service's own shutdown
+//! signal; those that do not are cut at the deadline. Body limits are layers of the routes.
+
+use axum::Router;
+use axum::extract::ConnectInfo;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinSet;
+
+/// Connections served at once; further ones wait in the kernel's backlog.
+pub const CONNECTIONS_MAX: usize = 4096;
+/// A connection that has not sent a whole request header within this time is closed.
+pub const HEADER_TIMEOUT_MS: u64 = 10_000;
+/// Running requests get this long to end after the shutdown signal.
+pub const DRAIN_MS: u64 = 5_000;
+
+/// Serves `router` on `listener` until `shutdown` resolves, then lets running requests end.
+///
+/// Handlers can extract `ConnectInfo<SocketAddr>`. Upgrades (WebSocket) work.
+///
+/// # Errors
+/// When the listener itself fails. A failing connection is logged and ends alone.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    shutdown: impl Future<Output = ()> + Send,
+) -> io::Result<()> {
+    let (stop, stopped) = watch::channel(());
+    let mut connections = JoinSet::new();
+    let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut shutdown = std::pin::pin!(shutdown);
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = &mut shutdown => break,
+            accepted = accept(&listener, &permits) => accepted?,
+            Some(_) = connections.join_next(), if !connections.is_empty() => continue,
+        };
+        let (stream, address, permit) = accepted;
+        let router = router.clone().layer(axum::Extension(ConnectInfo(address)));
+        let stopped = stopped.clone();
+        connections.spawn(async move {
+            if let Err(error) = serve_connection(stream, router, stopped).await {
+                tracing::debug!(%address, %error, "connection ended");
+            }
+            drop(permit);
+        });
+    }
+    drop(listener);
+    drop(stop);
+    let drain = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(Duration::from_millis(DRAIN_MS), drain)
+        .await
+        .is_err()
+    {
+        tracing::warn!(
+            open = connections.len(),
+            "connections were cut at the drain deadline"
+        );
+    }
+    connections.shutdown().await;
+    Ok(())
+}
+
+/// Serves one connection; when `stopped` closes, the running request is its last.
+async fn serve_connection(
+    stream: TcpStream,
+    router: Router,
+    mut stopped: watch::Receiver<()>,
+) -> Result<(), hyper::Error> {
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(Duration::from_millis(HEADER_TIMEOUT_MS))
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+        .with_upgrades();
+    let mut connection = std::pin::pin!(connection);
+    tokio::select! {
+        ended = connection.as_mut() => return ended,
+        _ = stopped.changed() => connection.as_mut().graceful_shutdown(),
+    }
+    connection.await
+}
+
+async fn accept(
+    listener: &TcpListener,
+    permits: &Arc<Semaphore>,
+) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+    let permit = Arc::clone(permits)
+        .acquire_owned()
+        .await
+        .map_err(io::Error::other)?;
+    loop {
+        match listener.accept().await {
+            Ok((stream, address)) => {
+                stream
+                    .set_nodelay(true)
+                    .unwrap_or_else(|error| tracing::debug!(%error, "no TCP_NODELAY"));
+                return Ok((stream, address, permit));
+            }
+            // The peer went away before it was accepted.
+            Err(error) if is_of_one_connection(&error) => {}
+            // Out of file descriptors or memory: wait for connections to close instead of spinning.
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept connections");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        }
+    }
+}
+
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+    )
+}
+
+/// Resolves at Ctrl-C (SIGINT) or SIGTERM.
+pub async fn shutdown_signal() {
+    let interrupt = async {
+        if let Err(error) = tokio::signal::ctrl_c().await {
+            tracing::error!(%error, "cannot listen for Ctrl-C");
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        () = interrupt => {}
+        () = terminated() => {}
+    }
+    tracing::info!("stopping");
+}
+
+#[cfg(unix)]
+async fn terminated() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match signal(SignalKind::terminate()) {
+        Ok(mut signal) => {
+            signal.recv().await;
+        }
+        Err(error) => {
+            tracing::error!(%error, "cannot listen for SIGTERM");
+            std::future::pending().await
+        }
+    }
+}
+
+#[cfg(not(unix))]
+async fn terminated() {
+    std::future::pending().await
+}

@@ -1,0 +1,141 @@
+// The page: follows the address, opens and closes networks, and keeps the node at window.distli.node for developers.
+// The node and its WebAssembly are loaded when a network is opened, not before.
+
+import { byId, element, setText } from "./dom.js";
+import { refreshTimes } from "./format.js";
+import { clearNotices, notify } from "./notices.js";
+import { networkHash, parseRoute } from "./route.js";
+import { setUpStart, showStart } from "./start.js";
+
+const TIMES_EVERY_MS = 5000;
+const SLOW_MS = 6000;
+const VIEWS = ["start", "opening", "network"];
+
+/** What to do when the route of a network is followed: join unless the user asked to create it. */
+let wish = null;
+/** Ends the shown view. */
+let leaveView = () => {};
+/** Counts route changes, so that a slow opening that was left behind is closed when it arrives. */
+let visit = 0;
+
+window.distli = { node: null };
+
+setUpStart((request) => {
+  wish = request;
+  const hash = networkHash(request.networkId);
+  if (location.hash === hash) followRoute();
+  else location.hash = hash;
+});
+byId("leave").addEventListener("click", () => { location.hash = "#/"; });
+addEventListener("hashchange", followRoute);
+setInterval(refreshTimes, TIMES_EVERY_MS);
+followRoute();
+registerServiceWorker();
+
+async function followRoute() {
+  visit += 1;
+  leaveView();
+  leaveView = () => {};
+  clearNotices();
+  const route = parseRoute(location.hash);
+  const request = wish;
+  wish = null;
+  if (route.view === "network") {
+    await openNetwork(route, request?.networkId === route.networkId ? request : null);
+    return;
+  }
+  show("start", "");
+  leaveView = showStart();
+  if (route.view === "unknown") {
+    notify({ level: "warning", title: "This link names no network", text: `“${route.text.slice(0, 80)}” is not a network name. Ask for the link again or choose a network below.` });
+  }
+}
+
+async function openNetwork(route, request) {
+  const mine = visit;
+  showOpening(route.networkId, request?.create);
+  const slow = setTimeout(() => setText(byId("opening-step"), "Still waiting. If the tracker is down, networks kept in this browser open without it."), SLOW_MS);
+  let node = null;
+  try {
+    const [{ DistliNode }, { showNetwork }] = await Promise.all([import("./node/distli-node.js"), import("./network.js")]);
+    node = request?.create
+      ? await DistliNode.create({ networkId: route.networkId, listed: request.listed })
+      : await DistliNode.join(route.chainId ? { networkId: route.networkId, chainId: route.chainId } : { networkId: route.networkId });
+    if (mine !== visit) {
+      await node.close();
+      return;
+    }
+    window.distli.node = node;
+    show("network", route.networkId);
+    const stop = await showNetwork(node, route.networkId);
+    leaveView = () => {
+      stop();
+      closeNode(node);
+    };
+    if (mine !== visit) leaveView();
+  } catch (error) {
+    console.warn("opening failed", error);
+    if (node) closeNode(node);
+    if (mine === visit) showFailure(route, request, error);
+  } finally {
+    clearTimeout(slow);
+  }
+}
+
+function closeNode(node) {
+  if (window.distli.node === node) window.distli.node = null;
+  node.close().catch((error) => console.warn("closing failed", error));
+}
+
+function show(view, networkId) {
+  for (const name of VIEWS) byId(`view-${name}`).hidden = name !== view;
+  document.title = networkId === "" ? "Distli Mesh" : `${networkId} – Distli Mesh`;
+  scrollTo(0, 0);
+}
+
+function showOpening(networkId, create) {
+  show("opening", networkId);
+  setText(byId("opening-title"), `${create ? "Creating" : "Opening"} ${networkId}`);
+  setText(byId("opening-step"), create ? "Measuring this machine to set the first difficulty…" : "Reading the kept chain and asking the tracker…");
+  byId("opening-progress").hidden = false;
+  byId("opening-failure").hidden = true;
+}
+
+function showFailure(route, request, error) {
+  const { networkId } = route;
+  setText(byId("opening-title"), networkId);
+  byId("opening-progress").hidden = true;
+  byId("opening-failure").hidden = false;
+  const actions = byId("failure-actions");
+  const again = (create) => {
+    wish = { networkId, create, listed: request?.listed ?? byId("listed").checked };
+    followRoute();
+  };
+  const button = (text, main, click) => element("button", { type: "button", class: main ? "button button-main" : "button", text, on: { click } });
+  const back = element("a", { class: "button", href: "#/", text: "Choose another network" });
+  let message = error?.message ?? String(error);
+  let remedy = error?.remedy ?? "";
+  if (error?.code === "network_exists") {
+    message = `A network called ${networkId} already exists.`;
+    remedy = "Join it, or go back and create yours under another name.";
+    actions.replaceChildren(button(`Join ${networkId}`, true, () => again(false)), back);
+  } else if (error?.code === "network_unknown") {
+    message = `There is no network called ${networkId} on this tracker.`;
+    remedy = "Check the spelling, or create it: you are then its first peer.";
+    actions.replaceChildren(button(`Create ${networkId}`, true, () => again(true)), back);
+  } else {
+    if (remedy === "") remedy = "Try again. If it stays, reload the page; what is kept in this browser is not lost.";
+    actions.replaceChildren(button("Try again", true, () => again(Boolean(request?.create))), back);
+  }
+  setText(byId("failure-message"), message);
+  setText(byId("failure-remedy"), remedy);
+  actions.firstElementChild.focus();
+}
+
+/** Lets a reloaded page open while the tracker is down. Registered late: it must not slow the first view. */
+function registerServiceWorker() {
+  if (!("serviceWorker" in navigator)) return;
+  const register = () => navigator.serviceWorker.register("./sw.js").catch((error) => console.warn("pages will not open offline", error));
+  if (document.readyState === "complete") register();
+  else addEventListener("load", register, { once: true });
+}

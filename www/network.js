@@ -1,0 +1,146 @@
+// One open network on the page: connects the node's events to the strip, the mining panel, the chain and the notices,
+// and the composer and file buttons to the node. Holds no chain data beyond what is shown.
+
+import { byId, copyFrom, setText } from "./dom.js";
+import { count } from "./format.js";
+import { minerKey, showBlocks, showPending } from "./ledger.js";
+import { setUpMining } from "./mining.js";
+import { Names } from "./names.js";
+import { notify, notifyError } from "./notices.js";
+import { networkHash } from "./route.js";
+import { showStatus } from "./strip.js";
+import { setUpComposer } from "./composer.js";
+import { setUpFiles } from "./files.js";
+
+const PAGE_BLOCKS = 30;
+
+/** Shows a node's network. Resolves when the first state is on the page, to a function that disconnects the view. */
+export async function showNetwork(node, networkId) {
+  const view = new NetworkView(node);
+  byId("block-list").replaceChildren();
+  byId("pending-list").replaceChildren();
+  setText(byId("network-title"), networkId);
+  setUpLinks(networkId, view.signal);
+  setUpComposer(node, view.signal);
+  setUpFiles(node, view.signal);
+  await view.start();
+  return () => view.stop();
+}
+
+class NetworkView {
+  #node;
+  #names = new Names();
+  #stopping = new AbortController();
+  #showMining;
+  #status = null;
+  #pending = [];
+  #blocks = [];
+  #limit = PAGE_BLOCKS;
+  #storageFault = null;
+  #refreshing = null;
+  #refreshAgain = false;
+
+  constructor(node) {
+    this.#node = node;
+    this.#showMining = setUpMining(node, this.signal);
+  }
+
+  get signal() {
+    return this.#stopping.signal;
+  }
+
+  async start() {
+    this.#listen("status", (status) => this.#onStatus(status));
+    this.#listen("block", () => this.#refresh());
+    this.#listen("pending", (pending) => this.#onPending(pending));
+    this.#listen("refused", ({ reason, source }) => notify({
+      level: "warning", title: `Refused: ${reason}`, text: source ? `It came from ${source}. Nothing of it entered the chain.` : "Nothing of it entered the chain.",
+    }));
+    this.#listen("conflict", (detail) => notify({
+      level: "warning", title: "Two transactions with one sequence number", text: detail?.message ?? "This key was used in two places at once. The chain keeps one; the other is shown here so that it is not lost silently.",
+    }));
+    this.#listen("storage", (detail) => this.#onStorage(detail));
+    this.#listen("error", ({ message, remedy }) => notify({ level: "error", title: message, text: remedy }));
+    byId("older").addEventListener("click", () => {
+      this.#limit += PAGE_BLOCKS;
+      this.#refresh();
+    }, { signal: this.signal });
+    const [status, pending] = await Promise.all([this.#node.status(), this.#node.pending()]);
+    this.#onStatus(status);
+    await this.#onPending(pending);
+    await this.#refresh();
+  }
+
+  stop() {
+    this.#stopping.abort();
+  }
+
+  #listen(type, handle) {
+    this.#node.addEventListener(type, (event) => handle(event.detail), { signal: this.signal });
+  }
+
+  #onStatus(status) {
+    const before = this.#status;
+    this.#status = status;
+    this.#names.setOwn(status.publicKey, status.peerId);
+    showStatus(status, this.#storageFault);
+    this.#showMining(status);
+    showPending(this.#pending, status, this.#names);
+    if (before?.anchoredHeight !== status.anchoredHeight) showBlocks(this.#blocks, status, this.#names);
+    if (before && before.tipHash !== status.tipHash) this.#refresh();
+  }
+
+  async #onPending(pending) {
+    this.#pending = pending;
+    await this.#names.learn(pending.map((transaction) => transaction.from));
+    if (this.#pending === pending) showPending(pending, this.#status, this.#names);
+  }
+
+  #onStorage({ level, message, remedy }) {
+    this.#storageFault = level === "error" ? message : null;
+    if (this.#status) showStatus(this.#status, this.#storageFault);
+    notify({ level, title: message, text: remedy });
+  }
+
+  /** Asks for the newest blocks again; calls that come meanwhile lead to one more round. */
+  #refresh() {
+    this.#refreshAgain = true;
+    this.#refreshing ??= this.#refreshRounds().finally(() => { this.#refreshing = null; });
+    return this.#refreshing;
+  }
+
+  async #refreshRounds() {
+    while (this.#refreshAgain && !this.signal.aborted) {
+      this.#refreshAgain = false;
+      try {
+        await this.#refreshOnce();
+      } catch (error) {
+        if (!this.signal.aborted) notifyError("The blocks could not be read", error);
+      }
+    }
+  }
+
+  async #refreshOnce() {
+    const blocks = await this.#node.blocks({ limit: this.#limit });
+    blocks.sort((left, right) => right.block_id - left.block_id);
+    await this.#names.learn(blocks.flatMap((block) => [minerKey(block), ...block.transactions.map((transaction) => transaction.from)]));
+    if (this.signal.aborted) return;
+    this.#blocks = blocks;
+    showBlocks(blocks, this.#status, this.#names);
+    const oldest = blocks.at(-1)?.block_id ?? 1;
+    const older = byId("older");
+    older.hidden = oldest <= 1;
+    setText(older, `Show older blocks (${count(oldest - 1)})`);
+    byId("genesis").hidden = oldest > 1;
+  }
+}
+
+function setUpLinks(networkId, signal) {
+  const link = new URL(networkHash(networkId), location.href).href;
+  byId("new-tab").href = link;
+  byId("invite").addEventListener("click", async (event) => {
+    const button = event.currentTarget;
+    if (await copyFrom(button, link)) notify({ title: "Invite link copied", text: link });
+    else notify({ level: "warning", title: "The browser did not allow copying", text: `Copy the link by hand: ${link}` });
+  }, { signal });
+}

@@ -1,0 +1,114 @@
+// The status strip, the list of peers and the facts of a network, from one Status.
+
+import { byId, copyButton, element, reconcile, setText, state } from "./dom.js";
+import { bytes, count, plural, shortHash } from "./format.js";
+import { shortPeer } from "./names.js";
+
+const TRACKER = {
+  connected: { word: "Connected", level: "ok" },
+  connecting: { word: "Connecting", level: "wait" },
+  offline: { word: "Offline", level: "wait" },
+};
+const TRANSPORT = {
+  direct: ["ok", "direct"],
+  relay: ["block", "by relay"],
+  connecting: ["wait", "connecting"],
+};
+
+/** Shows everything of a status that is not mining or chain. `storageFault` is the last storage error, if one stands. */
+export function showStatus(status, storageFault) {
+  showHeight(status);
+  showPeers(status);
+  showAnchor(status);
+  showTracker(status);
+  showStorage(status.storage ?? {}, storageFault);
+  showFacts(status);
+}
+
+function showHeight(status) {
+  const best = Math.max(status.bestHeight ?? 0, status.height);
+  const syncing = best > status.height;
+  setText(byId("height"), count(status.height));
+  byId("height").dataset.value = String(status.height);
+  setText(byId("height-note"), syncing ? `syncing to ${count(best)}` : status.height === 0 ? "no block yet" : `tip ${shortHash(status.tipHash, 6, 4)}`);
+  const progress = byId("sync-progress");
+  progress.hidden = !syncing;
+  progress.max = best;
+  progress.value = status.height;
+}
+
+function showPeers(status) {
+  const peers = status.peers ?? [];
+  const live = peers.filter((peer) => peer.transport !== "connecting");
+  const direct = live.filter((peer) => peer.transport === "direct").length;
+  setText(byId("peer-count"), count(live.length));
+  const notes = [];
+  if (direct > 0) notes.push(`${direct} direct`);
+  if (live.length > direct) notes.push(`${live.length - direct} by relay`);
+  if (peers.length > live.length) notes.push(`${peers.length - live.length} connecting`);
+  setText(byId("peer-note"), notes.length > 0 ? notes.join(", ") : "only this tab");
+  reconcile(byId("peer-list"), peers, (peer) => peer.id, (peer) => element("li", { data: { testid: "peer-item", peer: peer.id } },
+    element("span", { class: "mono", text: shortPeer(peer.id), title: peer.id }), element("span", { class: "small soft peer-transport" })), (item, peer) => {
+    if (item.dataset.transport === peer.transport) return;
+    item.dataset.transport = peer.transport;
+    const [stage, words] = TRANSPORT[peer.transport] ?? ["", peer.transport];
+    item.querySelector(".peer-transport").replaceChildren(state(stage, words));
+  });
+  byId("alone").hidden = peers.length > 0;
+  byId("peer-list").hidden = peers.length === 0;
+}
+
+function showAnchor(status) {
+  const anchored = status.anchoredHeight ?? 0;
+  const synced = status.syncedHeight ?? 0;
+  setText(byId("anchored"), count(anchored));
+  const behind = status.height - anchored;
+  let note = "up to the tip";
+  if (status.height === 0) note = "nothing to anchor";
+  else if (behind > 0 && synced > anchored) note = `tracker has ${count(synced)}`;
+  else if (behind > 0) note = `${plural(behind, "block")} to report`;
+  setText(byId("anchored-note"), note);
+}
+
+function showTracker(status) {
+  const { word, level } = TRACKER[status.tracker] ?? { word: status.tracker ?? "Unknown", level: "wait" };
+  const place = byId("tracker-state");
+  setText(place, word);
+  place.dataset.state = status.tracker ?? "";
+  place.dataset.level = level;
+  setText(byId("tracker-note"), status.tracker === "connected" ? host(status.trackerUrl) : status.tracker === "offline" ? "peers go on without it" : host(status.trackerUrl));
+}
+
+function showStorage(storage, fault) {
+  const place = byId("storage-state");
+  setText(place, fault ? "Not saved" : "Saved");
+  place.dataset.level = fault ? "fail" : "ok";
+  const used = storage.usageBytes ? bytes(storage.usageBytes) : "";
+  let note = storage.writer ? "this tab writes" : "another tab writes";
+  if (storage.locks === false) note = "use one tab only: no locks here";
+  setText(byId("storage-note"), fault ?? [used, note].filter(Boolean).join(", "));
+  place.title = storage.quotaBytes ? `${used} of ${bytes(storage.quotaBytes)}${storage.persisted ? "" : "; the browser may clear it when space is short, so export now and then"}` : "";
+}
+
+function showFacts(status) {
+  fact("fact-chain", status.chainId, "Chain id");
+  fact("fact-tip", status.tipHash, "Tip hash");
+  fact("fact-peer", status.peerId, "Peer id");
+  setText(byId("self-name"), `you are ${shortPeer(status.peerId)}`);
+  setText(byId("genesis-note"), `The network's rules and name. Its hash ${shortHash(status.chainId)} is the chain id.`);
+}
+
+function fact(id, value, what) {
+  const place = byId(id);
+  if (!value || place.dataset.value === value) return;
+  place.dataset.value = value;
+  place.replaceChildren(copyButton(value, shortHash(value), what));
+}
+
+function host(url) {
+  try {
+    return new URL(url, location.href).host;
+  } catch {
+    return "no tracker set";
+  }
+}

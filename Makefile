@@ -1,0 +1,165 @@
+# Distli Mesh. `make help` lists what there is; CI calls nothing but these targets.
+#
+# Needed: git, a C compiler, rustup. Everything else is fetched into .tools/ or target/.
+# DISTLI_TOOLS=<dir> keeps the wasm tools outside the clone, CARGO_TARGET_DIR moves target/.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+TOOLS := $(abspath $(or $(DISTLI_TOOLS),.tools))/bin
+WASM := wasm32-unknown-unknown
+BARE := thumbv7m-none-eabi
+DIST := www/dist
+export PATH := $(TOOLS):$(PATH)
+
+# The version of wasm-bindgen that Cargo.lock holds, and the one that crates/wasm-tools builds.
+BINDGEN := $(shell sed -n '/^name = "wasm-bindgen"$$/{n;s/^version = "\(.*\)"$$/\1/p;q}' Cargo.lock)
+BINDGEN_TOOLS := $(shell sed -n 's/^version = "\(.*\)"$$/\1/p;' crates/wasm-tools/Cargo.toml | head -n 1)
+
+# Everything but the wasm tools, which are not ours to lint, and the crates that need a browser to test.
+OURS := --workspace --exclude wasm-tools
+NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
+RUN_TESTS := cargo $(if $(NEXTEST),nextest run --no-tests pass,test)
+
+say = @printf '\n\033[1m== %s\033[0m\n' "$(1)"
+
+.PHONY: help
+help: ## List the targets
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | awk -F '\t' '{ printf "  %-14s %s\n", $$1, $$2 }'
+
+# --- run ---------------------------------------------------------------------------------------------------------
+
+.PHONY: run
+run: setup build ## Build all and start tracker, validator and dashboard on this machine (ARGS="--help" lists options)
+	@exec $(TARGET)/quick/distli dev $(ARGS)
+
+.PHONY: build
+build: build-web ## Build the browser app and the services as `make run` starts them
+	$(call say,Building the services)
+	@cargo build --locked --profile quick -p distli
+
+.PHONY: setup
+setup: check-versions ## Install what the build needs: the wasm target and wasm-bindgen in Cargo.lock's version
+	@command -v rustup >/dev/null || { echo "rustup is missing: see https://rustup.rs, then run this again"; exit 1; }
+	@command -v cc >/dev/null || { echo "a C compiler is missing: on Debian, apt-get install gcc libc6-dev"; exit 1; }
+	@rustup target list --installed | grep -qx $(WASM) || { \
+	  printf '\n\033[1m== Adding the target $(WASM) to the Rust toolchain\033[0m\n'; rustup target add $(WASM); }
+	@if [ "$$($(TOOLS)/wasm-bindgen --version 2>/dev/null)" != "wasm-bindgen $(BINDGEN)" ]; then \
+	  printf '\n\033[1m== Building wasm-bindgen $(BINDGEN) into $(TOOLS) (once, one to three minutes)\033[0m\n'; \
+	  cargo build --locked --profile tools -p wasm-tools; \
+	  mkdir -p $(TOOLS); \
+	  install $(TARGET)/tools/wasm-bindgen $(TARGET)/tools/wasm-bindgen-test-runner $(TOOLS)/; \
+	fi
+
+.PHONY: check-versions
+check-versions:
+	@[ "$(BINDGEN)" = "$(BINDGEN_TOOLS)" ] || { \
+	  echo "Cargo.lock has wasm-bindgen $(BINDGEN), crates/wasm-tools builds $(BINDGEN_TOOLS)."; \
+	  echo "Set both versions in crates/wasm-tools/Cargo.toml to $(BINDGEN) (package and wasm-bindgen-cli), then run"; \
+	  echo "cargo update -p wasm-tools"; exit 1; }
+
+.PHONY: build-web
+build-web: setup ## Build the browser app into www/dist
+	$(call say,Building the browser app)
+	@cargo build --locked --release --target $(WASM) -p node-wasm
+	@TARGET=$(TARGET) DIST=$(DIST) www/build.sh
+
+# --- checks ------------------------------------------------------------------------------------------------------
+
+.PHONY: test
+test: setup browser ## Prove it: every check and test there is, in order, with the time each took
+	@mkdir -p artifacts; : > artifacts/times; \
+	for step in fmt clippy doc unit purity sim wasm-test e2e; do \
+	  what=$$(sed -n "s/^$$step:.*## \(.*\)/\1/p" Makefile); \
+	  printf '\n\033[1m== %s: %s\033[0m\n' "$$step" "$$what"; \
+	  start=$$(date +%s); \
+	  if $(MAKE) $$step; then result=ok; else result=FAILED; fi; \
+	  printf '%-10s %-6s %5ss  %s\n' "$$step" "$$result" "$$(( $$(date +%s) - start ))" "$$what" >> artifacts/times; \
+	  [ $$result = ok ] || { printf '\n'; cat artifacts/times; exit 1; }; \
+	done; printf '\n'; cat artifacts/times
+
+.PHONY: check
+check: fmt clippy doc ## Format, lints and documentation, warnings denied
+
+.PHONY: fmt
+fmt: ## The code is formatted
+	@cargo fmt --all --check
+
+.PHONY: clippy
+clippy: ## No lint warns
+	@cargo clippy --locked $(OURS) --all-targets -- -D warnings
+
+.PHONY: doc
+doc: ## The documentation builds without a warning
+	@RUSTDOCFLAGS="-D warnings" cargo doc --locked $(OURS) --no-deps --document-private-items
+
+.PHONY: unit
+unit: ## Unit and integration tests of every crate
+	@$(RUN_TESTS) --locked $(OURS) --exclude sim --exclude e2e
+
+.PHONY: sim
+sim: ## The node machine with 3 to 50 nodes under loss, delay, partition and crashes
+	@$(RUN_TESTS) --locked -p sim
+
+.PHONY: purity
+purity: ## shared reads no clock, no randomness, no I/O: it builds for bare metal and for wasm32, without std crates
+	@rustup target list --installed | grep -qx $(BARE) || rustup target add $(BARE)
+	cargo check --locked -p shared --target $(BARE)
+	cargo test --locked -p shared --target $(WASM) --no-run
+	@for crate in getrandom rand tokio mio socket2 web-sys js-sys wasm-bindgen std-shims; do \
+	  if cargo tree --locked -p shared -e normal --target all -i $$crate 2>/dev/null | grep -q .; then \
+	    echo "shared depends on $$crate, which needs a system underneath:"; \
+	    cargo tree --locked -p shared -e normal --target all -i $$crate; exit 1; \
+	  fi; \
+	done; echo "shared depends on no crate that needs a system underneath"
+
+.PHONY: wasm-test
+wasm-test: setup browser ## The browser node's own tests in headless Chromium
+	@CHROMEDRIVER=$$(command -v chromedriver) CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=wasm-bindgen-test-runner \
+	  cargo test --locked -p node-wasm --target $(WASM)
+
+.PHONY: e2e
+e2e: build-web browser ## The whole story with real browsers and real processes; screenshots in artifacts/
+	@cargo build --locked -p tracker -p validator -p dashboard -p distli
+	@$(RUN_TESTS) --locked -p e2e
+
+.PHONY: browser
+browser:
+	@if ! { command -v chromedriver && { command -v chromium || command -v google-chrome || command -v chrome; }; } >/dev/null 2>&1; then \
+	  echo "No Chrome or Chromium with its chromedriver found: installing Debian's chromium and chromium-driver"; \
+	  install="apt-get install -y --no-install-recommends chromium chromium-driver"; \
+	  if [ "$$(id -u)" = 0 ]; then apt-get update -q && $$install; \
+	  elif sudo -n true 2>/dev/null; then sudo apt-get update -q && sudo $$install; \
+	  else echo "That needs root. Run: sudo $$install"; exit 1; fi; \
+	fi
+
+.PHONY: deny
+deny: ## Licences, sources and banned crates, where cargo-deny is installed
+	@if command -v cargo-deny >/dev/null; then cargo deny check bans licenses sources; \
+	else echo "cargo-deny is not installed (cargo install cargo-deny): skipped"; fi
+
+# --- figures -----------------------------------------------------------------------------------------------------
+
+.PHONY: bench
+bench: bench-core bench-web ## Measure; one line each: figure <name> <value> <unit>
+
+.PHONY: bench-core
+bench-core: build-web browser ## Mining and validation, native and in Chromium
+	@cargo run --locked --release -q -p e2e --bin bench -- core
+
+.PHONY: bench-web
+bench-web: build-web browser ## First load, and the time from a message to the other tab and to the dashboard
+	@cargo build --locked --profile quick -p tracker -p validator -p dashboard
+	@cargo run --locked --release -q -p e2e --bin bench -- web
+
+.PHONY: soak
+soak: ## The simulation with new seeds until one fails (SEEDS=<how many>, default 200)
+	@DISTLI_SIM_SEEDS=$(or $(SEEDS),200) cargo test --locked --release -p sim -- --nocapture
+
+.PHONY: clean
+clean: ## Remove what was built (not ./data)
+	rm -rf $(DIST) artifacts node-wasm/pkg
+	cargo clean

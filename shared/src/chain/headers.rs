@@ -1,0 +1,251 @@
+//! Headers: their rules against the parent, and the path of the heaviest one.
+
+use alloc::{vec, vec::Vec};
+
+use super::{Chain, ChainError, HeaderInserted, Node, Tip, index_of};
+use crate::{
+    block::{BlockError, check_header},
+    difficulty,
+    hash::Hash,
+    header::Header,
+    ids::{Height, TimestampMs, Work},
+    limits,
+    pow::CompactTarget,
+};
+
+/// What a header's rules need to know of its parent.
+pub(super) struct Parent {
+    pub(super) height: Height,
+    pub(super) work: Work,
+    pub(super) active_ms: u64,
+    pub(super) timestamp: TimestampMs,
+}
+
+impl Parent {
+    /// The target of a child with this timestamp.
+    pub(super) fn child_target(&self, chain: &Chain, timestamp: TimestampMs) -> CompactTarget {
+        let since = timestamp.since(self.timestamp);
+        difficulty::next_target(&chain.genesis.rules, self.active_ms, self.height, since)
+    }
+}
+
+impl Chain {
+    /// Takes a header of a known or new branch; its body may follow later.
+    ///
+    /// # Errors
+    /// It breaks a rule, its parent is unknown or its time is too far ahead; nothing is stored then.
+    pub fn insert_header(
+        &mut self,
+        header: Header,
+        now: TimestampMs,
+    ) -> Result<HeaderInserted, ChainError> {
+        let hash = header.hash();
+        if self.nodes.contains_key(&hash) {
+            return Ok(HeaderInserted::AlreadyKnown);
+        }
+        let (work, active_ms) = self.check_linkage(&header, &hash, now)?;
+        let previous = header.previous;
+        let arrival = self.next_arrival();
+        self.nodes.insert(
+            hash,
+            Node {
+                header,
+                work,
+                active_ms,
+                arrival,
+                children: Vec::new(),
+                body: None,
+            },
+        );
+        match self.nodes.get_mut(&previous) {
+            Some(parent) => parent.children.push(hash),
+            None => self.roots.push(hash),
+        }
+        self.extend_best(hash, work);
+        self.prune_side_headers();
+        Ok(HeaderInserted::Added)
+    }
+
+    /// The end of the heaviest branch of headers, bodies here or not.
+    #[must_use]
+    pub fn best_header(&self) -> Tip {
+        self.tip_of(self.best.last())
+    }
+
+    pub(super) fn parent(&self, hash: &Hash) -> Option<Parent> {
+        if *hash == self.id.0 {
+            let timestamp = self.genesis.created_at;
+            return Some(Parent {
+                height: Height::GENESIS,
+                work: Work::ZERO,
+                active_ms: 0,
+                timestamp,
+            });
+        }
+        self.nodes.get(hash).map(|node| Parent {
+            height: node.header.height,
+            work: node.work,
+            active_ms: node.active_ms,
+            timestamp: node.header.timestamp,
+        })
+    }
+
+    /// All rules of a header; answers its cumulative work and active time.
+    fn check_linkage(
+        &self,
+        header: &Header,
+        hash: &Hash,
+        now: TimestampMs,
+    ) -> Result<(Work, u64), ChainError> {
+        for found in [*hash, header.previous] {
+            if self.invalid.contains(&found) {
+                return Err(BlockError::KnownInvalid { found }.into());
+            }
+        }
+        let rules = &self.genesis.rules;
+        check_header(header, rules)?;
+        let previous = header.previous;
+        let parent = self
+            .parent(&previous)
+            .ok_or(ChainError::UnknownParent { previous })?;
+        if header.height != parent.height.next() || header.height == parent.height {
+            return Err(BlockError::Height {
+                found: header.height,
+                allowed: parent.height.next(),
+            }
+            .into());
+        }
+        if header.timestamp <= parent.timestamp {
+            let allowed = parent.timestamp.plus_ms(1);
+            return Err(BlockError::Timestamp {
+                found: header.timestamp,
+                allowed,
+            }
+            .into());
+        }
+        let target = parent.child_target(self, header.timestamp);
+        if header.target != target {
+            return Err(BlockError::Target {
+                found: header.target,
+                allowed: target,
+            }
+            .into());
+        }
+        let allowed = now.plus_ms(
+            rules
+                .interval()
+                .saturating_mul(limits::FUTURE_INTERVALS_MAX),
+        );
+        if header.timestamp > allowed {
+            return Err(ChainError::TooFarAhead {
+                found: header.timestamp,
+                allowed,
+            });
+        }
+        let active = difficulty::active_ms(rules, header.timestamp.since(parent.timestamp));
+        Ok((
+            parent.work.plus(header.work()),
+            parent.active_ms.saturating_add(active),
+        ))
+    }
+
+    /// Makes `hash` the best header if it is heavier than the one so far.
+    fn extend_best(&mut self, hash: Hash, work: Work) {
+        if work > self.best_header().work {
+            self.set_best(hash);
+        }
+    }
+
+    /// Writes the path of `tip` into `best`, from the top down until it meets what is there.
+    pub(super) fn set_best(&mut self, tip: Hash) {
+        let mut path = vec![];
+        let mut hash = tip;
+        let kept = loop {
+            let Some(node) = self.nodes.get(&hash) else {
+                break 0;
+            };
+            let Some(index) = index_of(node.header.height) else {
+                break 0;
+            };
+            if self.best.get(index) == Some(&hash) {
+                break index.saturating_add(1);
+            }
+            path.push(hash);
+            hash = node.header.previous;
+        };
+        self.best.truncate(kept);
+        self.best.extend(path.into_iter().rev());
+    }
+
+    /// Finds the best header anew, after some were removed.
+    pub(super) fn find_best(&mut self) {
+        // The path so far may lead into nothing: keep what is left of it.
+        let kept = self
+            .best
+            .iter()
+            .take_while(|hash| self.nodes.contains_key(*hash))
+            .count();
+        self.best.truncate(kept);
+        let heaviest = self
+            .nodes
+            .iter()
+            .max_by_key(|(_, node)| (node.work, core::cmp::Reverse(node.arrival)));
+        if let Some((hash, node)) = heaviest
+            && node.work > self.best_header().work
+        {
+            let hash = *hash;
+            self.set_best(hash);
+        }
+    }
+
+    /// Drops the lightest leaves beside main chain and best branch while there are too many.
+    fn prune_side_headers(&mut self) {
+        let spine = self.main.len().max(self.best.len());
+        while self.nodes.len() > spine.saturating_add(limits::SIDE_HEADERS_MAX) {
+            let leaves = self
+                .nodes
+                .iter()
+                .filter(|(hash, node)| node.children.is_empty() && !self.on_spine(hash, node));
+            let Some(hash) = leaves
+                .min_by_key(|(_, node)| node.work)
+                .map(|(hash, _)| *hash)
+            else {
+                return;
+            };
+            self.remove_branch(&hash);
+        }
+    }
+
+    fn on_spine(&self, hash: &Hash, node: &Node) -> bool {
+        let Some(index) = index_of(node.header.height) else {
+            return false;
+        };
+        self.main.get(index) == Some(hash) || self.best.get(index) == Some(hash)
+    }
+
+    /// Removes a header and all above it; answers their hashes. Never called for main chain blocks.
+    pub(super) fn remove_branch(&mut self, hash: &Hash) -> Vec<Hash> {
+        let Some(previous) = self.nodes.get(hash).map(|node| node.header.previous) else {
+            return Vec::new();
+        };
+        let siblings = match self.nodes.get_mut(&previous) {
+            Some(parent) => &mut parent.children,
+            None => &mut self.roots,
+        };
+        siblings.retain(|child| child != hash);
+        let mut removed = vec![*hash];
+        let mut next = 0;
+        while let Some(hash) = removed.get(next) {
+            if let Some(node) = self.nodes.remove(hash) {
+                removed.extend(node.children);
+            }
+            next += 1;
+        }
+        removed
+    }
+
+    pub(super) const fn next_arrival(&mut self) -> u64 {
+        self.arrivals = self.arrivals.saturating_add(1);
+        self.arrivals
+    }
+}

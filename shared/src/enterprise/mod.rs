@@ -1,0 +1,1 @@
+//! The enterprise chain: tenant updates, blocks, certificates and receipts, and their verification.

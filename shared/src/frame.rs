@@ -1,0 +1,1 @@
+//! Frames: a logical message in chunks, and back.

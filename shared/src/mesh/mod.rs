@@ -1,0 +1,1 @@
+//! The links of a peer as a pure machine: signed signalling, direct channels, relay.

@@ -1,0 +1,1 @@
+//! One peer as a pure machine: sync, exchange, outbox, mining jobs.

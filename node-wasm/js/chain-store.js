@@ -1,0 +1,297 @@
+/**
+ * The stored records of one chain, written by one tab for all tabs of the profile.
+ *
+ * The tab that holds the Web Lock `distli/chain/<chain id>` is the writer. Each new writer raises the chain's fencing epoch, and every
+ * write checks in its own transaction that the epoch is still its own: a writer that was thought dead and wakes up can't overwrite.
+ * The other tabs hand their changes over by BroadcastChannel and wait for the acknowledgement, which is sent only when the change
+ * is durable. Who hears nothing for two seconds takes the lock by force. Handed-over changes may arrive twice; they are idempotent.
+ *
+ * Records whose key starts with `identity/` or `outbox/` belong to the identity slot, the rest is shared.
+ */
+
+import { read, result, write } from "./database.js";
+import { randomId } from "./locks.js";
+
+const ANSWER_MS = 2_000;
+/** A writer that confirmed the receipt may take this long, e.g. while the disk is slow. */
+const WRITING_MS = 10_000;
+const RETRY_MS = 1_000;
+/** More than this is not repeated to the other tabs; they get it from their peers. */
+const SHARED_BYTES_MAX = 1 << 20;
+const SLOTTED = /^(identity|outbox)\//;
+
+/**
+ * @typedef {{key: string, value: Uint8Array | null}} Change
+ * @typedef {{key: string, value: Uint8Array}} StoredRecord
+ * @typedef {{id: number, changes: Change[], resolve: () => void, reject: (error: Error) => void, timer: number}} Pending
+ */
+
+/** The epoch moved on: another tab is the writer now. */
+class Fenced extends Error {}
+
+export class ChainStore {
+  #db;
+  #locks;
+  #chainId;
+  #slot;
+  #onBlocks;
+  #tab = randomId();
+  #channel;
+  #closing = new AbortController();
+  /** @type {{epoch: number, release: () => void} | null} */
+  #reign = null;
+  /** @type {Map<number, Pending>} */
+  #pending = new Map();
+  #lastId = 0;
+  #stealing = false;
+
+  /**
+   * @param {{db: IDBDatabase | null, locks: import("./locks.js").Locks, chainId: string, slot: number,
+   *   onBlocks: (blocks: Uint8Array[]) => void}} parts
+   */
+  constructor({ db, locks, chainId, slot, onBlocks }) {
+    this.#db = db;
+    this.#locks = locks;
+    this.#chainId = chainId;
+    this.#slot = slot;
+    this.#onBlocks = onBlocks;
+    this.#channel = new BroadcastChannel(`distli/${chainId}`);
+    this.#channel.onmessage = ({ data }) => this.#onMessage(data);
+    if (db) this.#stand();
+  }
+
+  /** Whether this tab writes for all. */
+  get writer() {
+    return this.#reign !== null;
+  }
+
+  /**
+   * Everything stored for this chain that is shared or belongs to this slot.
+   * @returns {Promise<StoredRecord[]>}
+   */
+  async load() {
+    if (!this.#db) return [];
+    const all = IDBKeyRange.bound([this.#chainId], [this.#chainId, []]);
+    /** @type {{key: string, value: Uint8Array}[]} */
+    const rows = await read(this.#db, "records", (store) => store.getAll(all));
+    const own = `slot/${this.#slot}/`;
+    return rows
+      .filter(({ key }) => key.startsWith(own) || !key.startsWith("slot/"))
+      .map(({ key, value }) => ({ key: key.startsWith(own) ? key.slice(own.length) : key, value }));
+  }
+
+  /**
+   * Resolves when the changes are durable, whoever wrote them.
+   * @param {Change[]} changes
+   * @returns {Promise<void>}
+   */
+  write(changes) {
+    if (!this.#db) return Promise.resolve();
+    const placed = changes.map(({ key, value }) => ({ key: this.#place(key), value }));
+    return new Promise((resolve, reject) => {
+      const entry = { id: ++this.#lastId, changes: placed, resolve, reject, timer: 0 };
+      this.#pending.set(entry.id, entry);
+      this.#forward(entry);
+    });
+  }
+
+  close() {
+    this.#closing.abort();
+    this.#reign?.release();
+    this.#reign = null;
+    for (const entry of this.#pending.values()) clearTimeout(entry.timer);
+    this.#channel.close();
+  }
+
+  /** @param {string} key */
+  #place(key) {
+    return SLOTTED.test(key) ? `slot/${this.#slot}/${key}` : key;
+  }
+
+  get #lockName() {
+    return `distli/chain/${this.#chainId}`;
+  }
+
+  /** Waits in line for the writer's lock, for as long as the tab lives. */
+  async #stand() {
+    const { signal } = this.#closing;
+    while (!signal.aborted) {
+      try {
+        await this.#reignWith(await this.#locks.acquire(this.#lockName, signal));
+      } catch {
+        await new Promise((done) => setTimeout(done, RETRY_MS));
+      }
+    }
+  }
+
+  /**
+   * Writes for all until the lock is lost.
+   * @param {import("./locks.js").Held} held
+   */
+  async #reignWith(held) {
+    try {
+      const epoch = await this.#raiseEpoch();
+      if (this.#closing.signal.aborted) return;
+      const reign = { epoch, release: held.release };
+      this.#reign = reign;
+      this.#post({ type: "writer", epoch });
+      for (const entry of this.#pending.values()) this.#forward(entry);
+      await held.lost;
+      if (this.#reign === reign) this.#reign = null;
+    } finally {
+      held.release();
+    }
+  }
+
+  /** @returns {Promise<number>} */
+  #raiseEpoch() {
+    const key = `epoch/${this.#chainId}`;
+    return write(this.#database, ["meta"], async (transaction) => {
+      const meta = transaction.objectStore("meta");
+      const epoch = ((await result(meta.get(key)))?.epoch ?? 0) + 1;
+      meta.put({ key, epoch });
+      return epoch;
+    });
+  }
+
+  get #database() {
+    return /** @type {IDBDatabase} */ (this.#db);
+  }
+
+  /**
+   * Writes an entry here, or hands it to the tab that writes.
+   * @param {Pending} entry
+   */
+  #forward(entry) {
+    clearTimeout(entry.timer);
+    if (this.#reign) {
+      this.#commit(entry.changes).then(
+        (done) => (done ? this.#settle(entry.id) : this.#forward(entry)),
+        (error) => this.#settle(entry.id, error),
+      );
+      return;
+    }
+    this.#post({ type: "write", id: entry.id, changes: entry.changes });
+    this.#expectAnswer(entry, ANSWER_MS);
+  }
+
+  /**
+   * @param {Pending} entry
+   * @param {number} ms
+   */
+  #expectAnswer(entry, ms) {
+    clearTimeout(entry.timer);
+    entry.timer = setTimeout(() => this.#steal(), ms + Math.random() * 300);
+  }
+
+  /** Takes the lock of a writer that does not answer; the waiting changes follow by themselves. */
+  async #steal() {
+    if (this.#reign || this.#stealing || this.#closing.signal.aborted) return;
+    this.#stealing = true;
+    try {
+      const held = await this.#locks.steal(this.#lockName);
+      this.#reignWith(held).catch(() => this.#retryAll());
+    } catch {
+      this.#retryAll();
+    } finally {
+      this.#stealing = false;
+    }
+  }
+
+  #retryAll() {
+    for (const entry of this.#pending.values()) this.#expectAnswer(entry, RETRY_MS);
+  }
+
+  /**
+   * Stores changes under this tab's epoch.
+   * @param {Change[]} changes
+   * @param {string} [origin] the tab they come from
+   * @returns {Promise<boolean>} false when another tab has taken over meanwhile
+   */
+  async #commit(changes, origin = this.#tab) {
+    const reign = this.#reign;
+    if (!reign) return false;
+    try {
+      await write(this.#database, ["records", "meta"], async (transaction) => {
+        const now = await result(transaction.objectStore("meta").get(`epoch/${this.#chainId}`));
+        if (now?.epoch !== reign.epoch) throw new Fenced();
+        const records = transaction.objectStore("records");
+        for (const { key, value } of changes) {
+          if (value === null) records.delete([this.#chainId, key]);
+          else records.put({ chainId: this.#chainId, key, value });
+        }
+      });
+    } catch (error) {
+      if (!(error instanceof Fenced)) throw error;
+      if (this.#reign === reign) this.#reign = null;
+      reign.release();
+      return false;
+    }
+    this.#shareBlocks(changes, origin);
+    return true;
+  }
+
+  /**
+   * Tells the other tabs of new blocks, so that they agree even without a mesh.
+   * @param {Change[]} changes
+   * @param {string} origin
+   */
+  #shareBlocks(changes, origin) {
+    const blocks = changes.flatMap(({ key, value }) => (key.startsWith("block/") && value ? [value] : []));
+    const bytes = blocks.reduce((sum, block) => sum + block.length, 0);
+    if (blocks.length && bytes <= SHARED_BYTES_MAX) this.#post({ type: "blocks", blocks, origin });
+    if (origin !== this.#tab && blocks.length && bytes <= SHARED_BYTES_MAX) this.#onBlocks(blocks);
+  }
+
+  /**
+   * @param {number} id
+   * @param {Error} [error]
+   */
+  #settle(id, error) {
+    const entry = this.#pending.get(id);
+    if (!entry) return;
+    clearTimeout(entry.timer);
+    this.#pending.delete(id);
+    if (error) entry.reject(error);
+    else entry.resolve();
+  }
+
+  /** @param {object} message */
+  #post(message) {
+    if (!this.#closing.signal.aborted) this.#channel.postMessage({ ...message, tab: this.#tab });
+  }
+
+  /** @param {any} message */
+  #onMessage(message) {
+    switch (message.type) {
+      case "write":
+        if (this.#reign) this.#writeFor(message);
+        break;
+      case "taken": {
+        const entry = message.to === this.#tab && this.#pending.get(message.id);
+        if (entry) this.#expectAnswer(entry, WRITING_MS);
+        break;
+      }
+      case "done":
+        if (message.to === this.#tab) this.#settle(message.id, message.failure && new Error(message.failure));
+        break;
+      case "writer":
+        for (const entry of this.#pending.values()) this.#forward(entry);
+        break;
+      case "blocks":
+        if (message.origin !== this.#tab) this.#onBlocks(message.blocks);
+        break;
+      default: // A newer version of this page in another tab: not for us.
+    }
+  }
+
+  /** @param {{id: number, tab: string, changes: Change[]}} message */
+  async #writeFor({ id, tab, changes }) {
+    this.#post({ type: "taken", to: tab, id });
+    try {
+      if (await this.#commit(changes, tab)) this.#post({ type: "done", to: tab, id });
+    } catch (error) {
+      this.#post({ type: "done", to: tab, id, failure: String(error) });
+    }
+  }
+}

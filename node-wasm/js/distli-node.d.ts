@@ -1,0 +1,180 @@
+/** The browser node of Distli Mesh: one DistliNode is one peer of one network. */
+
+export type MiningWhen = "off" | "pending" | "always";
+
+/** The rules a creator may choose; what is left out takes the default. */
+export interface Rules {
+  /** Target time between blocks, 2,000 to 60,000 ms. */
+  intervalMs: number;
+  blockBytesMax: number;
+  blockTransactionsMax: number;
+  transactionBytesMax: number;
+  messageBytesMax: number;
+  /** Waiting transactions allowed for one sender. */
+  senderQuota: number;
+  /** Leading zero bits each transaction's stamp must have. */
+  stampBits: number;
+  finalityDelayMs: number;
+}
+
+export interface CreateOptions {
+  /** 1 to 63 of a-z, 0-9, - and _, starting with a letter or digit. */
+  networkId: string;
+  /** ws: or wss: URL of the tracker; default is /ws of the page's origin; null works without one. */
+  tracker?: string | null;
+  /** Whether the tracker may show the name to strangers; default true. */
+  listed?: boolean;
+  rules?: Partial<Rules>;
+}
+
+/** Either of the two names the network; a chain id alone finds stored networks only. */
+export interface JoinOptions {
+  networkId?: string;
+  chainId?: string;
+  tracker?: string | null;
+}
+
+export interface StoredNetwork {
+  networkId: string;
+  chainId: string;
+  /** ms since 1970 */
+  addedAt: number;
+  /** Height when it was last open; a hint. */
+  height: number;
+}
+
+export interface TenantTransaction {
+  tx_id: string;
+  /** Public key, hex. */
+  from: string;
+  sequence: number;
+  /** ms since 1970, by the sender's clock */
+  timestamp: number;
+  kind: "message" | "record";
+  /** Plain text of a message: show it as text, never as markup. */
+  text: string | null;
+  /** All signed bytes, hex. */
+  raw: string;
+  confirmed?: boolean;
+  height?: number;
+}
+
+export type PendingTransaction = TenantTransaction;
+
+export interface TenantBlock {
+  /** Height; the first block is 1. */
+  block_id: number;
+  block_hash: string;
+  previous_hash: string;
+  timestamp: number;
+  /** The 116 header bytes, hex. */
+  header: string;
+  /** The miner's key and free bytes, hex. */
+  miner: string;
+  transactions: TenantTransaction[];
+}
+
+export interface Status {
+  networkId: string;
+  chainId: string;
+  peerId: string;
+  /** This tab's public key, hex. */
+  publicKey: string;
+  height: number;
+  /** Height of the best known header; above `height` while syncing. */
+  bestHeight: number;
+  tipHash: string;
+  /** Cumulative work. */
+  work: string;
+  difficulty: number | string;
+  pendingCount: number;
+  peers: { id: string; transport: "direct" | "relay" | "connecting" }[];
+  tracker: "connected" | "connecting" | "offline";
+  trackerUrl: string | null;
+  mining: { when: MiningWhen; workers: number; hashesPerSecond: number; active: boolean };
+  /** Newest height the tracker confirmed by hash. */
+  syncedHeight: number;
+  /** Newest height in a decided enterprise block. */
+  anchoredHeight: number;
+  storage: {
+    /** Whether this tab writes for all tabs of the profile. */
+    writer: boolean;
+    /** Whether the browser promised not to evict. */
+    persisted: boolean;
+    /** Whether Web Locks are there. */
+    locks: boolean;
+    usageBytes: number;
+    quotaBytes: number;
+  };
+  conflicts: number;
+  clockOffsetMs: number;
+}
+
+export interface Notice {
+  message: string;
+  remedy: string;
+}
+
+export interface StorageNotice extends Notice {
+  level: "info" | "warning" | "error";
+}
+
+export interface DistliEvents {
+  /** At most four a second. */
+  status: CustomEvent<Status>;
+  /** A block of the main chain, oldest first; after a reorganisation the same height comes again. Of a long sync only the newest 50. */
+  block: CustomEvent<{ block: TenantBlock }>;
+  /** The whole list of waiting transactions. */
+  pending: CustomEvent<PendingTransaction[]>;
+  /** Something a peer, the tracker or a file offered was not accepted. */
+  refused: CustomEvent<{ reason: string; source: string }>;
+  /** One sender used a sequence number twice. */
+  conflict: CustomEvent<Record<string, unknown>>;
+  storage: CustomEvent<StorageNotice>;
+  tracker: CustomEvent<{ state: string; code?: string; message?: string }>;
+  error: CustomEvent<Notice>;
+}
+
+/** What every promise here rejects with: `message` is `reason` and `remedy` together. */
+export interface DistliError extends Error {
+  reason: string;
+  remedy: string;
+  /** e.g. network_unknown, network_exists, offline, bad_network_id, closed */
+  code?: string;
+}
+
+export class DistliNode extends EventTarget {
+  private constructor();
+  readonly networkId: string;
+  readonly chainId: string;
+
+  /** Measures the hash rate for the first difficulty, makes the genesis, stores it and joins; works offline. */
+  static create(options: CreateOptions): Promise<DistliNode>;
+  /** Opens a stored network, also offline, or fetches its genesis from the tracker. */
+  static join(options: JoinOptions): Promise<DistliNode>;
+  /** The networks of this browser profile, newest first. */
+  static stored(): Promise<StoredNetwork[]>;
+
+  /** Signs and stores a transaction, then sends it. Resolves when it is stored, not when it is confirmed. */
+  submit(message: string | { record: Uint8Array }): Promise<{ id: string; sequence: number }>;
+  /** `workers`: 1 to 16 mining workers, default 1. */
+  startMining(options?: { when?: "pending" | "always"; workers?: number }): Promise<void>;
+  stopMining(): Promise<void>;
+  status(): Promise<Status>;
+  /** Up to `limit` blocks of the main chain (default 50), newest first, from the height `from` (default the tip) downwards. */
+  blocks(range?: { from?: number; limit?: number }): Promise<TenantBlock[]>;
+  pending(): Promise<PendingTransaction[]>;
+  /** The whole chain as a self-proving file. */
+  exportChain(): Promise<{ filename: string; text: string }>;
+  /** Verifies every block; rejects with the reason and takes nothing if one is wrong. */
+  importChain(text: string): Promise<{ accepted: number; alreadyKnown: number }>;
+  /** Saves, leaves the network, frees the identity and the locks, ends the workers. */
+  close(): Promise<void>;
+
+  addEventListener<K extends keyof DistliEvents>(
+    type: K,
+    listener: (event: DistliEvents[K]) => void,
+    options?: boolean | AddEventListenerOptions,
+  ): void;
+  addEventListener(type: string, listener: EventListenerOrEventListenerObject | null, options?: boolean | AddEventListenerOptions): void;
+}

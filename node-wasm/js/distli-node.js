@@ -1,0 +1,276 @@
+/**
+ * The public API of the browser node: one DistliNode is one peer of one network. Its types are in `distli-node.d.ts`.
+ *
+ *     import { DistliNode } from "./node/distli-node.js";
+ *     const node = await DistliNode.join({ networkId: "lab" });
+ *     node.addEventListener("block", ({ detail }) => console.log(detail.block));
+ *     await node.submit("hello");
+ *
+ * The page side only carries messages: the node lives in a worker, the WebRTC connections and localStorage live here because workers
+ * have neither. Every promise rejects with an Error whose message also says what to do (`reason` and `remedy` are there separately).
+ */
+
+import { Archive } from "./storage.js";
+import { DistliError } from "./errors.js";
+import { RtcLinks } from "./rtc.js";
+import { setWindowAside, storedWindow, WindowWriter } from "./window-writer.js";
+
+const SLOT_KEY = "distli_slot";
+const BLOCKS_DEFAULT = 50;
+/** Slots that other nodes of this very page hold. @type {Set<number>} */
+const slotsHere = new Set();
+
+export class DistliNode extends EventTarget {
+  #worker;
+  #rtc;
+  #window;
+  /** @type {Map<number, {resolve: (value: any) => void, reject: (error: Error) => void}>} */
+  #calls = new Map();
+  #lastCall = 0;
+  #closed = false;
+  #slot = -1;
+  /** @type {{resolve: (node: DistliNode) => void, reject: (error: Error) => void}} */
+  #starting;
+  /** @type {{name: string, detail: any}[] | null} events of the start, kept until the page could add its listeners */
+  #held = [];
+  networkId = "";
+  chainId = "";
+
+  /** @param {any} options */
+  static create(options) {
+    return open("create", options);
+  }
+
+  /** @param {any} options */
+  static join(options) {
+    return open("join", options);
+  }
+
+  /** The networks this profile has stored, newest first. */
+  static async stored() {
+    const archive = await Archive.open(() => {});
+    try {
+      const networks = await archive.networks();
+      return networks.map(({ networkId, chainId, addedAt, height }) => ({ networkId, chainId, addedAt, height: height ?? 0 }));
+    } finally {
+      archive.close();
+    }
+  }
+
+  /**
+   * Use `create` or `join`.
+   * @param {object} start
+   * @param {{resolve: (node: DistliNode) => void, reject: (error: Error) => void}} starting
+   */
+  constructor(start, starting) {
+    super();
+    this.#starting = starting;
+    this.#rtc = new RtcLinks((fact, transfer) => this.#worker.postMessage({ type: "fact", fact }, { transfer }));
+    this.#window = new WindowWriter((notice) => this.#emit("storage", notice));
+    this.#worker = new Worker(new URL("./node-worker.js", import.meta.url), { type: "module", name: "distli-node" });
+    this.#worker.onmessage = ({ data }) => this.#onMessage(data);
+    this.#worker.onerror = (event) => this.#onWorkerError(event);
+    this.#worker.postMessage({ type: "start", options: start });
+  }
+
+  /** @param {string | {record: Uint8Array}} message */
+  async submit(message) {
+    if (typeof message === "string") return this.#call("submit", { kind: "message", text: message });
+    if (message?.record instanceof Uint8Array) return this.#call("submit", { kind: "record", payload: message.record });
+    throw new DistliError("Only a text or {record: Uint8Array} can be submitted.", "Pass one of the two.");
+  }
+
+  /** @param {{when?: "pending" | "always", workers?: number}} [options] */
+  startMining({ when = "pending", workers } = {}) {
+    return this.#call("setMining", { when, workers });
+  }
+
+  stopMining() {
+    return this.#call("setMining", { when: "off" });
+  }
+
+  status() {
+    return this.#call("status");
+  }
+
+  /** @param {{from?: number, limit?: number}} [range] */
+  blocks({ from, limit = BLOCKS_DEFAULT } = {}) {
+    return this.#call("blocks", { from, limit });
+  }
+
+  pending() {
+    return this.#call("pending");
+  }
+
+  exportChain() {
+    return this.#call("exportChain");
+  }
+
+  /** @param {string} text */
+  importChain(text) {
+    return this.#call("importChain", { text: String(text) });
+  }
+
+  async close() {
+    if (this.#closed) return;
+    try {
+      await this.#call("close");
+    } finally {
+      this.#end();
+    }
+  }
+
+  /**
+   * @param {string} method
+   * @param {object} [params]
+   * @returns {Promise<any>}
+   */
+  #call(method, params = {}) {
+    if (this.#closed) return Promise.reject(new DistliError("This node is closed.", "Join the network again.", "closed"));
+    const id = ++this.#lastCall;
+    return new Promise((resolve, reject) => {
+      this.#calls.set(id, { resolve, reject });
+      this.#worker.postMessage({ type: "call", id, method, params });
+    });
+  }
+
+  /** @param {any} message */
+  #onMessage(message) {
+    switch (message.type) {
+      case "started":
+        this.#onStarted(message);
+        break;
+      case "failed":
+        this.#starting.reject(unflattened(message.error));
+        this.#end();
+        break;
+      case "reply":
+        this.#onReply(message);
+        break;
+      case "event":
+        this.#emit(message.name, message.detail);
+        break;
+      case "rtc":
+        this.#rtc.perform(message.order);
+        break;
+      case "window":
+        this.#window.offer(message);
+        break;
+      case "set_aside":
+        setWindowAside(message.networkId, message.chainId);
+        break;
+      case "read_local":
+        this.#worker.postMessage({ type: "local", id: message.id, text: storedWindow(message.networkId) });
+        break;
+      default: // A newer worker: not for us.
+    }
+  }
+
+  /** @param {{networkId: string, chainId: string, slot: number}} started */
+  #onStarted({ networkId, chainId, slot }) {
+    this.networkId = networkId;
+    this.chainId = chainId;
+    this.#slot = slot;
+    rememberSlot(slot);
+    this.#starting.resolve(this);
+    setTimeout(() => {
+      const held = this.#held ?? [];
+      this.#held = null;
+      for (const { name, detail } of held) this.#emit(name, detail);
+    }, 0);
+  }
+
+  /** @param {{id: number, value?: any, error?: {reason: string, remedy: string, code?: string}}} reply */
+  #onReply({ id, value, error }) {
+    const waiting = this.#calls.get(id);
+    this.#calls.delete(id);
+    if (error) waiting?.reject(unflattened(error));
+    else waiting?.resolve(value);
+  }
+
+  /** @param {ErrorEvent} event */
+  #onWorkerError(event) {
+    event.preventDefault();
+    const reason = event.message ? `The node's worker failed: ${event.message}` : "The node program could not be loaded.";
+    const remedy = "Reload the page; if that does not help, use a current Chrome, Edge, Firefox or Safari.";
+    this.#starting.reject(new DistliError(reason, remedy));
+    this.#emit("error", { message: reason, remedy });
+  }
+
+  /**
+   * @param {string} name
+   * @param {any} detail
+   */
+  #emit(name, detail) {
+    if (this.#held) this.#held.push({ name, detail });
+    else this.dispatchEvent(new CustomEvent(name, { detail }));
+  }
+
+  #end() {
+    this.#closed = true;
+    this.#window.close();
+    this.#rtc.close();
+    this.#worker.terminate();
+    slotsHere.delete(this.#slot);
+    for (const { reject } of this.#calls.values()) reject(new DistliError("This node was closed.", "Join the network again.", "closed"));
+    this.#calls.clear();
+  }
+}
+
+/**
+ * @param {"create" | "join"} mode
+ * @param {any} [options]
+ * @returns {Promise<DistliNode>}
+ */
+async function open(mode, { networkId, chainId, listed, rules, tracker } = {}) {
+  const trackerUrl = trackerUrlOf(tracker);
+  askForPersistence();
+  const start = { mode, networkId, chainId, listed, rules, trackerUrl, preferredSlot: rememberedSlot() };
+  return new Promise((resolve, reject) => new DistliNode(start, { resolve, reject }));
+}
+
+/** @param {{reason: string, remedy: string, code?: string}} error */
+function unflattened({ reason, remedy, code }) {
+  return new DistliError(reason, remedy, code);
+}
+
+/**
+ * @param {string | null | undefined} tracker a ws: or wss: URL, null for none, undefined for the page's own origin
+ */
+function trackerUrlOf(tracker) {
+  if (tracker === null) return null;
+  try {
+    const url = new URL(tracker ?? "/ws", location.href);
+    url.protocol = url.protocol.replace(/^http/, "ws");
+    if (/^wss?:$/.test(url.protocol)) return url.href;
+  } catch {
+    // Told below.
+  }
+  throw new DistliError("That is not the address of a tracker.", "Give a ws:// or wss:// URL, or null to work without one.");
+}
+
+/** Asks the browser not to evict the archive; some decide silently, some ask the user. */
+function askForPersistence() {
+  navigator.storage?.persist?.().catch(() => {}); // The status tells whether it was granted.
+}
+
+/** @param {number} slot */
+function rememberSlot(slot) {
+  slotsHere.add(slot);
+  try {
+    sessionStorage.setItem(SLOT_KEY, String(slot));
+  } catch {
+    // Without it a reloaded tab merely takes the first free identity.
+  }
+}
+
+/** The identity slot this tab had before a reload, unless another node of this page has it. */
+function rememberedSlot() {
+  try {
+    const text = sessionStorage.getItem(SLOT_KEY);
+    const slot = text === null ? null : Number(text);
+    return slot !== null && Number.isSafeInteger(slot) && slot >= 0 && !slotsHere.has(slot) ? slot : null;
+  } catch {
+    return null;
+  }
+}

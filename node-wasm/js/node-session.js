@@ -1,0 +1,322 @@
+/**
+ * One running node inside its worker: the Core, and around it the tracker socket, the mining workers and the archive.
+ *
+ * It carries out the Core's orders and turns its events into those of the page; what is true about the chain the Core alone says.
+ */
+
+import { CoreLoop } from "./core-loop.js";
+import { DistliError, flatten } from "./errors.js";
+import { MiningPool } from "./mining-pool.js";
+import { createNetwork, findNetwork } from "./open-network.js";
+import { Reporter } from "./reporter.js";
+import { Archive } from "./storage.js";
+import { TrackerLink } from "./tracker.js";
+import { compare, readWindow, reconcile } from "./window.js";
+
+/**
+ * @typedef {(message: {type: string, [field: string]: any}, transfer?: Transferable[]) => void} Post
+ * @typedef {{Core: any, MiningJob: any, createGenesis: Function, genesisInfo: Function, module: WebAssembly.Module}} LoadedWasm
+ * @typedef {{mode: "create" | "join", networkId?: string, chainId?: string, listed?: boolean, rules?: object,
+ *   trackerUrl: string | null, preferredSlot: number | null}} StartOptions
+ */
+
+const SETTLE_MS = 2_000;
+
+export class NodeSession {
+  /** @type {Map<number, {resolve: (value: any) => void, reject: (error: Error) => void}>} */
+  #asked = new Map();
+  #lastRequest = 0;
+  #damaged = false;
+  /** @type {TrackerLink | null} */
+  #tracker = null;
+  /** @type {Uint8Array[]} blocks of other tabs that came before the own ones were restored */
+  #early = [];
+  #restored = false;
+
+  /**
+   * Opens storage, finds the network, restores it and connects.
+   * @param {LoadedWasm} wasm
+   * @param {StartOptions} options
+   * @param {{post: Post, windowOf: (networkId: string) => Promise<string | null>}} page
+   */
+  static async open(wasm, options, page) {
+    const notify = (/** @type {object} */ notice) => page.post({ type: "event", name: "storage", detail: notice });
+    const archive = await Archive.open(notify);
+    const identity = await archive.lockIdentity(options.preferredSlot);
+    try {
+      const trackerHttp = options.trackerUrl && httpOf(options.trackerUrl);
+      const around = { archive, wasm, trackerHttp, windowOf: page.windowOf };
+      const network =
+        options.mode === "create" ? await createNetwork(around, /** @type {any} */ (options), identity.seed) : await findNetwork(around, options);
+      const session = new NodeSession({ wasm, archive, identity, network, post: page.post, trackerUrl: options.trackerUrl });
+      await session.#restore(await page.windowOf(network.networkId));
+      session.#connect(options.trackerUrl);
+      return session;
+    } catch (error) {
+      identity.release();
+      archive.close();
+      throw error;
+    }
+  }
+
+  /**
+   * @param {{wasm: LoadedWasm, archive: Archive, identity: import("./storage.js").IdentitySlot,
+   *   network: import("./open-network.js").OpenedNetwork, post: Post, trackerUrl: string | null}} parts
+   */
+  constructor({ wasm, archive, identity, network, post, trackerUrl }) {
+    this.network = network;
+    this.identity = identity;
+    this.post = post;
+    this.archive = archive;
+    const { chainId, genesis, listed } = network;
+    const seed = crypto.getRandomValues(new Uint8Array(32));
+    this.core = new wasm.Core({ genesis, identitySeed: identity.seed, seed, listed });
+    this.store = archive.openChain(chainId, identity.slot, (blocks) => this.#onSharedBlocks(blocks));
+    this.pool = new MiningPool(wasm.module, {
+      found: (job, nonce) => this.loop.handle({ type: "nonce_found", job, nonce }),
+      exhausted: (job) => this.loop.handle({ type: "job_exhausted", job }),
+      failed: (reason) => this.#onMiningFailed(reason),
+    });
+    this.loop = new CoreLoop(this.core, {
+      perform: (output) => this.#perform(output),
+      persist: (changes) => this.store.write(changes),
+      refused: (reason, source, request) => this.#onRefused(reason, source, request),
+      storage: (notice) => this.event("storage", notice),
+      broken: (reason) => this.#onBroken(reason),
+      drained: () => this.reporter.changed(),
+    });
+    this.reporter = new Reporter(this, trackerUrl);
+  }
+
+  get trackerState() {
+    const state = this.#tracker?.state ?? "offline";
+    if (state !== "connected") return state;
+    return this.reporter.joined ? "connected" : "connecting";
+  }
+
+  /**
+   * Sends an event to the page.
+   * @param {string} name
+   * @param {object} detail
+   */
+  event(name, detail) {
+    this.post({ type: "event", name, detail });
+  }
+
+  /** Answers what the page asked; the names are those of DistliNode. */
+  methods = {
+    /** @param {{kind: string, text?: string, payload?: Uint8Array}} payload */
+    submit: (payload) => this.#ask({ type: "submit", ...payload }),
+    /** @param {{text: string}} file */
+    importChain: ({ text }) => this.#ask({ type: "import", text }),
+    /** @param {{when: string, workers?: number}} wish */
+    setMining: async ({ when, workers }) => {
+      if (workers !== undefined) this.pool.resize(workers);
+      this.loop.handle({ type: "mining", when });
+      await this.loop.settled();
+    },
+    status: async () => this.reporter.status(),
+    /** @param {{from?: number, limit: number}} range */
+    blocks: async ({ from, limit }) => this.#blocksDownFrom(from, limit),
+    pending: async () => this.core.pending(),
+    exportChain: async () => {
+      const now = Date.now();
+      return { filename: `blockchain_${this.network.networkId}_${now}.json`, text: this.core.exportChain(now) };
+    },
+    close: () => this.#close(),
+  };
+
+  /**
+   * Gives the Core what storage has, and compares it with the window.
+   * @param {string | null} windowText
+   */
+  async #restore(windowText) {
+    const { chainId, genesis, expectedHeight } = this.network;
+    const records = await this.store.load();
+    this.loop.handle({ type: "restored", records });
+    const window = readWindow(windowText, chainId);
+    const height = Number(this.core.status().height);
+    const states = compare({ damaged: this.#damaged, height, expected: expectedHeight }, window);
+    const notice = reconcile(states);
+    if (notice) this.event("storage", notice);
+    if (window.state === "foreign") this.post({ type: "set_aside", networkId: this.network.networkId, chainId: window.chainId });
+    if (states.archive !== "ok" && states.window === "ok") this.#refill(window, hexOf(genesis));
+    this.#restored = true;
+    for (const bytes of this.#early.splice(0)) this.loop.handle({ type: "block_offered", bytes });
+    await Promise.race([this.loop.settled(), new Promise((done) => setTimeout(done, SETTLE_MS))]);
+    this.reporter.start(Number(this.core.status().height));
+  }
+
+  /**
+   * Offers the window's blocks to the Core, which checks them like any import.
+   * @param {import("./window.js").ReadWindow} window
+   * @param {string} genesis
+   */
+  #refill({ blocks }, genesis) {
+    const { networkId, chainId } = this.network;
+    const text = JSON.stringify({ chain: blocks, pending: [], network_id: networkId, chain_id: chainId, genesis, export_metadata: { export_version: "2.0" } });
+    this.#ask({ type: "import", text }).catch(() => {}); // A window that starts in mid-chain does not connect; peers have the rest.
+  }
+
+  /** @param {string | null} url */
+  #connect(url) {
+    if (!url) return;
+    this.#tracker = new TrackerLink(url, {
+      open: () => this.loop.handle({ type: "tracker_open" }),
+      message: (text) => this.loop.handle({ type: "tracker_message", text }),
+      closed: (wasOpen) => {
+        this.reporter.joined = false;
+        if (wasOpen) this.loop.handle({ type: "tracker_closed" });
+        else this.reporter.changed();
+      },
+    });
+  }
+
+  /**
+   * @param {{type: string, [field: string]: any}} input
+   * @returns {Promise<any>}
+   */
+  #ask(input) {
+    const request = ++this.#lastRequest;
+    return new Promise((resolve, reject) => {
+      this.#asked.set(request, { resolve, reject });
+      this.loop.handle({ ...input, request });
+    });
+  }
+
+  /**
+   * @param {number} request
+   * @param {(asked: {resolve: (value: any) => void, reject: (error: Error) => void}) => void} answer
+   */
+  #answer(request, answer) {
+    const asked = this.#asked.get(request);
+    this.#asked.delete(request);
+    if (asked) answer(asked);
+  }
+
+  /**
+   * Blocks of the main chain, newest first.
+   * @param {number | undefined} from the highest wanted; the tip if left out
+   * @param {number} limit
+   */
+  #blocksDownFrom(from, limit) {
+    const tip = Number(this.core.status().height);
+    const high = Math.min(from ?? tip, tip);
+    const low = Math.max(1, high - limit + 1);
+    return high < low ? [] : this.core.blocks(low, high - low + 1).reverse();
+  }
+
+  /** @param {import("./core-loop.js").Output} output */
+  #perform(output) {
+    switch (output.type) {
+      case "tracker_send":
+        this.#tracker?.send(output.text);
+        break;
+      case "rtc_send":
+        this.post({ type: "rtc", order: output }, [output.bytes.buffer]);
+        break;
+      case "rtc_create":
+      case "rtc_remote":
+      case "rtc_add_candidate":
+      case "rtc_close":
+        this.post({ type: "rtc", order: output });
+        break;
+      case "mine":
+        this.pool.start({ id: output.job, header: output.header, target: output.target });
+        break;
+      case "stop_mining":
+        this.pool.stop();
+        break;
+      case "event":
+        this.#onEvent(output.event);
+        break;
+      default: // An order of a newer Core.
+    }
+  }
+
+  /** @param {any} event */
+  #onEvent(event) {
+    switch (event.kind) {
+      case "submitted":
+        this.#answer(event.request, ({ resolve }) => resolve({ id: event.id, sequence: Number(event.sequence) }));
+        break;
+      case "submit_refused":
+        this.#answer(event.request, ({ reject }) => reject(new DistliError(event.reason, "Change the message and send it again.")));
+        break;
+      case "imported":
+        this.#answer(event.request, ({ resolve }) => resolve({ accepted: event.accepted, alreadyKnown: event.alreadyKnown }));
+        break;
+      case "import_refused":
+        this.#answer(event.request, ({ reject }) => reject(new DistliError(event.reason, "Nothing was taken over: use an unchanged export of this network.")));
+        break;
+      case "storage_damaged":
+        this.#damaged = true;
+        break;
+      default:
+        this.reporter.onEvent(event);
+    }
+  }
+
+  /**
+   * @param {string} reason
+   * @param {string} source
+   * @param {number} [request]
+   */
+  #onRefused(reason, source, request) {
+    if (request === undefined) {
+      this.event("refused", { reason, source });
+      return;
+    }
+    this.#answer(request, ({ reject }) => reject(new DistliError(reason, "Change it and try again.")));
+  }
+
+  /** @param {Uint8Array[]} blocks */
+  #onSharedBlocks(blocks) {
+    if (!this.#restored) {
+      this.#early.push(...blocks);
+      return;
+    }
+    for (const bytes of blocks) this.loop.handle({ type: "block_offered", bytes });
+  }
+
+  /** @param {string} reason */
+  #onMiningFailed(reason) {
+    this.loop.handle({ type: "mining", when: "off" });
+    this.event("error", { message: `Mining stopped: ${flatten(reason).reason}`, remedy: "Reload the page and switch mining on again." });
+  }
+
+  /** @param {string} reason */
+  #onBroken(reason) {
+    this.pool.close();
+    this.#tracker?.close();
+    const error = new DistliError(`The node stopped on an internal error: ${reason}`, "Reload the page; the stored chain is safe.");
+    for (const { reject } of this.#asked.values()) reject(error);
+    this.#asked.clear();
+    this.event("error", { message: error.reason, remedy: error.remedy });
+  }
+
+  /** Lets go of everything another tab may want. */
+  async #close() {
+    this.pool.close();
+    this.#tracker?.close();
+    await Promise.race([this.loop.settled(), new Promise((done) => setTimeout(done, SETTLE_MS))]);
+    this.loop.stop();
+    await this.reporter.stop();
+    this.store.close();
+    this.identity.release();
+    this.archive.close();
+  }
+}
+
+/**
+ * The tracker's HTTP origin, from the address of its WebSocket.
+ * @param {string} ws
+ */
+function httpOf(ws) {
+  return new URL(ws).origin.replace(/^ws/, "http");
+}
+
+/** @param {Uint8Array} bytes */
+function hexOf(bytes) {
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}

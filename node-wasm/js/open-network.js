@@ -1,0 +1,170 @@
+/**
+ * Finds or makes the genesis of the network a page asks for: from storage, from the tracker, or new.
+ */
+
+import { DistliError } from "./errors.js";
+
+const ASK_MS = 8_000;
+const MEASURE_MS = 300;
+const MEASURE_STEP = 20_000;
+const NETWORK_ID = /^[a-z0-9][a-z0-9_-]{0,62}$/;
+const NAME_REMEDY = "Use 1 to 63 lower-case letters, digits, - and _, starting with a letter or digit.";
+
+/**
+ * @typedef {{networkId: string, chainId: string, genesis: Uint8Array, listed: boolean, expectedHeight: number}} OpenedNetwork
+ * @typedef {{createGenesis: Function, genesisInfo: Function, MiningJob: any}} Wasm
+ * @typedef {{archive: import("./storage.js").Archive, wasm: Wasm, trackerHttp: string | null,
+ *   windowOf: (networkId: string) => Promise<string | null>}} Surroundings
+ */
+
+/**
+ * Makes a new network owned by this tab's identity and stores it; the tracker learns of it when it is there.
+ * @param {Surroundings} around
+ * @param {{networkId: string, listed?: boolean, rules?: object}} options
+ * @param {Uint8Array} ownerSeed
+ * @returns {Promise<OpenedNetwork>}
+ */
+export async function createNetwork(around, options, ownerSeed) {
+  const { archive, wasm } = around;
+  const { networkId, rules } = options;
+  const listed = options.listed ?? true;
+  requireName(networkId);
+  const known = await archive.networks();
+  const taken = known.some((network) => network.networkId === networkId);
+  if (taken) throw new DistliError(`This browser already has a network “${networkId}”.`, "Join it, or choose another name.", "network_exists");
+  const answer = await askTracker(around, networkId);
+  if (answer.found) throw new DistliError(`The network “${networkId}” already exists.`, "Join it, or choose another name.", "network_exists");
+  const hashesPerSecond = measureHashRate(wasm);
+  const made = wasm.createGenesis({ networkId, createdAt: Date.now(), ownerSeed, hashesPerSecond, rules: rules ?? {} });
+  const network = { networkId, chainId: made.chainId, genesis: made.genesis, listed, expectedHeight: 0 };
+  await archive.keepNetwork(network);
+  return network;
+}
+
+/**
+ * Finds the network by its chain id or name: stored ones need no tracker.
+ * @param {Surroundings} around
+ * @param {{networkId?: string, chainId?: string}} options
+ * @returns {Promise<OpenedNetwork>}
+ */
+export async function findNetwork(around, { networkId, chainId }) {
+  if (!chainId) requireName(networkId);
+  const known = await around.archive.networks();
+  const matching = known.filter((one) => (chainId ? one.chainId === chainId : one.networkId === networkId));
+  const stored = matching[0];
+  if (stored && matching.length === 1) return fromStored(stored);
+  if (!networkId) {
+    throw new DistliError("This browser does not know a chain with that id.", "Join it by its network name first.", "network_unknown");
+  }
+  const answer = await askTracker(around, networkId);
+  if (answer.found) {
+    const network = checked(around.wasm, answer.found.genesis, { networkId, chainId });
+    await around.archive.keepNetwork(network);
+    return network;
+  }
+  if (stored) return fromStored(stored);
+  if (answer.unknown) {
+    throw new DistliError(`No network “${networkId}” is known here or at the tracker.`, "Check the name, or create the network.", "network_unknown");
+  }
+  return fromWindow(around, networkId, chainId);
+}
+
+/**
+ * @param {import("./storage.js").StoredNetwork} stored
+ * @returns {OpenedNetwork}
+ */
+function fromStored({ networkId, chainId, genesis, listed, height }) {
+  return { networkId, chainId, genesis, listed: listed ?? true, expectedHeight: height ?? 0 };
+}
+
+/**
+ * The last resort while the tracker is away and IndexedDB was evicted: the window in localStorage also carries the genesis.
+ * @param {Surroundings} around
+ * @param {string} networkId
+ * @param {string | undefined} chainId
+ * @returns {Promise<OpenedNetwork>}
+ */
+async function fromWindow(around, networkId, chainId) {
+  const text = await around.windowOf(networkId);
+  try {
+    const network = checked(around.wasm, JSON.parse(text ?? "null")?.genesis, { networkId, chainId });
+    await around.archive.keepNetwork(network);
+    return network;
+  } catch {
+    throw new DistliError(
+      `The network “${networkId}” is not stored in this browser, and the tracker does not answer.`,
+      "Start the tracker or check the connection, then try again.",
+      "offline",
+    );
+  }
+}
+
+/** @param {unknown} networkId */
+function requireName(networkId) {
+  if (typeof networkId === "string" && NETWORK_ID.test(networkId)) return;
+  throw new DistliError("That is not a possible network name.", NAME_REMEDY, "bad_network_id");
+}
+
+/**
+ * Takes a genesis only if it is the one that was asked for.
+ * @param {Wasm} wasm
+ * @param {unknown} hex
+ * @param {{networkId: string, chainId?: string}} wanted
+ * @returns {OpenedNetwork}
+ */
+function checked(wasm, hex, wanted) {
+  const genesis = bytesOf(hex);
+  const info = wasm.genesisInfo(genesis);
+  const right = info.networkId === wanted.networkId && (!wanted.chainId || info.chainId === wanted.chainId);
+  if (!right) {
+    throw new DistliError(
+      `The tracker has another network under the name “${wanted.networkId}”.`,
+      "Check the invitation, or ask its sender for the tracker that knows this network.",
+      "network_exists",
+    );
+  }
+  return { networkId: info.networkId, chainId: info.chainId, genesis, listed: true, expectedHeight: 0 };
+}
+
+/** @param {unknown} hex */
+function bytesOf(hex) {
+  if (typeof hex !== "string" || !/^([0-9a-f]{2})+$/i.test(hex)) {
+    throw new DistliError("The tracker sent something that is no genesis.", "Check the tracker's address and version.");
+  }
+  return Uint8Array.from(hex.match(/../g) ?? [], (pair) => Number.parseInt(pair, 16));
+}
+
+/**
+ * Asks the tracker for a genesis by name.
+ * @param {Surroundings} around
+ * @param {string} networkId
+ * @returns {Promise<{found?: {genesis: string}, unknown?: true, unreachable?: true}>}
+ */
+async function askTracker({ trackerHttp }, networkId) {
+  if (!trackerHttp) return { unreachable: true };
+  try {
+    const url = `${trackerHttp}/api/networks/${encodeURIComponent(networkId)}/genesis`;
+    const response = await fetch(url, { signal: AbortSignal.timeout(ASK_MS), cache: "no-store" });
+    if (response.ok) return { found: await response.json() };
+    return response.status === 404 ? { unknown: true } : { unreachable: true };
+  } catch {
+    return { unreachable: true };
+  }
+}
+
+/**
+ * Hashes for about 300 ms on a target nothing meets.
+ * @param {Wasm} wasm
+ */
+function measureHashRate({ MiningJob }) {
+  const job = new MiningJob(new Uint8Array(116), new Uint8Array(32), 0, 2 ** 32 - 1);
+  const started = performance.now();
+  let took = 0;
+  while (took < MEASURE_MS) {
+    if (job.step(MEASURE_STEP).exhausted) break;
+    took = performance.now() - started;
+  }
+  const hashes = Number(job.hashes);
+  job.free();
+  return Math.max(1, Math.round((hashes * 1_000) / Math.max(took, 1)));
+}

@@ -1,0 +1,230 @@
+/**
+ * The WebRTC connections of a page. They live here because workers have none; every decision about them comes from the Core.
+ *
+ * One RTCPeerConnection with one ordered, reliable data channel "distli" per link. Steps of a link run one after another, so a
+ * candidate never overtakes the description it belongs to. Sending pauses above 1 MiB buffered; a link whose queue still grows beyond
+ * 16 MiB is closed, and the Core chooses another way.
+ */
+
+const LABEL = "distli";
+const BUFFERED_MAX = 1 << 20;
+const BUFFERED_LOW = 1 << 18;
+const QUEUED_MAX = 16 << 20;
+/** An interruption may heal by itself for this long. */
+const DISCONNECTED_MS = 8_000;
+
+/**
+ * @typedef {{
+ *   pc: RTCPeerConnection,
+ *   channel: RTCDataChannel | null,
+ *   steps: Promise<void>,
+ *   queue: Uint8Array[],
+ *   queued: number,
+ *   timer: number,
+ * }} Link
+ * @typedef {{type: string, link: number, [field: string]: any}} Fact
+ */
+
+export class RtcLinks {
+  /** @type {Map<number, Link>} */
+  #links = new Map();
+  #tell;
+
+  /** @param {(fact: Fact, transfer?: Transferable[]) => void} tell passes a fact on to the Core */
+  constructor(tell) {
+    this.#tell = tell;
+  }
+
+  /**
+   * Carries out one order of the Core.
+   * @param {{type: string, link: number, [field: string]: any}} order
+   */
+  perform(order) {
+    if (order.type === "rtc_create") {
+      this.#create(order);
+      return;
+    }
+    const link = this.#links.get(order.link);
+    if (!link) return; // Already gone; the Core has been or is being told.
+    switch (order.type) {
+      case "rtc_remote":
+        this.#step(order.link, link, () => this.#setRemote(order.link, link, order));
+        break;
+      case "rtc_add_candidate":
+        this.#step(order.link, link, () => addCandidate(link.pc, order.candidate));
+        break;
+      case "rtc_send":
+        this.#send(order.link, link, order.bytes);
+        break;
+      case "rtc_close":
+        this.#drop(order.link, link);
+        break;
+      default: // An order of a newer Core.
+    }
+  }
+
+  /** Closes every connection without telling the Core. */
+  close() {
+    for (const [id, link] of this.#links) this.#drop(id, link);
+  }
+
+  /** @param {any} order */
+  #create({ link: id, initiator, iceServers }) {
+    let pc;
+    try {
+      pc = new RTCPeerConnection({ iceServers: iceServers ?? [] });
+    } catch (error) {
+      this.#tell({ type: "rtc_closed", link: id, reason: `the browser gave no connection: ${error}` });
+      return;
+    }
+    /** @type {Link} */
+    const link = { pc, channel: null, steps: Promise.resolve(), queue: [], queued: 0, timer: 0 };
+    this.#links.set(id, link);
+    pc.onicecandidate = ({ candidate }) =>
+      this.#tellOf(id, link, { type: "rtc_candidate", candidate: candidate ? JSON.stringify(candidate.toJSON()) : "" });
+    pc.onconnectionstatechange = () => this.#onState(id, link);
+    pc.ondatachannel = ({ channel }) => channel.label === LABEL && this.#adopt(id, link, channel);
+    if (!initiator) return;
+    this.#adopt(id, link, pc.createDataChannel(LABEL, { ordered: true }));
+    this.#step(id, link, async () => {
+      await pc.setLocalDescription(await pc.createOffer());
+      this.#tellOf(id, link, { type: "rtc_local", kind: "offer", sdp: pc.localDescription?.sdp });
+    });
+  }
+
+  /**
+   * @param {number} id
+   * @param {Link} link
+   * @param {any} order
+   */
+  async #setRemote(id, { pc }, { kind, sdp }) {
+    await pc.setRemoteDescription({ type: kind, sdp });
+    if (kind !== "offer") return;
+    await pc.setLocalDescription(await pc.createAnswer());
+    const link = this.#links.get(id);
+    if (link) this.#tellOf(id, link, { type: "rtc_local", kind: "answer", sdp: pc.localDescription?.sdp });
+  }
+
+  /**
+   * @param {number} id
+   * @param {Link} link
+   * @param {RTCDataChannel} channel
+   */
+  #adopt(id, link, channel) {
+    link.channel = channel;
+    channel.binaryType = "arraybuffer";
+    channel.bufferedAmountLowThreshold = BUFFERED_LOW;
+    channel.onbufferedamountlow = () => this.#flush(id, link);
+    channel.onmessage = ({ data }) => {
+      if (!(data instanceof ArrayBuffer)) return;
+      this.#tellOf(id, link, { type: "rtc_data", bytes: new Uint8Array(data) }, [data]);
+    };
+    channel.onclose = () => this.#lose(id, link, "the data channel closed");
+    const opened = () => this.#tellOf(id, link, { type: "rtc_open" });
+    if (channel.readyState === "open") opened();
+    else channel.onopen = opened;
+  }
+
+  /**
+   * @param {number} id
+   * @param {Link} link
+   */
+  #onState(id, link) {
+    clearTimeout(link.timer);
+    const state = link.pc.connectionState;
+    if (state === "failed" || state === "closed") this.#lose(id, link, `the connection ${state}`);
+    if (state !== "disconnected") return;
+    link.timer = setTimeout(() => this.#lose(id, link, "the connection stayed interrupted"), DISCONNECTED_MS);
+  }
+
+  /**
+   * Runs a step after the earlier ones of the same link; a failing step ends the link.
+   * @param {number} id
+   * @param {Link} link
+   * @param {() => Promise<void>} step
+   */
+  #step(id, link, step) {
+    link.steps = link.steps.then(async () => {
+      if (this.#links.get(id) !== link) return;
+      try {
+        await step();
+      } catch (error) {
+        this.#lose(id, link, String(error));
+      }
+    });
+  }
+
+  /**
+   * @param {number} id
+   * @param {Link} link
+   * @param {Uint8Array} bytes
+   */
+  #send(id, link, bytes) {
+    link.queue.push(bytes);
+    link.queued += bytes.length;
+    this.#flush(id, link);
+    if (link.queued > QUEUED_MAX) this.#lose(id, link, "the peer takes data too slowly");
+  }
+
+  /**
+   * @param {number} id
+   * @param {Link} link
+   */
+  #flush(id, link) {
+    const { channel, queue } = link;
+    if (channel?.readyState !== "open") return;
+    let sent = 0;
+    try {
+      for (; sent < queue.length && channel.bufferedAmount <= BUFFERED_MAX; sent++) {
+        channel.send(/** @type {Uint8Array<ArrayBuffer>} */ (queue[sent]));
+        link.queued -= queue[sent].length;
+      }
+    } catch (error) {
+      this.#lose(id, link, String(error));
+    }
+    queue.splice(0, sent);
+  }
+
+  /**
+   * Ends a link and tells the Core why.
+   * @param {number} id
+   * @param {Link} link
+   * @param {string} reason
+   */
+  #lose(id, link, reason) {
+    if (this.#links.get(id) !== link) return;
+    this.#drop(id, link);
+    this.#tell({ type: "rtc_closed", link: id, reason });
+  }
+
+  /**
+   * @param {number} id
+   * @param {Link} link
+   */
+  #drop(id, link) {
+    this.#links.delete(id);
+    clearTimeout(link.timer);
+    const { pc, channel } = link;
+    pc.onicecandidate = pc.onconnectionstatechange = pc.ondatachannel = null;
+    if (channel) channel.onopen = channel.onclose = channel.onmessage = channel.onbufferedamountlow = null;
+    pc.close();
+  }
+
+  /**
+   * @param {number} id
+   * @param {Link} link
+   * @param {{type: string, [field: string]: any}} fact
+   * @param {Transferable[]} [transfer]
+   */
+  #tellOf(id, link, fact, transfer) {
+    if (this.#links.get(id) === link) this.#tell({ ...fact, link: id }, transfer);
+  }
+}
+
+/**
+ * @param {RTCPeerConnection} pc
+ * @param {string} candidate JSON, or "" for the end
+ */
+async function addCandidate(pc, candidate) {
+  await pc.addIceCandidate(candidate ? JSON.parse(candidate) : undefined);
+}

@@ -10,6 +10,7 @@
 //! Limits: none of its own. Whoever receives bounds the bytes before it parses.
 
 mod archive;
+mod convert;
 mod enterprise;
 mod health;
 mod tenant;
@@ -18,6 +19,7 @@ pub mod wide;
 pub mod ws;
 
 pub use archive::{ChainWindow, EXPORT_VERSION, Export, ExportMetadata};
+pub use convert::ShapeError;
 pub use enterprise::{
     EnterpriseBlock, EnterpriseTransaction, Status, Tenant, TenantUpdateAccepted, Tenants,
     Transactions,

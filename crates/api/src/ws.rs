@@ -20,6 +20,9 @@ pub enum ClientMessage {
         /// Whether the network appears in public lists.
         #[serde(default)]
         listed: bool,
+        /// Absent: the genesis' own network id. After `network_exists` the suggested label, to live beside the other.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        label: Option<String>,
     },
     /// Enters a network's room.
     JoinNetwork {
@@ -197,6 +200,17 @@ pub enum ServerMessage {
     },
     /// The enterprise chain confirmed a block of this room's network.
     Anchor(Anchor),
+    /// The newest block that the tracker has verified moved; sent to the whole room.
+    Tip {
+        /// The network's label.
+        network_id: String,
+        /// The chain id, hex.
+        chain_id: String,
+        /// The block's height.
+        height: u32,
+        /// The block's hash, hex.
+        hash: String,
+    },
     /// How many peers the room has.
     NetworkInfo {
         /// The network's label.

@@ -1,7 +1,9 @@
 // The page's addresses: `#/` is the start, `#/n/<network id>` is a network, `#/n/<network id>@<chain id>` that very chain.
 
 /** What a network may be called. */
-export const NETWORK_ID = /^[a-z0-9][a-z0-9_-]{0,62}$/;
+const NETWORK_ID = /^[a-z0-9][a-z0-9_-]{0,62}$/;
+/** The label of a later network of the same name: `name~` and the first digits of its chain id. */
+const LABEL = /^[a-z0-9][a-z0-9_-]{0,62}(~[0-9a-f]{4,64})?$/;
 const CHAIN_ID = /^[0-9a-f]{64}$/;
 
 /** What the address asks for: {view: "start"} or {view: "network", networkId, chainId?} or {view: "unknown", text}. */
@@ -15,7 +17,7 @@ export function parseRoute(hash) {
     target = undefined;
   }
   const [networkId, chainId] = target?.split("@") ?? [];
-  if (!networkId || !NETWORK_ID.test(networkId) || (chainId !== undefined && !CHAIN_ID.test(chainId))) {
+  if (!networkId || !LABEL.test(networkId) || (chainId !== undefined && !CHAIN_ID.test(chainId))) {
     return { view: "unknown", text: target ?? path };
   }
   return { view: "network", networkId, chainId };
@@ -24,6 +26,11 @@ export function parseRoute(hash) {
 /** The address of a network; with a chain id it opens no other chain of that name. */
 export function networkHash(networkId, chainId) {
   return `#/n/${networkId}${chainId ? `@${chainId}` : ""}`;
+}
+
+/** Whether a text can name an existing network: a network name, or one with the start of its chain id behind it. */
+export function isLabel(text) {
+  return LABEL.test(text);
 }
 
 /** Says what is wrong with a network name, in words that mend it; null when it is right. */

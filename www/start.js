@@ -3,7 +3,7 @@
 
 import { byId, element, reconcile, setText } from "./dom.js";
 import { ago, plural } from "./format.js";
-import { nameProblem, networkHash } from "./route.js";
+import { isLabel, nameProblem, networkHash } from "./route.js";
 
 const LIST_EVERY_MS = 4000;
 const LIST_PATIENCE_MS = 8000;
@@ -14,7 +14,7 @@ export function setUpStart(open) {
   const input = byId("network-id");
   const submit = (create) => {
     const networkId = input.value.trim();
-    const problem = nameProblem(networkId);
+    const problem = !create && isLabel(networkId) ? null : nameProblem(networkId);
     showRule(problem);
     if (problem) {
       input.focus();

@@ -162,7 +162,7 @@ function showHealth(verdict, checks) {
   place.dataset.state = verdict;
   place.dataset.level = HEALTH[verdict] ?? "wait";
   const reasons = Object.entries(checks).map(([name, words]) => `${name}: ${words}`);
-  setText(byId("health-note"), verdict === "healthy" ? "computed from the facts" : reasons.join("; "));
+  setText(byId("health-note"), verdict !== "healthy" ? reasons.join("; ") : reasons.length > 0 ? `${plural(reasons.length, "check")} passed` : "");
   place.title = reasons.join("\n");
 }
 

@@ -90,26 +90,26 @@ fn a_field_that_differs_from_the_bytes_is_refused() {
     let (_, block) = block();
     let good = TenantBlock::from(&block);
     let mutations = [
-        MutationMutation("block_id", |b| b.block_id += 1),
-        MutationMutation("block_hash", |b| b.block_hash = b.previous_hash.clone()),
-        MutationMutation("previous_hash", |b| b.previous_hash = b.block_hash.clone()),
-        MutationMutation("timestamp", |b| b.timestamp += 1),
-        MutationMutation("header", |b| b.header = b.header.to_uppercase()),
-        MutationMutation("header", |b| b.header.truncate(20)),
-        MutationMutation("miner", |b| b.miner.push_str("00")),
-        MutationMutation("tx_id", |b| {
+        Mutation("block_id", |b| b.block_id += 1),
+        Mutation("block_hash", |b| b.block_hash = b.previous_hash.clone()),
+        Mutation("previous_hash", |b| b.previous_hash = b.block_hash.clone()),
+        Mutation("timestamp", |b| b.timestamp += 1),
+        Mutation("header", |b| b.header = b.header.to_uppercase()),
+        Mutation("header", |b| b.header.truncate(20)),
+        Mutation("miner", |b| b.miner.push_str("00")),
+        Mutation("tx_id", |b| {
             b.transactions[0].tx_id = b.transactions[1].tx_id.clone()
         }),
-        MutationMutation("from", |b| b.transactions[0].from = b.block_hash.clone()),
-        MutationMutation("sequence", |b| b.transactions[0].sequence += 1),
-        MutationMutation("timestamp", |b| b.transactions[0].timestamp += 1),
-        MutationMutation("kind", |b| {
+        Mutation("from", |b| b.transactions[0].from = b.block_hash.clone()),
+        Mutation("sequence", |b| b.transactions[0].sequence += 1),
+        Mutation("timestamp", |b| b.transactions[0].timestamp += 1),
+        Mutation("kind", |b| {
             b.transactions[1].kind = TransactionKind::Message
         }),
-        MutationMutation("text", |b| {
+        Mutation("text", |b| {
             b.transactions[0].text = Some("Hello, 9,000 EUR <b>".into())
         }),
-        MutationMutation("text", |b| b.transactions[1].text = Some(String::new())),
+        Mutation("text", |b| b.transactions[1].text = Some(String::new())),
     ];
     for Mutation(field, mutate) in mutations {
         let mut shape = good.clone();

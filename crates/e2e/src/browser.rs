@@ -1,14 +1,18 @@
 //! One Chromium profile, driven over WebDriver by a chromedriver of its own.
 
-use crate::{Page, eventually};
+use crate::{PATIENCE, Page, eventually};
 use anyhow::{Context as _, Result};
-use fantoccini::wd::Capabilities;
+use fantoccini::wd::{Capabilities, TimeoutConfiguration};
 use fantoccini::{Client, ClientBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// How long a script of a bench may take.
+const SCRIPT_TIMEOUT: Duration = Duration::from_secs(900);
 
 /// How a page is looked at: the colour scheme and the width of the window.
 #[derive(Clone, Copy, Debug)]
@@ -54,6 +58,8 @@ impl Browser {
             Ok(Some(builder.connect(&address).await?))
         })
         .await?;
+        let timeouts = TimeoutConfiguration::new(Some(SCRIPT_TIMEOUT), Some(PATIENCE), None);
+        client.update_timeouts(timeouts).await?;
         let driver = guard.0.take().context("the driver is ours until here")?;
         Ok(Self { profile: profile.to_owned(), driver, port, client })
     }

@@ -2,7 +2,7 @@
 
 use crate::{Service, free_port};
 use anyhow::{Context as _, Result};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 /// Tracker, validator and dashboard, wired to each other.
@@ -14,6 +14,8 @@ pub struct Stack {
     pub validator: Service,
     /// The dashboard's process.
     pub dashboard: Service,
+    /// The tracker's port.
+    pub tracker_port: u16,
     /// Where the browser app is.
     pub app_url: String,
     /// Where the validator answers.
@@ -29,11 +31,22 @@ impl Stack {
     /// # Errors
     /// If one does not come up.
     pub async fn start() -> Result<Self> {
-        let mut stack = Self::describe()?;
-        stack.validator.start().await?;
-        stack.tracker.start().await?;
-        stack.dashboard.start().await?;
-        Ok(stack)
+        Self::start_with_www(&repository_dir()?.join("www/dist")).await
+    }
+
+    /// Starts all three, the tracker serving `www` instead of the app.
+    ///
+    /// # Errors
+    /// If one does not come up.
+    pub async fn start_with_www(www: &Path) -> Result<Self> {
+        Self::describe(www)?.started().await
+    }
+
+    async fn started(mut self) -> Result<Self> {
+        self.validator.start().await?;
+        self.tracker.start().await?;
+        self.dashboard.start().await?;
+        Ok(self)
     }
 
     /// The folder of this stack: services' data, profiles, downloads; gone with it.
@@ -48,12 +61,12 @@ impl Stack {
         self.folder.path().join("validator")
     }
 
-    fn describe() -> Result<Self> {
+    fn describe(www: &Path) -> Result<Self> {
         let folder = TempDir::with_prefix("distli-e2e-")?;
         let (tracker, validator, dashboard) = (free_port()?, free_port()?, free_port()?);
         let url = |port: u16| format!("http://127.0.0.1:{port}");
         let data = |name: &str| folder.path().join(name).display().to_string();
-        let www = repository_dir()?.join("www/dist").display().to_string();
+        let www = www.display().to_string();
         let program = |name: &str, port: u16, arguments: &[(&str, &str)]| -> Result<Service> {
             let mut all = vec!["--port".to_owned(), port.to_string()];
             all.extend(arguments.iter().flat_map(|(flag, value)| [(*flag).to_owned(), (*value).to_owned()]));
@@ -72,6 +85,7 @@ impl Stack {
                 dashboard,
                 &[("--validator-url", &url(validator)), ("--tracker-url", &url(tracker))],
             )?,
+            tracker_port: tracker,
             // `localhost` and not the address: a secure context for the browser either way, and what people type.
             app_url: format!("http://localhost:{tracker}"),
             validator_url: url(validator),

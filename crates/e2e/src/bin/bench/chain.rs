@@ -1,0 +1,78 @@
+//! A long chain of real blocks, mined here, to be validated elsewhere.
+
+use anyhow::{Context as _, Result};
+use shared::block::{MinerRecord, UncheckedBlock};
+use shared::chain::Chain;
+use shared::genesis::{Access, Genesis, Rules};
+use shared::identity::Identity;
+use shared::ids::{NetworkId, Sequence, TimestampMs};
+use shared::miner::{Miner, Step};
+use shared::pow::Target;
+use shared::transaction::{Payload, Transaction};
+
+const SENDERS: u8 = 10;
+const CREATED_AT: u64 = 1_700_000_000_000;
+
+/// A genesis and the blocks after it, each as its bytes.
+#[derive(Debug)]
+pub(crate) struct LongChain {
+    pub(crate) genesis: Genesis,
+    pub(crate) blocks: Vec<Vec<u8>>,
+}
+
+/// The time after the last of `blocks` blocks.
+pub(crate) fn end_ms(blocks: u32) -> u64 {
+    CREATED_AT + (u64::from(blocks) + 1) * 10_000
+}
+
+/// Mines `blocks` blocks of ten messages at a target of a few hashes.
+pub(crate) fn mine(blocks: u32) -> Result<LongChain> {
+    let mut rules = Rules::open_default(Target::for_hashes(64).to_compact());
+    rules.stamp_bits = 0;
+    let owner = Identity::from_seed([1; 32]);
+    let genesis = Genesis {
+        network_id: NetworkId::parse("bench")?,
+        rules,
+        created_at: TimestampMs::new(CREATED_AT),
+        owner: owner.public_key(),
+        enterprise_genesis: None,
+        predecessor: None,
+        access: Access::Open,
+    };
+    let senders: Vec<_> = (0..SENDERS).map(|seed| Identity::from_seed([seed + 2; 32])).collect();
+    let mut chain = Chain::new(genesis.clone());
+    let mut encoded = Vec::new();
+    for height in 1..=blocks {
+        let now = TimestampMs::new(CREATED_AT + u64::from(height) * 10_000);
+        let transactions: Result<Vec<_>, _> = senders
+            .iter()
+            .map(|sender| {
+                let text = Payload::Message(format!("message of block {height}"));
+                let sequence = Sequence::new(u64::from(height) - 1);
+                Transaction::create(sender, genesis.chain_id(), &genesis.rules, sequence, now, text)
+            })
+            .collect();
+        let miner = MinerRecord { key: owner.public_key(), free: [0; 8] };
+        let template = chain.template(miner, transactions?, now);
+        let block = grind(template.into_block())?;
+        encoded.push(block.encode());
+        let block = block.check_archived(&genesis)?;
+        chain.insert(block, now)?;
+    }
+    Ok(LongChain { genesis, blocks: encoded })
+}
+
+fn grind(mut block: UncheckedBlock) -> Result<UncheckedBlock> {
+    let target = block.header.target.target();
+    let mut miner = Miner::new(&block.header, &target, 0, u32::MAX);
+    loop {
+        match miner.step(1 << 16) {
+            Step::Found { nonce } => {
+                block.header.nonce = nonce;
+                return Ok(block);
+            }
+            Step::Working => {}
+            Step::Exhausted => return None.context("no nonce meets a target of a few hashes"),
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! The figures: `bench core` and `bench web` print one line each, `figure <name> <value> <unit>`.
+//!
+//! Every figure is measured at the moment of printing, by real programs; ratios come from one run on one core.
+#![expect(clippy::print_stdout, reason = "printing figures is what this program is for")]
+#![expect(clippy::disallowed_methods, reason = "a driver: it measures time")]
+
+mod chain;
+mod native;
+mod proxy;
+mod web;
+
+use anyhow::Result;
+use clap::Parser;
+
+/// Measures and prints figures.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// Which figures.
+    part: Part,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Part {
+    /// The chain's code on this processor.
+    Core,
+    /// The product in Chromium, with tracker, validator and dashboard.
+    Web,
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    match Arguments::parse().part {
+        Part::Core => native::run(),
+        Part::Web => web::run().await,
+    }
+}
+
+/// Prints one figure.
+fn figure(name: &str, value: f64, unit: &str) {
+    println!("figure {name} {value:.3} {unit}");
+}
+
+/// Prints the median and the 99th percentile of at least 100 samples of milliseconds.
+fn percentiles(name: &str, mut samples: Vec<f64>) -> Result<()> {
+    anyhow::ensure!(samples.len() >= 100, "{name}: only {} samples", samples.len());
+    samples.sort_by(f64::total_cmp);
+    for percent in [50, 99] {
+        let index = (samples.len() * percent).div_ceil(100).saturating_sub(1);
+        let value = samples.get(index).copied().unwrap_or(f64::NAN);
+        figure(&format!("{name}_p{percent}_ms"), value, "ms");
+    }
+    Ok(())
+}

@@ -1,0 +1,45 @@
+// One worker: the product's miner, whole headers by the sha2 crate, and full validation of a long chain.
+import init, { BenchChain, MiningJob, hashWholeHeaders } from "./pkg/node_wasm.js";
+
+const MEASURE_MS = 3000;
+
+/** Hashes a second of `step`, which returns how many it did; measured after a warm-up. */
+function rate(step) {
+  for (let i = 0; i < 5; i++) step();
+  const start = performance.now();
+  let count = 0;
+  while (performance.now() - start < MEASURE_MS) count += step();
+  return (count * 1000) / (performance.now() - start);
+}
+
+async function measure(now) {
+  await init();
+  const bytes = async (name) => new Uint8Array(await (await fetch(name)).arrayBuffer());
+  const genesis = await bytes("genesis.bin");
+  const blocks = await bytes("chain.bin");
+  const view = new DataView(blocks.buffer);
+  const header = blocks.slice(4, 4 + 116);
+  const unreachable = new Uint8Array(32);
+  unreachable[31] = 1;
+
+  const job = new MiningJob(header, unreachable, 0, 0xffffffff);
+  const mining = rate(() => {
+    job.step(100000);
+    return 100000;
+  });
+  const whole = rate(() => {
+    hashWholeHeaders(header, 20000);
+    return 20000;
+  });
+
+  const chain = new BenchChain(genesis);
+  const start = performance.now();
+  for (let at = 0; at < blocks.length; ) {
+    const length = view.getUint32(at);
+    chain.insert(blocks.subarray(at + 4, at + 4 + length), now);
+    at += 4 + length;
+  }
+  return { mining, whole, blocks: chain.height(), seconds: (performance.now() - start) / 1000 };
+}
+
+onmessage = ({ data }) => measure(data).then(postMessage, (error) => postMessage({ error: String(error?.message ?? error) }));

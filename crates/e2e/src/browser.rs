@@ -61,7 +61,12 @@ impl Browser {
         let timeouts = TimeoutConfiguration::new(Some(SCRIPT_TIMEOUT), Some(PATIENCE), None);
         client.update_timeouts(timeouts).await?;
         let driver = guard.0.take().context("the driver is ours until here")?;
-        Ok(Self { profile: profile.to_owned(), driver, port, client })
+        Ok(Self {
+            profile: profile.to_owned(),
+            driver,
+            port,
+            client,
+        })
     }
 
     /// The WebDriver client.
@@ -86,8 +91,15 @@ impl Browser {
     /// # Errors
     /// If the browser refuses it.
     pub async fn devtools(&self, command: &str, parameters: Value) -> Result<Value> {
-        let session = self.client.session_id().await?.context("the session is open")?;
-        let url = format!("http://127.0.0.1:{}/session/{session}/goog/cdp/execute", self.port);
+        let session = self
+            .client
+            .session_id()
+            .await?
+            .context("the session is open")?;
+        let url = format!(
+            "http://127.0.0.1:{}/session/{session}/goog/cdp/execute",
+            self.port
+        );
         let body = json!({"cmd": command, "params": parameters});
         let answer = reqwest::Client::new().post(url).json(&body).send().await?;
         let answer: Value = answer.error_for_status()?.json().await?;
@@ -125,11 +137,22 @@ impl Drop for DriverGuard {
 /// Ends every process whose command line names exactly this profile folder: they can only be ours.
 fn kill_profile(profile: &Path) {
     let wanted = format!("--user-data-dir={}", profile.display());
-    let Ok(processes) = fs::read_dir("/proc") else { return };
+    let Ok(processes) = fs::read_dir("/proc") else {
+        return;
+    };
     for process in processes.flatten() {
-        let Ok(line) = fs::read(process.path().join("cmdline")) else { continue };
-        if line.split(|byte| *byte == 0).any(|argument| argument == wanted.as_bytes()) {
-            let _ = Command::new("kill").arg("-9").arg(process.file_name()).stderr(Stdio::null()).status();
+        let Ok(line) = fs::read(process.path().join("cmdline")) else {
+            continue;
+        };
+        if line
+            .split(|byte| *byte == 0)
+            .any(|argument| argument == wanted.as_bytes())
+        {
+            let _ = Command::new("kill")
+                .arg("-9")
+                .arg(process.file_name())
+                .stderr(Stdio::null())
+                .status();
         }
     }
     // A killed Chromium leaves its lock behind; the next start on this profile must not wait for the dead.

@@ -59,7 +59,11 @@ impl<'a> Page<'a> {
     /// If the tab is gone.
     pub async fn all(&self, id: &str) -> Result<Vec<Element>> {
         let selector = format!("[data-testid=\"{id}\"]");
-        Ok(self.client().await?.find_all(Locator::Css(&selector)).await?)
+        Ok(self
+            .client()
+            .await?
+            .find_all(Locator::Css(&selector))
+            .await?)
     }
 
     /// Waits for the element with this `data-testid`.
@@ -67,7 +71,10 @@ impl<'a> Page<'a> {
     /// # Errors
     /// If it never comes.
     pub async fn find(&self, id: &str) -> Result<Element> {
-        eventually(&format!("the page shows {id}"), async || Ok(self.all(id).await?.into_iter().next())).await
+        eventually(&format!("the page shows {id}"), async || {
+            Ok(self.all(id).await?.into_iter().next())
+        })
+        .await
     }
 
     /// The visible texts of all elements with this `data-testid`.
@@ -86,7 +93,12 @@ impl<'a> Page<'a> {
     /// If it never does.
     pub async fn shows(&self, id: &str, text: &str) -> Result<()> {
         eventually(&format!("{id} shows {text:?}"), async || {
-            Ok(self.texts(id).await?.iter().any(|found| found.contains(text)).then_some(()))
+            Ok(self
+                .texts(id)
+                .await?
+                .iter()
+                .any(|found| found.contains(text))
+                .then_some(()))
         })
         .await
     }
@@ -128,7 +140,11 @@ impl<'a> Page<'a> {
             "const a = [...arguments], done = a.pop();
              (async () => {{ {body} }})().then(v => done({{ok: v ?? null}}), e => done({{error: String(e && e.message || e)}}))"
         );
-        let answer = self.client().await?.execute_async(&script, arguments).await?;
+        let answer = self
+            .client()
+            .await?
+            .execute_async(&script, arguments)
+            .await?;
         if let Some(error) = answer.get("error") {
             bail!("the page said: {error}");
         }
@@ -140,7 +156,8 @@ impl<'a> Page<'a> {
     /// # Errors
     /// If no network is open.
     pub async fn status(&self) -> Result<Value> {
-        self.run_async("return await window.distli.node.status()", vec![]).await
+        self.run_async("return await window.distli.node.status()", vec![])
+            .await
     }
 
     /// Waits until the status satisfies `wanted`.
@@ -195,14 +212,20 @@ impl<'a> Page<'a> {
     /// If the browser refuses or the file can't be written.
     pub async fn screenshot(&self, look: Look, path: &Path) -> Result<()> {
         let client = self.client().await?;
-        let features = json!({"features": [{"name": "prefers-color-scheme", "value": look.scheme}]});
-        self.browser.devtools("Emulation.setEmulatedMedia", features).await?;
-        let metrics =
-            json!({"width": look.width, "height": look.height, "deviceScaleFactor": 1, "mobile": look.width < 600});
-        self.browser.devtools("Emulation.setDeviceMetricsOverride", metrics).await?;
+        let features =
+            json!({"features": [{"name": "prefers-color-scheme", "value": look.scheme}]});
+        self.browser
+            .devtools("Emulation.setEmulatedMedia", features)
+            .await?;
+        let metrics = json!({"width": look.width, "height": look.height, "deviceScaleFactor": 1, "mobile": look.width < 600});
+        self.browser
+            .devtools("Emulation.setDeviceMetricsOverride", metrics)
+            .await?;
         tokio::time::sleep(std::time::Duration::from_millis(300)).await;
         std::fs::write(path, client.screenshot().await?)?;
-        self.browser.devtools("Emulation.clearDeviceMetricsOverride", json!({})).await?;
+        self.browser
+            .devtools("Emulation.clearDeviceMetricsOverride", json!({}))
+            .await?;
         Ok(())
     }
 }

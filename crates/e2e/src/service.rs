@@ -21,7 +21,13 @@ pub struct Service {
 impl Service {
     /// Describes a program; nothing runs before [`Service::start`].
     #[must_use]
-    pub fn new(name: &str, binary: PathBuf, arguments: Vec<String>, log: PathBuf, port: u16) -> Self {
+    pub fn new(
+        name: &str,
+        binary: PathBuf,
+        arguments: Vec<String>,
+        log: PathBuf,
+        port: u16,
+    ) -> Self {
         Self {
             name: name.to_owned(),
             binary,
@@ -50,7 +56,11 @@ impl Service {
         let client = reqwest::Client::new();
         eventually(&what, async || {
             if let Some(status) = self.exited()? {
-                bail!("{} ended with {status}; its log is {}", self.name, self.log.display());
+                bail!(
+                    "{} ended with {status}; its log is {}",
+                    self.name,
+                    self.log.display()
+                );
             }
             Ok(client.get(&self.health).send().await.ok().map(drop))
         })

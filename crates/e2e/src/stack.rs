@@ -69,21 +69,42 @@ impl Stack {
         let www = www.display().to_string();
         let program = |name: &str, port: u16, arguments: &[(&str, &str)]| -> Result<Service> {
             let mut all = vec!["--port".to_owned(), port.to_string()];
-            all.extend(arguments.iter().flat_map(|(flag, value)| [(*flag).to_owned(), (*value).to_owned()]));
+            all.extend(
+                arguments
+                    .iter()
+                    .flat_map(|(flag, value)| [(*flag).to_owned(), (*value).to_owned()]),
+            );
             let log = artifacts_dir()?.join(format!("{name}-{port}.log"));
-            Ok(Service::new(name, binaries_dir()?.join(name), all, log, port))
+            Ok(Service::new(
+                name,
+                binaries_dir()?.join(name),
+                all,
+                log,
+                port,
+            ))
         };
         Ok(Self {
-            validator: program("validator", validator, &[("--id", "validator1"), ("--data", &data("validator"))])?,
+            validator: program(
+                "validator",
+                validator,
+                &[("--id", "validator1"), ("--data", &data("validator"))],
+            )?,
             tracker: program(
                 "tracker",
                 tracker,
-                &[("--data", &data("tracker")), ("--www", &www), ("--enterprise-bc-url", &url(validator))],
+                &[
+                    ("--data", &data("tracker")),
+                    ("--www", &www),
+                    ("--enterprise-bc-url", &url(validator)),
+                ],
             )?,
             dashboard: program(
                 "dashboard",
                 dashboard,
-                &[("--validator-url", &url(validator)), ("--tracker-url", &url(tracker))],
+                &[
+                    ("--validator-url", &url(validator)),
+                    ("--tracker-url", &url(tracker)),
+                ],
             )?,
             tracker_port: tracker,
             // `localhost` and not the address: a secure context for the browser either way, and what people type.
@@ -102,7 +123,9 @@ fn binaries_dir() -> Result<PathBuf> {
     }
     let own = std::env::current_exe()?;
     let dir = own.ancestors().find(|dir| dir.join("tracker").is_file());
-    Ok(dir.context("the programs are not built: run `make e2e`")?.to_owned())
+    Ok(dir
+        .context("the programs are not built: run `make e2e`")?
+        .to_owned())
 }
 
 /// The repository's top folder.
@@ -111,7 +134,11 @@ fn binaries_dir() -> Result<PathBuf> {
 /// If this crate was moved out of it.
 pub fn repository_dir() -> Result<PathBuf> {
     let own = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    Ok(own.ancestors().nth(2).context("crates/e2e is two folders down")?.to_owned())
+    Ok(own
+        .ancestors()
+        .nth(2)
+        .context("crates/e2e is two folders down")?
+        .to_owned())
 }
 
 /// Where logs and screenshots are left: `artifacts/` in the repository.

@@ -14,24 +14,43 @@ async fn tampered_import_is_refused_with_a_visible_reason() -> Result<()> {
     page.send("pay 10").await?;
     mine(&page).await?;
     let height = confirmed(&page, &["pay 10"]).await?;
-    let export = page.run_async("return (await window.distli.node.exportChain()).text", vec![]).await?;
+    let export = page
+        .run_async(
+            "return (await window.distli.node.exportChain()).text",
+            vec![],
+        )
+        .await?;
     let text = export.as_str().context("an export is text")?;
 
     let honest = stack.folder().join("honest.json");
     std::fs::write(&honest, text)?;
     import(&page, &honest).await?;
-    ensure!(number(&page.status().await?, "height") == height, "an import of the same chain changed it");
+    ensure!(
+        number(&page.status().await?, "height") == height,
+        "an import of the same chain changed it"
+    );
 
     let mut forged: Value = serde_json::from_str(text)?;
-    let transaction = forged.pointer_mut("/chain/0/transactions/0").context("the first block has one")?;
-    let raw = transaction["raw"].as_str().context("raw bytes")?.replace(&hex::encode("pay 10"), &hex::encode("pay 99"));
+    let transaction = forged
+        .pointer_mut("/chain/0/transactions/0")
+        .context("the first block has one")?;
+    let raw = transaction["raw"]
+        .as_str()
+        .context("raw bytes")?
+        .replace(&hex::encode("pay 10"), &hex::encode("pay 99"));
     transaction["raw"] = json!(raw);
     transaction["text"] = json!("pay 99");
     let tampered = stack.folder().join("tampered.json");
     std::fs::write(&tampered, forged.to_string())?;
     import(&page, &tampered).await?;
     page.shows("notice", "efused").await?;
-    ensure!(!page.run("return document.body.innerText", vec![]).await?.to_string().contains("pay 99"));
+    ensure!(
+        !page
+            .run("return document.body.innerText", vec![])
+            .await?
+            .to_string()
+            .contains("pay 99")
+    );
     Ok(())
 }
 
@@ -45,31 +64,54 @@ async fn tampered_block_is_refused_by_tracker_and_validator() -> Result<()> {
     mine(&page).await?;
     let height = confirmed(&page, &["pay 10"]).await?;
     crate::anchored(&stack, "ledger", height).await?;
-    let export = page.run_async("return (await window.distli.node.exportChain()).text", vec![]).await?;
+    let export = page
+        .run_async(
+            "return (await window.distli.node.exportChain()).text",
+            vec![],
+        )
+        .await?;
     let export: Value = serde_json::from_str(export.as_str().context("an export is text")?)?;
     let mut block = export.pointer("/chain/0").context("one block")?.clone();
     let header = block["header"].as_str().context("a header")?.to_owned();
     // Another nonce: the work no longer holds.
-    block["header"] = json!(format!("{}00000000", header.get(..header.len() - 8).context("116 bytes")?));
+    block["header"] = json!(format!(
+        "{}00000000",
+        header.get(..header.len() - 8).context("116 bytes")?
+    ));
     let update = json!({"network_id": "ledger", "peer_id": "mallory", "new_blocks": [block], "timestamp": 1});
     let endpoints = [
         format!("{}/api/blockchain-update", stack.app_url),
         format!("{}/api/tenant-update", stack.validator_url),
     ];
     for url in endpoints {
-        let answer = reqwest::Client::new().post(&url).json(&update).send().await?;
+        let answer = reqwest::Client::new()
+            .post(&url)
+            .json(&update)
+            .send()
+            .await?;
         let status = answer.status();
         let said = answer.text().await?;
         ensure!(status.is_client_error(), "{url} answered {status} {said}");
-        ensure!(said.contains("detail"), "{url} refused without a reason: {said}");
+        ensure!(
+            said.contains("detail"),
+            "{url} refused without a reason: {said}"
+        );
     }
-    let tenant = crate::tenant(&stack, "ledger").await?.context("ledger is a tenant")?;
-    ensure!(number(&tenant, "block_count") == height, "a forged block was counted: {tenant}");
+    let tenant = crate::tenant(&stack, "ledger")
+        .await?
+        .context("ledger is a tenant")?;
+    ensure!(
+        number(&tenant, "block_count") == height,
+        "a forged block was counted: {tenant}"
+    );
     Ok(())
 }
 
 /// Gives the page's import input a file.
 async fn import(page: &Page<'_>, file: &std::path::Path) -> Result<()> {
-    page.find("import").await?.send_keys(&file.display().to_string()).await?;
+    page.find("import")
+        .await?
+        .send_keys(&file.display().to_string())
+        .await?;
     Ok(())
 }

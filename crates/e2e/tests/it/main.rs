@@ -17,23 +17,38 @@ async fn fetch(url: &str) -> Result<Value> {
 /// The tenant `network` as the validator lists it.
 async fn tenant(stack: &Stack, network: &str) -> Result<Option<Value>> {
     let all = fetch(&format!("{}/api/tenants", stack.validator_url)).await?;
-    let tenants = all.get("tenants").and_then(Value::as_array).cloned().unwrap_or_default();
-    Ok(tenants.into_iter().find(|tenant| tenant.get("tenant_id").and_then(Value::as_str) == Some(network)))
+    let tenants = all
+        .get("tenants")
+        .and_then(Value::as_array)
+        .cloned()
+        .unwrap_or_default();
+    Ok(tenants
+        .into_iter()
+        .find(|tenant| tenant.get("tenant_id").and_then(Value::as_str) == Some(network)))
 }
 
 /// Waits until the validator has anchored exactly `blocks` blocks of `network`.
 async fn anchored(stack: &Stack, network: &str, blocks: u64) -> Result<()> {
-    eventually(&format!("{blocks} blocks of {network} are anchored"), async || {
-        let found = tenant(stack, network).await?;
-        let count = found.as_ref().and_then(|tenant| tenant.get("block_count")).and_then(Value::as_u64);
-        Ok((count == Some(blocks)).then_some(()))
-    })
+    eventually(
+        &format!("{blocks} blocks of {network} are anchored"),
+        async || {
+            let found = tenant(stack, network).await?;
+            let count = found
+                .as_ref()
+                .and_then(|tenant| tenant.get("block_count"))
+                .and_then(Value::as_u64);
+            Ok((count == Some(blocks)).then_some(()))
+        },
+    )
     .await
 }
 
 /// A number of the node's status.
 fn number(status: &Value, field: &str) -> u64 {
-    status.get(field).and_then(Value::as_u64).unwrap_or_default()
+    status
+        .get(field)
+        .and_then(Value::as_u64)
+        .unwrap_or_default()
 }
 
 /// Waits until the page's chain holds every one of `texts`, and returns its height.
@@ -57,13 +72,17 @@ async fn same_tip(one: &Page<'_>, other: &Page<'_>) -> Result<u64> {
 /// Switches mining on in this tab and waits until it says so.
 async fn mine(page: &Page<'_>) -> Result<()> {
     page.click("mine-toggle").await?;
-    page.status_where("mining is on", |status| status["mining"]["when"] != "off").await?;
+    page.status_where("mining is on", |status| status["mining"]["when"] != "off")
+        .await?;
     Ok(())
 }
 
 /// Fails unless nobody mines on a fresh page.
 async fn does_not_mine(page: &Page<'_>) -> Result<()> {
     let status = page.status().await?;
-    ensure!(status["mining"]["when"] == "off", "a fresh page mines: {status}");
+    ensure!(
+        status["mining"]["when"] == "off",
+        "a fresh page mines: {status}"
+    );
     Ok(())
 }

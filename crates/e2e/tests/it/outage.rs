@@ -10,7 +10,9 @@ async fn tabs_go_on_without_the_tracker_and_report_when_it_is_back() -> Result<(
     let browser = Browser::start(&stack.folder().join("alice")).await?;
     let one = browser.open(&stack.app_url).await?;
     one.create_network("island").await?;
-    let other = browser.open(&format!("{}/#/n/island", stack.app_url)).await?;
+    let other = browser
+        .open(&format!("{}/#/n/island", stack.app_url))
+        .await?;
     one.has_direct_peers(1).await?;
     one.send("before").await?;
     mine(&one).await?;
@@ -18,7 +20,10 @@ async fn tabs_go_on_without_the_tracker_and_report_when_it_is_back() -> Result<(
     anchored(&stack, "island", same_tip(&one, &other).await?).await?;
 
     stack.tracker.kill();
-    one.status_where("the tracker is missed", |status| status["tracker"] != "connected").await?;
+    one.status_where("the tracker is missed", |status| {
+        status["tracker"] != "connected"
+    })
+    .await?;
     other.send("while it is gone").await?;
     one.shows("pending-item", "while it is gone").await.ok();
     confirmed(&one, &["while it is gone"]).await?;
@@ -30,7 +35,10 @@ async fn tabs_go_on_without_the_tracker_and_report_when_it_is_back() -> Result<(
     confirmed(&other, &["before", "while it is gone"]).await?;
 
     stack.tracker.start().await?;
-    one.status_where("the tracker is back", |status| status["tracker"] == "connected").await?;
+    one.status_where("the tracker is back", |status| {
+        status["tracker"] == "connected"
+    })
+    .await?;
     let height = same_tip(&one, &other).await?;
     anchored(&stack, "island", height).await?;
     one.has_direct_peers(1).await
@@ -52,14 +60,23 @@ async fn validator_restarts_to_its_tip_and_gets_what_it_missed() -> Result<()> {
     page.send("second").await?;
     let height = confirmed(&page, &["second"]).await?;
     // The tracker has it durably; killing that too must lose nothing.
-    page.status_where("the tracker confirmed it", |status| number(status, "syncedHeight") == height).await?;
+    page.status_where("the tracker confirmed it", |status| {
+        number(status, "syncedHeight") == height
+    })
+    .await?;
     stack.tracker.kill();
     stack.validator.start().await?;
     let after = fetch(&status_url).await?;
-    ensure!(before["latest_hash"] == after["latest_hash"], "another tip after a restart: {before} {after}");
+    ensure!(
+        before["latest_hash"] == after["latest_hash"],
+        "another tip after a restart: {before} {after}"
+    );
     stack.tracker.start().await?;
     anchored(&stack, "steady", height).await?;
-    page.status_where("the tab learns the anchor", |status| number(status, "anchoredHeight") == height).await?;
+    page.status_where("the tab learns the anchor", |status| {
+        number(status, "anchoredHeight") == height
+    })
+    .await?;
     Ok(())
 }
 
@@ -70,7 +87,10 @@ async fn validator_refuses_damaged_data_and_says_what_to_do() -> Result<()> {
     let mut damaged = false;
     for entry in std::fs::read_dir(stack.validator_data())? {
         let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "redb") {
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "redb")
+        {
             let mut bytes = std::fs::read(&path)?;
             let middle = bytes.len() / 2;
             bytes.truncate(middle);
@@ -80,6 +100,9 @@ async fn validator_refuses_damaged_data_and_says_what_to_do() -> Result<()> {
     }
     ensure!(damaged, "the validator keeps no redb file");
     let said = stack.validator.start_refused().await?;
-    ensure!(said.contains("damaged"), "it refused without saying why: {said}");
+    ensure!(
+        said.contains("damaged"),
+        "it refused without saying why: {said}"
+    );
     Ok(())
 }

@@ -1,9 +1,10 @@
 //! A long chain of real blocks, mined here, to be validated elsewhere.
 
 use anyhow::{Context as _, Result};
-use shared::block::{MinerRecord, UncheckedBlock};
+use shared::block::MinerRecord;
 use shared::chain::Chain;
 use shared::genesis::{Access, Genesis, Rules};
+use shared::header::Header;
 use shared::identity::Identity;
 use shared::ids::{NetworkId, Sequence, TimestampMs};
 use shared::miner::{Miner, Step};
@@ -33,44 +34,54 @@ pub(crate) fn mine(blocks: u32) -> Result<LongChain> {
     let genesis = Genesis {
         network_id: NetworkId::parse("bench")?,
         rules,
-        created_at: TimestampMs::new(CREATED_AT),
+        created_at: TimestampMs(CREATED_AT),
         owner: owner.public_key(),
         enterprise_genesis: None,
         predecessor: None,
         access: Access::Open,
     };
-    let senders: Vec<_> = (0..SENDERS).map(|seed| Identity::from_seed([seed + 2; 32])).collect();
+    let senders: Vec<_> = (0..SENDERS)
+        .map(|seed| Identity::from_seed([seed + 2; 32]))
+        .collect();
     let mut chain = Chain::new(genesis.clone());
     let mut encoded = Vec::new();
     for height in 1..=blocks {
-        let now = TimestampMs::new(CREATED_AT + u64::from(height) * 10_000);
+        let now = TimestampMs(CREATED_AT + u64::from(height) * 10_000);
         let transactions: Result<Vec<_>, _> = senders
             .iter()
             .map(|sender| {
                 let text = Payload::Message(format!("message of block {height}"));
-                let sequence = Sequence::new(u64::from(height) - 1);
-                Transaction::create(sender, genesis.chain_id(), &genesis.rules, sequence, now, text)
+                let sequence = Sequence(u64::from(height) - 1);
+                Transaction::create(
+                    sender,
+                    genesis.chain_id(),
+                    &genesis.rules,
+                    sequence,
+                    now,
+                    text,
+                )
             })
             .collect();
-        let miner = MinerRecord { key: owner.public_key(), free: [0; 8] };
+        let miner = MinerRecord {
+            key: owner.public_key(),
+            free: [0; 8],
+        };
         let template = chain.template(miner, transactions?, now);
-        let block = grind(template.into_block())?;
+        let block = template.solved(&genesis, grind(&template.header)?)?;
         encoded.push(block.encode());
-        let block = block.check_archived(&genesis)?;
         chain.insert(block, now)?;
     }
-    Ok(LongChain { genesis, blocks: encoded })
+    Ok(LongChain {
+        genesis,
+        blocks: encoded,
+    })
 }
 
-fn grind(mut block: UncheckedBlock) -> Result<UncheckedBlock> {
-    let target = block.header.target.target();
-    let mut miner = Miner::new(&block.header, &target, 0, u32::MAX);
+fn grind(header: &Header) -> Result<u32> {
+    let mut miner = Miner::new(header, &header.target.target(), 0, u32::MAX);
     loop {
         match miner.step(1 << 16) {
-            Step::Found { nonce } => {
-                block.header.nonce = nonce;
-                return Ok(block);
-            }
+            Step::Found { nonce } => return Ok(nonce),
             Step::Working => {}
             Step::Exhausted => return None.context("no nonce meets a target of a few hashes"),
         }

@@ -1,7 +1,10 @@
 //! The figures: `bench core` and `bench web` print one line each, `figure <name> <value> <unit>`.
 //!
 //! Every figure is measured at the moment of printing, by real programs; ratios come from one run on one core.
-#![expect(clippy::print_stdout, reason = "printing figures is what this program is for")]
+#![expect(
+    clippy::print_stdout,
+    reason = "printing figures is what this program is for"
+)]
 #![expect(clippy::disallowed_methods, reason = "a driver: it measures time")]
 
 mod chain;
@@ -42,7 +45,11 @@ fn figure(name: &str, value: f64, unit: &str) {
 
 /// Prints the median and the 99th percentile of at least 100 samples of milliseconds.
 fn percentiles(name: &str, mut samples: Vec<f64>) -> Result<()> {
-    anyhow::ensure!(samples.len() >= 100, "{name}: only {} samples", samples.len());
+    anyhow::ensure!(
+        samples.len() >= 100,
+        "{name}: only {} samples",
+        samples.len()
+    );
     samples.sort_by(f64::total_cmp);
     for percent in [50, 99] {
         let index = (samples.len() * percent).div_ceil(100).saturating_sub(1);

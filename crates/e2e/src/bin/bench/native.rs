@@ -36,19 +36,30 @@ pub(crate) fn run() -> Result<()> {
         hashed += 1 << 12;
     }
     figure("mining_native_hps", mined, "hashes/s");
-    figure("mining_native_over_sha2", mined / rate(hashed, start.elapsed()), "ratio");
+    figure(
+        "mining_native_over_sha2",
+        mined / rate(hashed, start.elapsed()),
+        "ratio",
+    );
 
     let mut chain = Chain::new(long.genesis.clone());
-    let now = TimestampMs::new(chain::end_ms(500));
+    let now = TimestampMs(chain::end_ms(500));
     let start = Instant::now();
     for bytes in &long.blocks {
         chain.insert(UncheckedBlock::decode(bytes)?.check(&long.genesis)?, now)?;
     }
-    figure("validate_native_blocks_per_s", rate(long.blocks.len() as u64, start.elapsed()), "blocks/s");
+    figure(
+        "validate_native_blocks_per_s",
+        rate(long.blocks.len() as u64, start.elapsed()),
+        "blocks/s",
+    );
     Ok(())
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a rate is read, not computed with")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a rate is read, not computed with"
+)]
 fn rate(count: u64, time: Duration) -> f64 {
     count as f64 / time.as_secs_f64()
 }

@@ -47,7 +47,11 @@ async fn forward(client: TcpStream, target: u16, sent: Arc<AtomicU64>) -> Result
         let mut buffer = vec![0; 16 * 1024];
         while let Ok(count @ 1..) = from_server.read(&mut buffer).await {
             sent.fetch_add(count as u64, Ordering::Relaxed);
-            if to_client.write_all(buffer.get(..count).unwrap_or_default()).await.is_err() {
+            if to_client
+                .write_all(buffer.get(..count).unwrap_or_default())
+                .await
+                .is_err()
+            {
                 break;
             }
         }

@@ -32,13 +32,35 @@ async fn wasm() -> Result<()> {
     fs::write(built.join("genesis.bin"), long.genesis.encode())?;
 
     let browser = Browser::start(&stack.folder().join("bench")).await?;
-    let page = browser.open(&format!("{}/bench.html", stack.app_url)).await?;
-    let found = page.run_async("return await window.measure(a[0])", vec![json!(chain::end_ms(VALIDATED_BLOCKS))]).await?;
-    let value = |name: &str| found[name].as_f64().with_context(|| format!("{name} in {found}"));
-    ensure!(value("blocks")? == f64::from(VALIDATED_BLOCKS), "not all blocks were accepted: {found}");
+    let page = browser
+        .open(&format!("{}/bench.html", stack.app_url))
+        .await?;
+    let found = page
+        .run_async(
+            "return await window.measure(a[0])",
+            vec![json!(chain::end_ms(VALIDATED_BLOCKS))],
+        )
+        .await?;
+    let value = |name: &str| {
+        found[name]
+            .as_f64()
+            .with_context(|| format!("{name} in {found}"))
+    };
+    ensure!(
+        value("blocks")? == f64::from(VALIDATED_BLOCKS),
+        "not all blocks were accepted: {found}"
+    );
     figure("mining_wasm_hps", value("mining")?, "hashes/s");
-    figure("mining_wasm_over_sha2", value("mining")? / value("whole")?, "ratio");
-    figure("validate_wasm_blocks_per_s", value("blocks")? / value("seconds")?, "blocks/s");
+    figure(
+        "mining_wasm_over_sha2",
+        value("mining")? / value("whole")?,
+        "ratio",
+    );
+    figure(
+        "validate_wasm_blocks_per_s",
+        value("blocks")? / value("seconds")?,
+        "blocks/s",
+    );
     Ok(())
 }
 
@@ -47,14 +69,30 @@ async fn first_load() -> Result<()> {
     let stack = Stack::start().await?;
     let proxy = Proxy::start(stack.tracker_port).await?;
     let browser = Browser::start(&stack.folder().join("newcomer")).await?;
-    let page = browser.open(&format!("http://localhost:{}/#/", proxy.port)).await?;
+    let page = browser
+        .open(&format!("http://localhost:{}/#/", proxy.port))
+        .await?;
     page.find("create-network").await?;
-    let interactive = page.run("return performance.getEntriesByName('interactive')[0]?.startTime", vec![]).await?;
+    let interactive = page
+        .run(
+            "return performance.getEntriesByName('interactive')[0]?.startTime",
+            vec![],
+        )
+        .await?;
     page.create_network("first").await?;
-    page.status_where("the tracker is connected", |status| status["tracker"] == "connected").await?;
+    page.status_where("the tracker is connected", |status| {
+        status["tracker"] == "connected"
+    })
+    .await?;
     let sent = u32::try_from(proxy.sent_bytes())?;
     figure("first_load_bytes", f64::from(sent), "bytes");
-    figure("first_load_interactive_ms", interactive.as_f64().context("the page marks `interactive`")?, "ms");
+    figure(
+        "first_load_interactive_ms",
+        interactive
+            .as_f64()
+            .context("the page marks `interactive`")?,
+        "ms",
+    );
     Ok(())
 }
 
@@ -110,28 +148,45 @@ async fn latencies() -> Result<()> {
     one.has_direct_peers(1).await?;
     other.run(WATCH_PENDING, vec![]).await?;
     one.run(WATCH_BLOCKS, vec![]).await?;
-    one.run_async("await window.distli.node.startMining({when: 'pending', workers: 1})", vec![]).await?;
+    one.run_async(
+        "await window.distli.node.startMining({when: 'pending', workers: 1})",
+        vec![],
+    )
+    .await?;
     let sent = one.run_async(SEND_MANY, vec![json!(MESSAGES)]).await?;
     let seen = eventually_seen(&other, "return window.seen", usize::try_from(MESSAGES)?).await?;
     percentiles("tx_to_peer", differences(&times(&sent), &seen))?;
 
-    one.run_async("await window.distli.node.startMining({when: 'always', workers: 1})", vec![]).await?;
+    one.run_async(
+        "await window.distli.node.startMining({when: 'always', workers: 1})",
+        vec![],
+    )
+    .await?;
     wait_for_blocks(&one).await?;
     let mined = times(&one.run("return window.blockAt", vec![]).await?);
     let shown = times(&dashboard.run("return window.shownAt", vec![]).await?);
     // Two blocks within one push show as one number: the later shows the earlier too.
     let first_shown = |height: &String| -> Option<f64> {
         let height: u32 = height.parse().ok()?;
-        shown.iter().filter(|(other, _)| other.parse::<u32>().is_ok_and(|other| other >= height)).map(|(_, at)| *at).reduce(f64::min)
+        shown
+            .iter()
+            .filter(|(other, _)| other.parse::<u32>().is_ok_and(|other| other >= height))
+            .map(|(_, at)| *at)
+            .reduce(f64::min)
     };
-    let samples = mined.iter().filter_map(|(height, at)| Some(first_shown(height)? - at)).collect();
+    let samples = mined
+        .iter()
+        .filter_map(|(height, at)| Some(first_shown(height)? - at))
+        .collect();
     percentiles("block_to_dashboard", samples)
 }
 
 /// Waits, over minutes, for enough blocks; a call a few seconds, so that a page that hangs is noticed.
 async fn wait_for_blocks(page: &Page<'_>) -> Result<()> {
     for _ in 0..400 {
-        let count = page.run("return Object.keys(window.blockAt).length", vec![]).await?;
+        let count = page
+            .run("return Object.keys(window.blockAt).length", vec![])
+            .await?;
         if count.as_u64() >= Some(DASHBOARD_BLOCKS as u64) {
             tokio::time::sleep(std::time::Duration::from_secs(3)).await;
             return Ok(());
@@ -141,7 +196,11 @@ async fn wait_for_blocks(page: &Page<'_>) -> Result<()> {
     anyhow::bail!("too few blocks in 800 s")
 }
 
-async fn eventually_seen(page: &Page<'_>, script: &str, count: usize) -> Result<BTreeMap<String, f64>> {
+async fn eventually_seen(
+    page: &Page<'_>,
+    script: &str,
+    count: usize,
+) -> Result<BTreeMap<String, f64>> {
     e2e::eventually("every message arrives", async || {
         let found = times(&page.run(script, vec![]).await?);
         Ok((found.len() >= count).then_some(found))
@@ -151,9 +210,13 @@ async fn eventually_seen(page: &Page<'_>, script: &str, count: usize) -> Result<
 
 fn times(value: &Value) -> BTreeMap<String, f64> {
     let entries = value.as_object().into_iter().flatten();
-    entries.filter_map(|(key, at)| Some((key.clone(), at.as_f64()?))).collect()
+    entries
+        .filter_map(|(key, at)| Some((key.clone(), at.as_f64()?)))
+        .collect()
 }
 
 fn differences(from: &BTreeMap<String, f64>, to: &BTreeMap<String, f64>) -> Vec<f64> {
-    from.iter().filter_map(|(key, start)| Some(to.get(key)? - start)).collect()
+    from.iter()
+        .filter_map(|(key, start)| Some(to.get(key)? - start))
+        .collect()
 }

@@ -6,7 +6,8 @@
  * The other tabs hand their changes over by BroadcastChannel and wait for the acknowledgement, which is sent only when the change
  * is durable. Who hears nothing for two seconds takes the lock by force. Handed-over changes may arrive twice; they are idempotent.
  *
- * Records whose key starts with `identity/` or `outbox/` belong to the identity slot, the rest is shared.
+ * Records whose key starts with `identity/` or `outbox/` belong to the identity slot, the rest is shared. Transactions still waiting
+ * in another slot's outbox are given to this node as well: their tab may never come back, and nothing a user sent disappears.
  */
 
 import { read, result, write } from "./database.js";
@@ -19,6 +20,7 @@ const RETRY_MS = 1_000;
 /** More than this is not repeated to the other tabs; they get it from their peers. */
 const SHARED_BYTES_MAX = 1 << 20;
 const SLOTTED = /^(identity|outbox)\//;
+const WAITING = /^slot\/\d+\/(outbox\/[0-9a-f]{64})$/;
 
 /**
  * @typedef {{key: string, value: Uint8Array | null}} Change
@@ -44,6 +46,8 @@ export class ChainStore {
   #pending = new Map();
   #lastId = 0;
   #stealing = false;
+  /** @type {Map<string, string>} outbox key → where another slot keeps it */
+  #adopted = new Map();
 
   /**
    * @param {{db: IDBDatabase | null, locks: import("./locks.js").Locks, chainId: string, slot: number,
@@ -66,7 +70,7 @@ export class ChainStore {
   }
 
   /**
-   * Everything stored for this chain that is shared or belongs to this slot.
+   * Everything stored for this chain that is shared, belongs to this slot, or waits in an outbox.
    * @returns {Promise<StoredRecord[]>}
    */
   async load() {
@@ -74,10 +78,23 @@ export class ChainStore {
     const all = IDBKeyRange.bound([this.#chainId], [this.#chainId, []]);
     /** @type {{key: string, value: Uint8Array}[]} */
     const rows = await read(this.#db, "records", (store) => store.getAll(all));
+    return rows.flatMap(({ key, value }) => {
+      const name = this.#nameOf(key);
+      return name === null ? [] : [{ key: name, value }];
+    });
+  }
+
+  /**
+   * What the node calls a stored row; null if it is none of its business.
+   * @param {string} stored
+   */
+  #nameOf(stored) {
+    if (!stored.startsWith("slot/")) return stored;
     const own = `slot/${this.#slot}/`;
-    return rows
-      .filter(({ key }) => key.startsWith(own) || !key.startsWith("slot/"))
-      .map(({ key, value }) => ({ key: key.startsWith(own) ? key.slice(own.length) : key, value }));
+    if (stored.startsWith(own)) return stored.slice(own.length);
+    const waiting = WAITING.exec(stored)?.[1] ?? null;
+    if (waiting) this.#adopted.set(waiting, stored);
+    return waiting;
   }
 
   /**
@@ -87,7 +104,7 @@ export class ChainStore {
    */
   write(changes) {
     if (!this.#db) return Promise.resolve();
-    const placed = changes.map(({ key, value }) => ({ key: this.#place(key), value }));
+    const placed = changes.flatMap((change) => this.#place(change));
     return new Promise((resolve, reject) => {
       const entry = { id: ++this.#lastId, changes: placed, resolve, reject, timer: 0 };
       this.#pending.set(entry.id, entry);
@@ -103,9 +120,16 @@ export class ChainStore {
     this.#channel.close();
   }
 
-  /** @param {string} key */
-  #place(key) {
-    return SLOTTED.test(key) ? `slot/${this.#slot}/${key}` : key;
+  /**
+   * Where a change goes; an adopted transaction is removed where it was found, too.
+   * @param {Change} change
+   * @returns {Change[]}
+   */
+  #place({ key, value }) {
+    if (!SLOTTED.test(key)) return [{ key, value }];
+    const own = { key: `slot/${this.#slot}/${key}`, value };
+    const origin = this.#adopted.get(key);
+    return origin && value === null ? [own, { key: origin, value }] : [own];
   }
 
   get #lockName() {

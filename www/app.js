@@ -3,7 +3,7 @@
 
 import { byId, element, setText } from "./dom.js";
 import { refreshTimes } from "./format.js";
-import { clearNotices, notify } from "./notices.js";
+import { clearNotices, notify, reasonOf } from "./notices.js";
 import { networkHash, parseRoute } from "./route.js";
 import { setUpStart, showStart } from "./start.js";
 
@@ -113,7 +113,7 @@ function showFailure(route, request, error) {
   };
   const button = (text, main, click) => element("button", { type: "button", class: main ? "button button-main" : "button", text, on: { click } });
   const back = element("a", { class: "button", href: "#/", text: "Choose another network" });
-  let message = error?.message ?? String(error);
+  let message = reasonOf(error);
   let remedy = error?.remedy ?? "";
   if (error?.code === "network_exists") {
     message = `A network called ${networkId} already exists.`;

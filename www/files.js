@@ -2,7 +2,7 @@
 
 import { byId, element } from "./dom.js";
 import { bytes, count } from "./format.js";
-import { notify, notifyError } from "./notices.js";
+import { notify, notifyError, reasonOf } from "./notices.js";
 
 const IMPORT_BYTES_MAX = 256 * 1024 * 1024;
 
@@ -34,7 +34,7 @@ export function setUpFiles(node, signal) {
       await importFile(node, file);
     } catch (error) {
       notifyError(`${file.name} was refused`, {
-        message: error?.message ?? String(error), remedy: error?.remedy ?? "Nothing of it was used; your chain is as before. Ask for a fresh export of this network.",
+        reason: reasonOf(error), remedy: error?.remedy ?? "Nothing of it was used; your chain is as before. Ask for a fresh export of this network.",
       });
     } finally {
       input.value = "";

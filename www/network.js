@@ -59,6 +59,7 @@ class NetworkView {
     this.#listen("conflict", (detail) => notify({
       level: "warning", title: "Two transactions with one sequence number", text: detail?.message ?? "This key was used in two places at once. The chain keeps one; the other is shown here so that it is not lost silently.",
     }));
+    this.#listen("tracker", (detail) => this.#onTracker(detail));
     this.#listen("storage", (detail) => this.#onStorage(detail));
     this.#listen("error", ({ message, remedy }) => notify({ level: "error", title: message, text: remedy }));
     byId("older").addEventListener("click", () => {
@@ -94,6 +95,11 @@ class NetworkView {
     this.#pending = pending;
     await this.#names.learn(pending.map((transaction) => transaction.from));
     if (this.#pending === pending) showPending(pending, this.#status, this.#names);
+  }
+
+  #onTracker({ state, code, message }) {
+    if (state !== "refused") return;
+    notify({ level: "warning", title: `The tracker refused: ${message ?? code ?? "no reason given"}`, text: "Peers that are connected go on. Reload the page to ask the tracker again." });
   }
 
   #onStorage({ level, message, remedy }) {

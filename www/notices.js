@@ -23,10 +23,14 @@ export function notify({ level = "info", title, text = "" }) {
   while (region.children.length > VISIBLE_MAX) region.firstElementChild.remove();
 }
 
-/** Shows an error that something threw: its message, and its remedy where it names one. */
+/** Shows an error that something threw: what happened, and its remedy where it names one. */
 export function notifyError(title, error) {
-  const reason = error?.message ?? String(error);
-  notify({ level: "error", title: `${title}: ${reason}`, text: error?.remedy ?? "" });
+  notify({ level: "error", title: `${title}: ${reasonOf(error)}`, text: error?.remedy ?? "" });
+}
+
+/** What happened, without the remedy: errors of the node carry the two apart. */
+export function reasonOf(error) {
+  return error?.reason ?? error?.message ?? String(error);
 }
 
 /** Removes every notice, when another view is opened. */

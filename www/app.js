@@ -17,6 +17,8 @@ let wish = null;
 let leaveView = () => {};
 /** Counts route changes, so that a slow opening that was left behind is closed when it arrives. */
 let visit = 0;
+/** The view that is shown; a change moves the keyboard focus to the content. */
+let shown = null;
 
 window.distli = { node: null };
 
@@ -91,6 +93,8 @@ function show(view, networkId) {
   for (const name of VIEWS) byId(`view-${name}`).hidden = name !== view;
   document.title = networkId === "" ? "Distli Mesh" : `${networkId} – Distli Mesh`;
   scrollTo(0, 0);
+  if (shown !== null && shown !== view) byId("main").focus({ preventScroll: true });
+  shown = view;
 }
 
 function showOpening(networkId, create) {

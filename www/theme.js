@@ -24,7 +24,7 @@
   const label = () => {
     const next = current() === "dark" ? "light" : "dark";
     for (const button of document.querySelectorAll("[data-theme-toggle]")) {
-      button.textContent = next === "dark" ? "Dark" : "Light";
+      button.textContent = next === "dark" ? "Dark theme" : "Light theme";
       button.setAttribute("aria-label", `Switch to the ${next} theme`);
     }
   };

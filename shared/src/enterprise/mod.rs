@@ -1,1 +1,44 @@
-//! The enterprise chain: tenant updates, blocks, certificates and receipts, and their verification.
+//! The enterprise chain: what validators agree on, and how anyone verifies it.
+//!
+//! Purpose: the bytes of the enterprise genesis ([`EnterpriseGenesis`]), of a block ([`EnterpriseHeader`] and its
+//! [`Entry`] list), of votes and of the [`Certificate`] that a quorum signs over a block; and one verification path,
+//! [`Verifier`], that validators run at start and light clients run in a browser.
+//!
+//! It does not decide: which block comes next is the validators' agreement, and what an entry does to a tenant is the
+//! validator's ledger. Nothing here reads a clock or holds a collection that grows.
+//!
+//! # Invariants
+//! - One layout per object, big-endian, no optional fields; decoding then encoding gives the same bytes, trailing bytes
+//!   are refused.
+//! - A header's first byte is 0x02 or more, so that no header is a node of an RFC 6962 tree.
+//! - A block never hashes its own certificate (two validators may hold different quorums of one block).
+//! - The hash of the genesis is the chain id of the enterprise chain; every signature covers it and a domain tag.
+//! - A [`DecidedBlock`] exists only after its signatures, its set, its link and its content were verified.
+//!
+//! # Versions
+//! The low byte of a header's version says which rules fill it. 0x0200 is the first: the log is empty (size 0, root
+//! SHA-256 of nothing), and the validator set never changes. Later versions fill the log and change the set in the same
+//! layout, so that data written under 0x0200 stays readable and verifiable.
+
+mod block;
+mod certificate;
+mod entry;
+mod error;
+mod genesis;
+mod header;
+mod tenants;
+mod validators;
+mod verifier;
+
+#[cfg(test)]
+mod tests;
+
+pub use block::{DecidedBlock, EnterpriseBlock};
+pub use certificate::{Certificate, Vote, VoteKind};
+pub use entry::{Anchor, Entry, TenantState};
+pub use error::EnterpriseError;
+pub use genesis::{BlockLimits, EnterpriseGenesis, TenantLimits, Timeouts};
+pub use header::{EnterpriseHeader, EnterpriseHeight, Round};
+pub use tenants::{Effects, Tenants};
+pub use validators::{VALIDATORS_MAX, ValidatorInfo, ValidatorSet, quorum};
+pub use verifier::Verifier;

@@ -1,0 +1,169 @@
+//! One verification path along the enterprise chain, for validators at start and for light clients.
+//!
+//! A verifier stands on a block and accepts only the next: linked to it, later than it, under the set that it names,
+//! decided by a quorum of that set. What entries do to tenants is not its business; the state root is compared by who
+//! executes them.
+
+use super::block::{DecidedBlock, EnterpriseBlock};
+use super::certificate::Certificate;
+use super::error::EnterpriseError;
+use super::genesis::EnterpriseGenesis;
+use super::header::{EnterpriseHeader, EnterpriseHeight};
+use super::validators::ValidatorSet;
+use crate::hash::Hash;
+use crate::ids::{ChainId, PublicKey, TimestampMs};
+use crate::merkle;
+
+/// Where a verification of the enterprise chain stands.
+#[derive(Clone, Debug)]
+pub struct Verifier {
+    chain: ChainId,
+    set: ValidatorSet,
+    set_hash: Hash,
+    height: EnterpriseHeight,
+    hash: Hash,
+    time: TimestampMs,
+}
+
+impl Verifier {
+    /// A verifier that stands on the genesis.
+    #[must_use]
+    pub fn new(genesis: &EnterpriseGenesis) -> Self {
+        let hash = genesis.hash();
+        let set = genesis.validators().clone();
+        let set_hash = set.hash();
+        let (height, time) = (EnterpriseHeight(0), genesis.created_at());
+        Self {
+            chain: ChainId(hash),
+            set,
+            set_hash,
+            height,
+            hash,
+            time,
+        }
+    }
+
+    /// The enterprise chain's id.
+    #[must_use]
+    pub const fn chain_id(&self) -> ChainId {
+        self.chain
+    }
+
+    /// The height of the last verified block, 0 for the genesis.
+    #[must_use]
+    pub const fn height(&self) -> EnterpriseHeight {
+        self.height
+    }
+
+    /// The hash of the last verified block, or of the genesis.
+    #[must_use]
+    pub const fn hash(&self) -> Hash {
+        self.hash
+    }
+
+    /// The enterprise time of the last verified block.
+    #[must_use]
+    pub const fn time(&self) -> TimestampMs {
+        self.time
+    }
+
+    /// The validator set of the next height.
+    #[must_use]
+    pub const fn validators(&self) -> &ValidatorSet {
+        &self.set
+    }
+
+    /// The header of the next block over content with these roots; `now` gives the time unless it has not advanced.
+    #[must_use]
+    pub fn next_header(
+        &self,
+        now: TimestampMs,
+        data_root: Hash,
+        state_root: Hash,
+        proposer: PublicKey,
+    ) -> EnterpriseHeader {
+        EnterpriseHeader {
+            version: EnterpriseHeader::VERSION,
+            height: self.height.next(),
+            previous: self.hash,
+            time: self.next_time(now),
+            data_root,
+            state_root,
+            log_size: 0,
+            log_root: merkle::root(&[]),
+            validators: self.set_hash,
+            next_validators: self.set_hash,
+            proposer,
+        }
+    }
+
+    /// The enterprise time of a block proposed at `now`.
+    #[must_use]
+    pub fn next_time(&self, now: TimestampMs) -> TimestampMs {
+        now.max(TimestampMs(self.time.0.saturating_add(1)))
+    }
+
+    /// Verifies the next block and moves onto it.
+    ///
+    /// # Errors
+    /// [`EnterpriseError`] naming what does not hold; the verifier then stays where it is.
+    pub fn advance(
+        &mut self,
+        block: EnterpriseBlock,
+        certificate: Certificate,
+    ) -> Result<DecidedBlock, EnterpriseError> {
+        let header = block.header();
+        self.link(header)?;
+        certificate.verify(header, &self.set, self.chain)?;
+        self.height = header.height;
+        self.hash = certificate.block_hash;
+        self.time = header.time;
+        Ok(DecidedBlock::verified(block, certificate))
+    }
+
+    fn link(&self, header: &EnterpriseHeader) -> Result<(), EnterpriseError> {
+        let expected = self.height.next();
+        if header.height != expected {
+            return Err(EnterpriseError::Height {
+                found: header.height,
+                expected,
+            });
+        }
+        if header.time <= self.time {
+            return Err(EnterpriseError::Time {
+                found: header.time,
+                parent: self.time,
+            });
+        }
+        for (field, found, computed) in [
+            ("the previous hash", header.previous, self.hash),
+            ("the validator set", header.validators, self.set_hash),
+            // What version 0x0200 fixes: the set does not change and the log is empty.
+            (
+                "the next validator set",
+                header.next_validators,
+                self.set_hash,
+            ),
+            ("the log root", header.log_root, merkle::root(&[])),
+        ] {
+            if found != computed {
+                return Err(EnterpriseError::Mismatch {
+                    field,
+                    found,
+                    computed,
+                });
+            }
+        }
+        if header.log_size != 0 {
+            return Err(EnterpriseError::Range {
+                field: "the log size",
+                found: header.log_size,
+                allowed: "0",
+            });
+        }
+        if self.set.index_of(&header.proposer).is_none() {
+            return Err(EnterpriseError::Proposer);
+        }
+        Ok(())
+    }
+}

@@ -147,13 +147,17 @@ deny: ## Licences, sources and banned crates, where cargo-deny is installed
 bench: bench-core bench-web ## Measure; one line each: figure <name> <value> <unit>
 
 .PHONY: bench-core
-bench-core: build-web browser ## Mining and validation, native and in Chromium
-	@cargo run --locked --release -q -p e2e --bin bench -- core
+bench-core: ## Mining and validation on this processor
+	@cargo run --locked --profile quick -q -p e2e --bin bench -- core
 
 .PHONY: bench-web
-bench-web: build-web browser ## First load, and the time from a message to the other tab and to the dashboard
-	@cargo build --locked --profile quick -p tracker -p validator -p dashboard
-	@cargo run --locked --release -q -p e2e --bin bench -- web
+bench-web: build-web browser ## Mining and validation in Chromium, first load, and the time to the other tab and to the dashboard
+	$(call say,Building what is measured)
+	@cargo build --locked --profile quick -p tracker -p validator -p dashboard -p e2e
+	@cargo build --locked --release --target $(WASM) -p node-wasm --features bench
+	@TARGET=$(TARGET) DIST=$(TARGET)/bench-web www/build.sh
+	@cp crates/e2e/web/* $(TARGET)/bench-web/
+	@DISTLI_BENCH_WWW=$(TARGET)/bench-web $(TARGET)/quick/bench web
 
 .PHONY: soak
 soak: ## The simulation with new seeds until one fails (SEEDS=<how many>, default 200)

@@ -33,6 +33,7 @@ addEventListener("hashchange", followRoute);
 setInterval(refreshTimes, TIMES_EVERY_MS);
 followRoute();
 registerServiceWorker();
+performance.mark("interactive");
 
 async function followRoute() {
   visit += 1;

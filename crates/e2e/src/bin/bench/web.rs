@@ -3,10 +3,11 @@
 use crate::proxy::Proxy;
 use crate::{chain, figure, percentiles};
 use anyhow::{Context as _, Result, ensure};
-use e2e::{Browser, Page, Stack, repository_dir};
+use e2e::{Browser, Page, Stack};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::PathBuf;
 
 const VALIDATED_BLOCKS: u32 = 10_000;
 const MESSAGES: u32 = 120;
@@ -20,7 +21,9 @@ pub(crate) async fn run() -> Result<()> {
 
 /// Mining and validation in one worker, on a page of the bench's own that loads the product's code with the bench's entry points.
 async fn wasm() -> Result<()> {
-    let built = repository_dir()?.join("target/bench-web");
+    let built = std::env::var_os("DISTLI_BENCH_WWW")
+        .context("run `make bench-web`: it builds what is measured")?;
+    let built = PathBuf::from(built);
     let stack = Stack::start_with_www(&built).await?;
     let long = chain::mine(VALIDATED_BLOCKS)?;
     let mut bytes = Vec::new();

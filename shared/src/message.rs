@@ -1,1 +1,390 @@
-//! The messages peers exchange.
+//! What node machines say to each other: one version byte, then a [`Message`] in postcard.
+//!
+//! This is the wire shape only: blocks, headers and transactions travel as their canonical bytes and are parsed (and
+//! refused) by their own modules. [`Message::decode`] checks the limits first: the whole message, the number of
+//! elements, the size of each; what it returns is bounded, nothing more. Postcard is not canonical and nothing here is
+//! hashed.
+//!
+//! Limits: [`HEADERS_MAX`] headers, [`LOCATOR_MAX`] locator entries, [`BLOCKS_MAX`] block requests and
+//! [`IDS_MAX`] transaction ids a message. A message over a limit is refused whole.
+
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+use crate::frame::MESSAGE_BYTES_MAX;
+use crate::hash::Hash;
+
+/// The only message version.
+pub const MESSAGE_VERSION: u8 = 1;
+/// Most hashes in a locator.
+pub const LOCATOR_MAX: usize = 64;
+/// Most headers in one reply.
+pub const HEADERS_MAX: usize = 2_000;
+/// Most block bodies asked of one peer at once.
+pub const BLOCKS_MAX: usize = 16;
+/// Most transaction ids in one announcement or request.
+pub const IDS_MAX: usize = 1_000;
+/// Most transactions in one message; their bytes together stay under [`TRANSACTIONS_BYTES_MAX`].
+pub const TRANSACTIONS_MAX: usize = 256;
+/// Bytes of transactions a sender puts into one message.
+pub const TRANSACTIONS_BYTES_MAX: usize = 256 * 1024;
+
+/// A message between two node machines of one chain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Message {
+    /// Where the sender stands: first on every link, again on every change of tip, and as keep-alive.
+    Status(Status),
+    /// Asks for main-chain headers after the newest locator entry the receiver knows; the newest entry comes first.
+    GetHeaders {
+        /// Hashes of the asker's best branch, dense near its tip, sparse below, the chain id last.
+        locator: Vec<Hash>,
+    },
+    /// Answers [`Message::GetHeaders`], lowest first; fewer than [`HEADERS_MAX`] means that was all.
+    Headers {
+        /// Canonical headers of 116 bytes.
+        headers: Vec<Bytes>,
+    },
+    /// A new block's header, from one who holds its body.
+    NewHeader {
+        /// Canonical header.
+        header: Bytes,
+    },
+    /// Asks for blocks of the receiver's main chain.
+    GetBlocks {
+        /// Their hashes.
+        hashes: Vec<Hash>,
+    },
+    /// A block: one answer to [`Message::GetBlocks`].
+    Block {
+        /// Canonical block.
+        block: Bytes,
+    },
+    /// A new block, sent whole without being asked for.
+    NewBlock {
+        /// Canonical block.
+        block: Bytes,
+    },
+    /// Answers [`Message::GetBlocks`] for what the sender doesn't have on its main chain.
+    NoBlocks {
+        /// Their hashes.
+        hashes: Vec<Hash>,
+    },
+    /// Ids of transactions the sender holds in its mempool.
+    HaveTransactions {
+        /// Their ids.
+        ids: Vec<Hash>,
+    },
+    /// Asks for transactions of the receiver's mempool; what it lacks is left out of the answer.
+    GetTransactions {
+        /// Their ids.
+        ids: Vec<Hash>,
+    },
+    /// Transactions: new ones, or the answer to [`Message::GetTransactions`].
+    Transactions {
+        /// Canonical transactions.
+        transactions: Vec<Bytes>,
+    },
+    /// Asks for the ids of everything in the receiver's mempool.
+    GetPending,
+}
+
+/// Where a node stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// The chain the sender follows; another one ends the link.
+    pub chain_id: Hash,
+    /// Height of its tip.
+    pub height: u32,
+    /// Hash of its tip.
+    pub tip: Hash,
+    /// Cumulative work of its tip, big-endian.
+    pub work: [u8; 32],
+    /// The sender's clock in ms when it wrote this.
+    pub clock_ms: u64,
+    /// Number of transactions in its mempool.
+    pub pending: u32,
+    /// Exclusive or of their ids: two nodes with the same transactions have the same digest.
+    pub pending_digest: Hash,
+}
+
+/// Bytes that postcard reads and writes in one piece.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Bytes(pub Vec<u8>);
+
+/// Why a message is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum MessageError {
+    /// Empty, or longer than a logical message may be.
+    #[error("a message of {found} bytes, allowed are 1 to {allowed}")]
+    Length {
+        /// Length met.
+        found: usize,
+        /// Longest length allowed.
+        allowed: usize,
+    },
+    /// Another version.
+    #[error("message version {found}, supported is {supported}")]
+    Version {
+        /// Version met.
+        found: u8,
+        /// Version supported.
+        supported: u8,
+    },
+    /// Not postcard of a message, or bytes left over.
+    #[error("malformed message")]
+    Malformed,
+    /// A list that is empty or too long.
+    #[error("{found} {what} in a message, allowed are {least} to {allowed}")]
+    Count {
+        /// What was counted.
+        what: &'static str,
+        /// Number met.
+        found: usize,
+        /// Least number allowed.
+        least: usize,
+        /// Largest number allowed.
+        allowed: usize,
+    },
+}
+
+impl Message {
+    /// The message's bytes, version first.
+    ///
+    /// # Panics
+    /// Never in practice: postcard into a growing buffer fails only for types that these are not.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        postcard::to_extend(self, alloc::vec![MESSAGE_VERSION])
+            .expect("lists of bytes with known lengths always serialise")
+    }
+
+    /// Parses one message and checks every limit.
+    ///
+    /// # Errors
+    /// [`MessageError`] says which limit was met or that the bytes are no message.
+    pub fn decode(bytes: &[u8]) -> Result<Self, MessageError> {
+        let refused = MessageError::Length {
+            found: bytes.len(),
+            allowed: MESSAGE_BYTES_MAX,
+        };
+        if bytes.len() > MESSAGE_BYTES_MAX {
+            return Err(refused);
+        }
+        let (&version, body) = bytes.split_first().ok_or(refused)?;
+        if version != MESSAGE_VERSION {
+            return Err(MessageError::Version {
+                found: version,
+                supported: MESSAGE_VERSION,
+            });
+        }
+        let (message, rest) =
+            postcard::take_from_bytes::<Self>(body).map_err(|_| MessageError::Malformed)?;
+        if !rest.is_empty() {
+            return Err(MessageError::Malformed);
+        }
+        message.check_counts()?;
+        Ok(message)
+    }
+
+    const fn check_counts(&self) -> Result<(), MessageError> {
+        match self {
+            Self::Status(_)
+            | Self::GetPending
+            | Self::NewHeader { .. }
+            | Self::Block { .. }
+            | Self::NewBlock { .. } => Ok(()),
+            Self::GetHeaders { locator } => {
+                check_count("locator entries", locator.len(), 1, LOCATOR_MAX)
+            }
+            Self::Headers { headers } => check_count("headers", headers.len(), 0, HEADERS_MAX),
+            Self::GetBlocks { hashes } | Self::NoBlocks { hashes } => {
+                check_count("block hashes", hashes.len(), 1, BLOCKS_MAX)
+            }
+            Self::HaveTransactions { ids } | Self::GetTransactions { ids } => {
+                check_count("transaction ids", ids.len(), 1, IDS_MAX)
+            }
+            Self::Transactions { transactions } => {
+                check_count("transactions", transactions.len(), 1, TRANSACTIONS_MAX)
+            }
+        }
+    }
+}
+
+const fn check_count(
+    what: &'static str,
+    found: usize,
+    least: usize,
+    allowed: usize,
+) -> Result<(), MessageError> {
+    if found < least || found > allowed {
+        return Err(MessageError::Count {
+            what,
+            found,
+            least,
+            allowed,
+        });
+    }
+    Ok(())
+}
+
+impl Serialize for Bytes {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Bytes {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_bytes(BytesVisitor)
+    }
+}
+
+struct BytesVisitor;
+
+impl serde::de::Visitor<'_> for BytesVisitor {
+    type Value = Bytes;
+
+    fn expecting(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        formatter.write_str("bytes")
+    }
+
+    fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<Bytes, E> {
+        Ok(Bytes(bytes.to_vec()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+    use alloc::vec::Vec;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn samples() -> Vec<Message> {
+        let hash = Hash([7; 32]);
+        vec![
+            Message::Status(Status {
+                chain_id: hash,
+                height: 3,
+                tip: hash,
+                work: [1; 32],
+                clock_ms: u64::MAX,
+                pending: 9,
+                pending_digest: hash,
+            }),
+            Message::GetHeaders {
+                locator: vec![hash; LOCATOR_MAX],
+            },
+            Message::Headers {
+                headers: vec![Bytes(vec![5; 116]); HEADERS_MAX],
+            },
+            Message::NewHeader {
+                header: Bytes(vec![5; 116]),
+            },
+            Message::GetBlocks {
+                hashes: vec![hash; BLOCKS_MAX],
+            },
+            Message::Block {
+                block: Bytes(vec![1; 300_000]),
+            },
+            Message::NewBlock {
+                block: Bytes(vec![]),
+            },
+            Message::NoBlocks { hashes: vec![hash] },
+            Message::HaveTransactions {
+                ids: vec![hash; IDS_MAX],
+            },
+            Message::GetTransactions { ids: vec![hash] },
+            Message::Transactions {
+                transactions: vec![Bytes(vec![2; 100]); TRANSACTIONS_MAX],
+            },
+            Message::GetPending,
+        ]
+    }
+
+    #[test]
+    fn every_message_survives_the_round_trip() {
+        for message in samples() {
+            assert_eq!(Message::decode(&message.encode()), Ok(message));
+        }
+    }
+
+    #[test]
+    fn a_list_over_its_limit_is_refused() {
+        let hash = Hash([7; 32]);
+        for message in [
+            Message::GetHeaders {
+                locator: vec![hash; LOCATOR_MAX + 1],
+            },
+            Message::GetHeaders { locator: vec![] },
+            Message::Headers {
+                headers: vec![Bytes::default(); HEADERS_MAX + 1],
+            },
+            Message::GetBlocks {
+                hashes: vec![hash; BLOCKS_MAX + 1],
+            },
+            Message::HaveTransactions {
+                ids: vec![hash; IDS_MAX + 1],
+            },
+            Message::Transactions {
+                transactions: vec![Bytes::default(); TRANSACTIONS_MAX + 1],
+            },
+        ] {
+            assert!(matches!(
+                Message::decode(&message.encode()),
+                Err(MessageError::Count { .. })
+            ));
+        }
+    }
+
+    #[test]
+    fn other_versions_empty_and_trailing_bytes_are_refused() {
+        let mut bytes = Message::GetPending.encode();
+        assert_eq!(
+            Message::decode(&[]),
+            Err(MessageError::Length {
+                found: 0,
+                allowed: MESSAGE_BYTES_MAX
+            })
+        );
+        bytes.push(0);
+        assert_eq!(Message::decode(&bytes), Err(MessageError::Malformed));
+        bytes[0] = 2;
+        assert_eq!(
+            Message::decode(&bytes),
+            Err(MessageError::Version {
+                found: 2,
+                supported: 1
+            })
+        );
+        assert!(matches!(
+            Message::decode(&vec![1; MESSAGE_BYTES_MAX + 1]),
+            Err(MessageError::Length { .. })
+        ));
+    }
+
+    #[test]
+    fn a_claimed_length_reserves_no_memory() {
+        // Headers, 2^32 - 1 of them, and nothing behind.
+        assert_eq!(
+            Message::decode(&[1, 2, 0xff, 0xff, 0xff, 0xff, 0x0f]),
+            Err(MessageError::Malformed)
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_never_panic(mut bytes in proptest::collection::vec(any::<u8>(), 0..200), tag in 0u8..13) {
+            let _ = Message::decode(&bytes);
+            if bytes.len() > 1 {
+                bytes[0] = MESSAGE_VERSION;
+                bytes[1] = tag;
+            }
+            let _ = Message::decode(&bytes);
+        }
+    }
+}

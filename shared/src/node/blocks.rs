@@ -1,0 +1,313 @@
+//! Blocks: from peers, from the user's own miner and from files they all take the same way into the chain.
+//!
+//! Order of checks: known already → form, limits, proof of work against its own target and the floor, body root,
+//! signatures ([`UncheckedBlock::check`]) → header rules and execution ([`crate::chain::Chain::insert`]). Only then it is
+//! stored, and only a block that is the main chain's new tip is passed on.
+
+use alloc::{
+    collections::VecDeque,
+    string::{String, ToString},
+    vec::Vec,
+};
+
+use super::{
+    Node, NodeError,
+    events::Event,
+    limits,
+    messages::blame,
+    orphans::{Source, Waiting, Waits},
+    records::{Key, encode_hash},
+};
+use crate::{
+    block::{Block, UncheckedBlock},
+    chain::{ChainError, Inserted},
+    hash::Hash,
+    header::HEADER_BYTES,
+    ids::{PeerId, TimestampMs},
+    message::{Bytes, Message},
+};
+
+/// What became of a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// It was there before.
+    Known,
+    /// It is in the chain or beside it.
+    Inserted,
+    /// It waits for its parent or for the clock.
+    Waits,
+}
+
+impl Node {
+    pub(super) fn on_block_received(
+        &mut self,
+        now: TimestampMs,
+        from: PeerId,
+        bytes: &[u8],
+    ) -> Result<(), NodeError> {
+        let hash = header_hash(bytes);
+        if self.is_known(&hash) {
+            self.on_body(now, from, &hash);
+            if let Some(header) = self.chain.header(&hash).cloned() {
+                self.note_block_of(from, &header);
+            }
+            return Ok(());
+        }
+        let block = self.parse(bytes).map_err(|reason| blame(from, &reason))?;
+        let header = block.header().clone();
+        self.on_body(now, from, &hash);
+        let taken = self
+            .take_block(now, block, bytes.len(), Source::Peer(from))
+            .map_err(|error| blame(from, &error))?;
+        match taken {
+            Taken::Known | Taken::Inserted => self.note_block_of(from, &header),
+            Taken::Waits if self.chain.header(&header.previous).is_none() => {
+                self.want_headers(from)
+            }
+            Taken::Waits => {}
+        }
+        Ok(())
+    }
+
+    pub(super) fn on_block_offered(&mut self, now: TimestampMs, bytes: &[u8]) {
+        let hash = header_hash(bytes);
+        if self.is_known(&hash) {
+            return self.event(Event::BlockAccepted {
+                hash,
+                already_known: true,
+            });
+        }
+        let taken = self.parse(bytes).and_then(|block| {
+            self.take_block(now, block, bytes.len(), Source::Offered)
+                .map_err(|error| error.to_string())
+        });
+        match taken {
+            Ok(taken) => self.event(Event::BlockAccepted {
+                hash,
+                already_known: taken == Taken::Known,
+            }),
+            Err(reason) => self.event(Event::BlockRefused { peer: None, reason }),
+        }
+    }
+
+    fn is_known(&self, hash: &Hash) -> bool {
+        self.chain.block(hash).is_some() || self.orphans.contains(hash)
+    }
+
+    fn parse(&mut self, bytes: &[u8]) -> Result<Block, String> {
+        let genesis = self.chain.genesis();
+        let unchecked = UncheckedBlock::decode(bytes).map_err(|error| error.to_string())?;
+        let hash = unchecked.header.hash();
+        let checked = unchecked.check_with(genesis, |id| self.mempool.contains(id));
+        checked.map_err(|error| {
+            if error.is_of_header() {
+                self.chain.invalidate(&hash);
+            }
+            error.to_string()
+        })
+    }
+
+    /// Puts a checked block where it belongs, and after it what waited for it.
+    pub(super) fn take_block(
+        &mut self,
+        now: TimestampMs,
+        block: Block,
+        bytes: usize,
+        source: Source,
+    ) -> Result<Taken, ChainError> {
+        let hash = block.hash();
+        let taken = self.insert_or_wait(now, block, bytes, source)?;
+        if taken == Taken::Inserted {
+            self.retry_children(now, hash);
+        }
+        Ok(taken)
+    }
+
+    /// A header became known: its block may have waited for just that.
+    pub(super) fn retry_waiting(&mut self, now: TimestampMs, hash: Hash) {
+        if let Some(waiting) = self.orphans.take(&hash) {
+            self.retry(now, waiting);
+        }
+        self.retry_children(now, hash);
+    }
+
+    /// The clock moved on: held blocks may be in time now.
+    pub(super) fn retry_held(&mut self, now: TimestampMs) {
+        for waiting in self.orphans.take_due(now) {
+            self.retry(now, waiting);
+        }
+    }
+
+    fn retry_children(&mut self, now: TimestampMs, parent: Hash) {
+        let mut children: VecDeque<Waiting> = self.orphans.take_children(&parent).into();
+        while let Some(child) = children.pop_front() {
+            let hash = child.block.hash();
+            if self.retry(now, child) {
+                children.extend(self.orphans.take_children(&hash));
+            }
+        }
+    }
+
+    /// Tries a waiting block again; its sender answers for it. True if it is in the chain now.
+    fn retry(&mut self, now: TimestampMs, waiting: Waiting) -> bool {
+        let Waiting { block, source, .. } = waiting;
+        let bytes = block.encode().len();
+        match self.insert_or_wait(now, block, bytes, source) {
+            Ok(taken) => taken == Taken::Inserted,
+            Err(error) => {
+                match source {
+                    Source::Peer(peer) => self.refuse(now, peer, error.to_string()),
+                    Source::Offered | Source::Mined | Source::Restored => {
+                        self.event(Event::BlockRefused {
+                            peer: None,
+                            reason: error.to_string(),
+                        });
+                    }
+                }
+                false
+            }
+        }
+    }
+
+    fn insert_or_wait(
+        &mut self,
+        now: TimestampMs,
+        block: Block,
+        bytes: usize,
+        source: Source,
+    ) -> Result<Taken, ChainError> {
+        let copy = block.clone();
+        match self.insert_block(now, copy, source) {
+            Ok(Inserted::AlreadyKnown) => Ok(Taken::Known),
+            Ok(Inserted::Stored | Inserted::Connected { .. }) => Ok(Taken::Inserted),
+            Err(ChainError::UnknownParent { .. }) => {
+                self.orphans.insert(block, bytes, source, Waits::ForParent);
+                Ok(Taken::Waits)
+            }
+            Err(ChainError::TooFarAhead { found, allowed }) => {
+                let at = now.plus_ms(found.since(allowed).max(limits::HELD_RETRY_MS));
+                self.orphans.insert(block, bytes, source, Waits::Until(at));
+                Ok(Taken::Waits)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Inserts into the chain and makes what follows from it durable.
+    fn insert_block(
+        &mut self,
+        now: TimestampMs,
+        block: Block,
+        source: Source,
+    ) -> Result<Inserted, ChainError> {
+        let hash = block.hash();
+        let record = Key::Block(hash).put(block.encode());
+        // What the node's own store held was in time when it was stored.
+        let judged_at = if source == Source::Restored {
+            now.max(block.header().timestamp)
+        } else {
+            now
+        };
+        let inserted = self.chain.insert(block, self.clock.corrected(judged_at))?;
+        let mut changes = Vec::new();
+        if source != Source::Restored && inserted != Inserted::AlreadyKnown {
+            changes.push(record);
+        }
+        if let Inserted::Connected {
+            disconnected,
+            connected,
+        } = &inserted
+        {
+            self.on_main_chain_changed(now, source, disconnected, connected, changes);
+        } else {
+            self.persist(changes);
+        }
+        Ok(inserted)
+    }
+
+    fn on_main_chain_changed(
+        &mut self,
+        now: TimestampMs,
+        source: Source,
+        disconnected: &[Hash],
+        connected: &[Hash],
+        mut changes: Vec<super::Change>,
+    ) {
+        let tip = self.chain.tip();
+        changes.push(Key::Tip.put(encode_hash(tip.hash)));
+        let events = self.move_transactions(disconnected, connected, &mut changes);
+        if !self.restored {
+            // Told once, when everything is restored.
+            return;
+        }
+        self.persist(changes);
+        let (disconnected, connected) = (disconnected.to_vec(), connected.to_vec());
+        self.event(Event::TipChanged {
+            height: tip.height,
+            hash: tip.hash,
+            disconnected,
+            connected,
+        });
+        events.into_iter().for_each(|event| self.event(event));
+        self.feed_mempool();
+        self.timers
+            .status_due
+            .get_or_insert_with(|| now.plus_ms(limits::STATUS_DELAY_MS));
+        let pause = self
+            .random
+            .below(limits::REPORT_SPREAD_MS)
+            .saturating_add(limits::REPORT_DELAY_MS);
+        self.reporter
+            .on_tip(now.plus_ms(if source == Source::Mined { 0 } else { pause }));
+        if tip.work >= self.chain.best_header().work {
+            self.pass_on(tip.hash);
+        }
+    }
+
+    /// Sends the new tip to the peers that lack it: whole, or beyond a full mesh to some whole and to the rest its header.
+    fn pass_on(&mut self, hash: Hash) {
+        let Some(block) = self.chain.block(&hash) else {
+            return;
+        };
+        let header = block.header().clone();
+        let whole = Message::NewBlock {
+            block: Bytes(block.encode()),
+        };
+        let mut lacking: Vec<PeerId> = self
+            .peers
+            .iter()
+            .filter(|(_, peer)| !peer.known_blocks.contains(&hash))
+            .map(|(id, _)| *id)
+            .collect();
+        let pushed = if self.peers.len() <= limits::FULL_MESH_PEERS_MAX {
+            lacking.len()
+        } else {
+            limits::PUSH_PEERS
+        };
+        if pushed < lacking.len() {
+            self.random.shuffle_front(&mut lacking, pushed);
+        }
+        let told = Message::NewHeader {
+            header: Bytes(header.encode().to_vec()),
+        };
+        for (index, peer) in lacking.into_iter().enumerate() {
+            self.send(peer, if index < pushed { &whole } else { &told });
+            if let Some(peer) = self.peers.get_mut(&peer) {
+                peer.known_blocks.insert(hash);
+            }
+        }
+    }
+
+    /// The user's miner found a block: the same rules, then stored, then sent.
+    pub(super) fn take_mined(&mut self, now: TimestampMs, block: Block) -> Result<(), String> {
+        let bytes = block.encode().len();
+        self.take_block(now, block, bytes, Source::Mined)
+            .map(|_| ())
+            .map_err(|error| error.to_string())
+    }
+}
+
+/// The hash that the block in these bytes would have.
+fn header_hash(bytes: &[u8]) -> Hash {
+    crate::hash::sha256(&[bytes.get(..HEADER_BYTES).unwrap_or(bytes)])
+}

@@ -1,0 +1,316 @@
+//! What goes into the machine and what comes out.
+
+use alloc::{string::String, vec::Vec};
+
+use crate::{
+    block::Block,
+    genesis::Genesis,
+    hash::Hash,
+    header::Header,
+    identity::Identity,
+    ids::{Height, PeerId, PublicKey, Sequence, TimestampMs, Work},
+    pow::Target,
+    transaction::Payload,
+};
+
+/// What a node needs to know at birth.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The chain's genesis.
+    pub genesis: Genesis,
+    /// The key that signs this node's transactions and names its blocks.
+    pub identity: Identity,
+    /// Seed of its choices; different at every start.
+    pub seed: [u8; 32],
+}
+
+/// A fact for the machine.
+#[derive(Debug, Clone)]
+pub enum Input {
+    /// What the store held at start; the first input, once.
+    Restored {
+        /// All records, in any order.
+        records: Vec<Record>,
+    },
+    /// A link to a peer is up.
+    PeerConnected {
+        /// The peer.
+        peer: PeerId,
+    },
+    /// A link is down.
+    PeerLost {
+        /// The peer.
+        peer: PeerId,
+    },
+    /// A peer sent one whole logical message.
+    MessageReceived {
+        /// The peer.
+        peer: PeerId,
+        /// A [`crate::message::Message`], not yet parsed.
+        bytes: Vec<u8>,
+    },
+    /// The user submitted something; the answer is [`Event::Submitted`] or [`Event::SubmitRefused`].
+    Submitted {
+        /// The caller's number for the answer.
+        request: u64,
+        /// What to sign and send.
+        payload: Payload,
+    },
+    /// The user chose when to mine.
+    MiningSet {
+        /// The choice.
+        when: MiningWhen,
+    },
+    /// A worker found a nonce for a job.
+    NonceFound {
+        /// The job.
+        job: JobId,
+        /// The nonce.
+        nonce: u32,
+    },
+    /// The workers tried every nonce of a job.
+    JobExhausted {
+        /// The job.
+        job: JobId,
+    },
+    /// A block came from elsewhere than a peer: an import, the tracker, another tab.
+    BlockOffered {
+        /// The canonical block.
+        bytes: Vec<u8>,
+    },
+    /// The tracker is there, or told anew what it holds. May be repeated.
+    TrackerConnected {
+        /// The newest block it has verified.
+        tip: Option<(Height, Hash)>,
+    },
+    /// The tracker is gone.
+    TrackerLost,
+    /// The tracker holds the reported blocks durably up to here.
+    ReportConfirmed {
+        /// Height of the newest.
+        height: Height,
+        /// Its hash.
+        hash: Hash,
+    },
+    /// The tracker refused a report or it was lost.
+    ReportFailed,
+    /// The time of the last [`Output::WakeAt`] has come.
+    Woken,
+}
+
+/// An order for the driver. Orders are one queue: nothing behind a [`Output::Persist`] is done before that is durable.
+#[derive(Debug, Clone)]
+pub enum Output {
+    /// Send one logical message.
+    Send {
+        /// To whom.
+        peer: PeerId,
+        /// The message.
+        bytes: Vec<u8>,
+    },
+    /// Make changes durable, all or none.
+    Persist {
+        /// The changes, in order.
+        records: Vec<Change>,
+    },
+    /// Give [`Input::Woken`] at this time; replaces the time ordered before.
+    WakeAt {
+        /// The time.
+        at: TimestampMs,
+    },
+    /// Mine this, instead of whatever was mined before.
+    Mine {
+        /// The job.
+        job: Job,
+    },
+    /// Stop mining.
+    StopMining,
+    /// Report blocks to the tracker; answered by [`Input::ReportConfirmed`] or [`Input::ReportFailed`].
+    Report {
+        /// Main-chain blocks, lowest first.
+        blocks: Vec<Block>,
+    },
+    /// End a link; the machine has already forgotten the peer.
+    Disconnect {
+        /// The peer.
+        peer: PeerId,
+        /// Why.
+        reason: String,
+    },
+    /// Something to tell the user.
+    Event(Event),
+}
+
+/// When to mine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum MiningWhen {
+    /// Never.
+    #[default]
+    Off,
+    /// While something is pending, or to decide between two equal tips.
+    WhenPending,
+    /// Always.
+    Always,
+}
+
+/// Names a mining job; later jobs have higher numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct JobId(pub u32);
+
+/// Work for the mining workers.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// Its name.
+    pub id: JobId,
+    /// The header, nonce 0.
+    pub header: Header,
+    /// What its hash must not exceed.
+    pub target: Target,
+}
+
+/// A stored value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// Its key: `block/<hash>`, `outbox/<transaction id>`, `outbox/conflict/<transaction id>`, `identity/sequence`, `tip`, `synced`.
+    pub key: String,
+    /// Its bytes.
+    pub value: Vec<u8>,
+}
+
+/// A change of the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// The key.
+    pub key: String,
+    /// The new bytes; none deletes.
+    pub value: Option<Vec<u8>>,
+}
+
+/// Something to tell the user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// The main chain changed.
+    TipChanged {
+        /// Height of the new tip.
+        height: Height,
+        /// Its hash.
+        hash: Hash,
+        /// Blocks that left the main chain, highest first.
+        disconnected: Vec<Hash>,
+        /// Blocks that joined it, lowest first.
+        connected: Vec<Hash>,
+    },
+    /// A transaction entered the mempool.
+    TransactionPending {
+        /// Its id.
+        id: Hash,
+    },
+    /// A transaction of the outbox is in the chain.
+    TransactionConfirmed {
+        /// Its id.
+        id: Hash,
+        /// Height of its block.
+        height: Height,
+    },
+    /// A submission is signed and goes out once stored.
+    Submitted {
+        /// The caller's number.
+        request: u64,
+        /// The transaction's id.
+        id: Hash,
+        /// Its sequence.
+        sequence: Sequence,
+    },
+    /// A submission is refused.
+    SubmitRefused {
+        /// The caller's number.
+        request: u64,
+        /// Why.
+        reason: String,
+    },
+    /// A block that was offered or mined here, or sent by a peer, is refused.
+    BlockRefused {
+        /// Who sent it, if a peer.
+        peer: Option<PeerId>,
+        /// Why.
+        reason: String,
+    },
+    /// A block was offered here and taken (or was known already).
+    BlockAccepted {
+        /// Its hash.
+        hash: Hash,
+        /// True if it was known.
+        already_known: bool,
+    },
+    /// A peer was disconnected because of what it sent.
+    PeerRefused {
+        /// The peer.
+        peer: PeerId,
+        /// Why.
+        reason: String,
+    },
+    /// Two transactions claim the same place in a sender's sequence.
+    Conflict(Conflict),
+    /// A stored record was damaged; it was set aside.
+    StorageDamaged {
+        /// The record's key.
+        key: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The local clock differs from the peers' by more than is corrected.
+    ClockOff {
+        /// What would have to be added to the local clock, ms.
+        offset_ms: i64,
+    },
+    /// The tracker confirmed everything up to here.
+    Synced {
+        /// Height.
+        height: Height,
+        /// Hash.
+        hash: Hash,
+    },
+}
+
+/// Two transactions with the same sender and sequence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Conflict {
+    /// The sender.
+    pub sender: PublicKey,
+    /// The sequence.
+    pub sequence: Sequence,
+    /// The one in the chain or the mempool, if it is known.
+    pub kept: Option<Hash>,
+    /// The one that lost.
+    pub lost: Hash,
+}
+
+/// Where the node stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeStatus {
+    /// Height of the tip.
+    pub height: Height,
+    /// Hash of the tip.
+    pub tip: Hash,
+    /// Cumulative work of the tip.
+    pub work: Work,
+    /// Height of the best header known.
+    pub best_height: Height,
+    /// Transactions in the mempool.
+    pub pending: usize,
+    /// Transactions in the outbox.
+    pub outbox: usize,
+    /// Linked peers.
+    pub peers: usize,
+    /// True while the chain is believed to be behind the peers'.
+    pub syncing: bool,
+    /// What the user chose.
+    pub mining_when: MiningWhen,
+    /// The job the workers have.
+    pub job: Option<JobId>,
+    /// The newest block the tracker confirmed.
+    pub synced: Option<(Height, Hash)>,
+    /// Correction of the local clock, ms.
+    pub clock_offset_ms: i64,
+}

@@ -1,0 +1,99 @@
+//! Every bound and every delay of the node machine in one place. What happens at a bound is said where it is enforced.
+
+/// Links at a time; a further peer is disconnected.
+pub const PEERS_MAX: usize = 64;
+/// Up to so many peers, blocks and transactions are sent whole to each that lacks them.
+pub const FULL_MESH_PEERS_MAX: usize = 9;
+/// Beyond a full mesh, so many peers get a new block or transaction whole; the others are told of it.
+pub const PUSH_PEERS: usize = 3;
+/// Blocks a peer is remembered to have; the oldest is forgotten first and may be sent again.
+pub const KNOWN_BLOCKS_MAX: usize = 512;
+/// Transactions a peer is remembered to have.
+pub const KNOWN_TRANSACTIONS_MAX: usize = 8_192;
+/// Peers remembered as refused; the one refused longest ago is forgotten first.
+pub const REFUSED_PEERS_MAX: usize = 256;
+/// A peer that broke a rule is refused for so long, ms.
+pub const REFUSAL_MS: u64 = 10 * 60 * 1_000;
+
+/// Orphan and held blocks in all; the oldest makes room.
+pub const ORPHANS_MAX: usize = 64;
+/// Bytes of orphan and held blocks in all.
+pub const ORPHAN_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Orphan and held blocks of one peer.
+pub const ORPHANS_PER_PEER_MAX: usize = 8;
+/// A held block is tried again no sooner than this, ms.
+pub const HELD_RETRY_MS: u64 = 500;
+
+/// Header requests in flight, over all peers.
+pub const HEADER_REQUESTS_MAX: usize = 3;
+/// A header request that is not answered goes to another peer after this, ms.
+pub const HEADERS_TIMEOUT_MS: u64 = 4_000;
+/// A peer that did not answer, or had nothing new, is asked for headers again after this, ms.
+pub const HEADERS_PAUSE_MS: u64 = 10_000;
+/// Bodies in flight from one peer.
+pub const BODIES_PER_PEER_MAX: usize = 16;
+/// Bodies ahead of the tip that are asked for at a time.
+pub const BODY_WINDOW: usize = 256;
+/// Without a body from a peer for so long, its requests go to others, ms; doubled with every stall in a row.
+pub const STALL_MS: u64 = 2_000;
+/// Longest stall time, ms.
+pub const STALL_MS_MAX: u64 = 16_000;
+/// A stalled peer comes last for so long, ms.
+pub const STALLED_LAST_MS: u64 = 10_000;
+/// Blocks a peer said it doesn't have.
+pub const LACKED_BLOCKS_MAX: usize = 512;
+
+/// Statuses go out at least so often, ms.
+pub const KEEP_ALIVE_MS: u64 = 15_000;
+/// A changed tip is told to those who may have missed it after this, ms.
+pub const STATUS_DELAY_MS: u64 = 1_000;
+/// The ids of a peer's pending transactions are asked for at most so often, ms.
+pub const PENDING_PAUSE_MS: u64 = 20_000;
+/// Announcements of transactions are collected for so long beyond a full mesh, ms.
+pub const ANNOUNCE_MS: u64 = 250;
+/// Announced transactions not yet received; further announcements are ignored until the next exchange of ids.
+pub const WANTED_MAX: usize = 5_000;
+/// Announcers remembered for one wanted transaction.
+pub const ANNOUNCERS_MAX: usize = 8;
+/// A transaction request that is not answered goes to the next announcer after this, ms.
+pub const TRANSACTION_TIMEOUT_MS: u64 = 2_000;
+
+/// Transactions in the outbox; own ones are refused beyond, reorganised ones are then only in the mempool.
+pub const OUTBOX_MAX: usize = 10_000;
+/// Bytes of transactions in the outbox.
+pub const OUTBOX_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// The outbox is fed to the mempool and told to all peers so often, ms.
+pub const OUTBOX_MS: u64 = 20_000;
+/// Conflicts kept; the oldest is forgotten first.
+pub const CONFLICTS_MAX: usize = 1_000;
+/// Submissions that wait for the first sync.
+pub const WAITING_SUBMISSIONS_MAX: usize = 64;
+
+/// Without a peer, the node believes to be alone after this, ms.
+pub const ALONE_MS: u64 = 2_500;
+/// A connected peer that has not told its status holds the first sync up for so long, ms.
+pub const FIRST_STATUS_MS: u64 = 3_000;
+/// Without progress for so long, a sync doesn't hold up mining or signing, ms.
+pub const SYNC_STALL_MS: u64 = 10_000;
+
+/// A mining job's timestamp is renewed so often, ms.
+pub const JOB_MS: u64 = 2_000;
+/// Changed pending transactions lead to a new job no sooner than so long after the last, ms.
+pub const JOB_CHANGE_MS: u64 = 500;
+/// Jobs whose nonce is still accepted.
+pub const JOBS_MAX: usize = 4;
+
+/// Blocks in one report.
+pub const REPORT_BLOCKS_MAX: usize = 50;
+/// Bytes of blocks in one report, unless the first alone is longer.
+pub const REPORT_BYTES_MAX: usize = 200 * 1024;
+/// Others than the block's miner wait at least so long before they report it, ms.
+pub const REPORT_DELAY_MS: u64 = 1_000;
+/// And up to so much longer, by their seed, ms.
+pub const REPORT_SPREAD_MS: u64 = 2_000;
+/// First pause after a failed report, ms; doubled with every failure in a row.
+pub const REPORT_RETRY_MS: u64 = 2_000;
+/// Longest pause after a failed report, ms.
+pub const REPORT_RETRY_MS_MAX: u64 = 60_000;
+/// A report without an answer counts as failed after this, ms.
+pub const REPORT_TIMEOUT_MS: u64 = 20_000;

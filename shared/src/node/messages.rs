@@ -1,0 +1,126 @@
+//! Messages of peers: parsing, and who handles what.
+
+use alloc::{string::ToString, vec::Vec};
+
+use super::{Node, NodeError, Output, limits};
+use crate::{
+    hash::Hash,
+    ids::{PeerId, TimestampMs},
+    message::{Message, Status},
+};
+
+impl Node {
+    /// One whole message of a peer.
+    pub(super) fn on_message(
+        &mut self,
+        now: TimestampMs,
+        peer: PeerId,
+        bytes: &[u8],
+    ) -> Result<(), NodeError> {
+        if !self.peers.contains_key(&peer) {
+            return Err(NodeError::UnknownPeer { peer });
+        }
+        let message = Message::decode(bytes).map_err(|error| blame(peer, &error))?;
+        match message {
+            Message::Status(status) => self.on_status(now, peer, &status),
+            Message::GetHeaders { locator } => self.on_get_headers(peer, &locator),
+            Message::Headers { headers } => self.on_headers(now, peer, &headers),
+            Message::NewHeader { header } => self.on_new_header(now, peer, &header),
+            Message::GetBlocks { hashes } => self.on_get_blocks(peer, &hashes),
+            Message::NoBlocks { hashes } => self.on_no_blocks(peer, &hashes),
+            Message::Block { block } | Message::NewBlock { block } => {
+                self.on_block_received(now, peer, &block.0)
+            }
+            Message::HaveTransactions { ids } => self.on_have_transactions(peer, &ids),
+            Message::GetTransactions { ids } => self.on_get_transactions(peer, &ids),
+            Message::Transactions { transactions } => self.on_transactions(peer, &transactions),
+            Message::GetPending => self.on_get_pending(peer),
+        }
+    }
+
+    pub(super) fn send(&mut self, peer: PeerId, message: &Message) {
+        self.outputs.push_back(Output::Send {
+            peer,
+            bytes: message.encode(),
+        });
+    }
+
+    pub(super) fn send_status(&mut self, now: TimestampMs, peer: PeerId) {
+        let status = self.own_status(now);
+        self.send(peer, &Message::Status(status));
+    }
+
+    /// Tells every peer where this node stands.
+    pub(super) fn send_statuses(&mut self, now: TimestampMs) {
+        let status = self.own_status(now);
+        let peers: Vec<PeerId> = self.peers.keys().copied().collect();
+        for peer in peers {
+            self.send(peer, &Message::Status(status));
+        }
+    }
+
+    fn own_status(&self, now: TimestampMs) -> Status {
+        let tip = self.chain.tip();
+        Status {
+            chain_id: self.chain.chain_id().0,
+            height: tip.height.0,
+            tip: tip.hash,
+            work: tip.work.to_be_bytes(),
+            clock_ms: now.0,
+            pending: u32::try_from(self.mempool.len()).unwrap_or(u32::MAX),
+            pending_digest: self.pending_digest(),
+        }
+    }
+
+    fn on_status(
+        &mut self,
+        now: TimestampMs,
+        from: PeerId,
+        status: &Status,
+    ) -> Result<(), NodeError> {
+        let own = self.chain.chain_id().0;
+        if status.chain_id != own {
+            let reason = alloc::format!("follows chain {}, this is {own}", status.chain_id);
+            return Err(NodeError::Blamed { peer: from, reason });
+        }
+        let digest = self.pending_digest();
+        let Some(peer) = self.peers.get_mut(&from) else {
+            return Ok(());
+        };
+        peer.on_status(now, status);
+        let asked_lately = peer
+            .pending_asked_at
+            .is_some_and(|at| now.since(at) < limits::PENDING_PAUSE_MS);
+        if status.pending > 0 && status.pending_digest != digest && !asked_lately {
+            peer.pending_asked_at = Some(now);
+            self.send(from, &Message::GetPending);
+        }
+        if let Some(offset_ms) = self.clock.observe(
+            self.peers
+                .values()
+                .filter_map(|peer| peer.clock_difference_ms),
+        ) {
+            self.event(super::Event::ClockOff { offset_ms });
+        }
+        Ok(())
+    }
+
+    /// Exclusive or of the ids of all pending transactions.
+    fn pending_digest(&self) -> Hash {
+        let mut digest = [0; 32];
+        for transaction in self.mempool.iter() {
+            for (byte, other) in digest.iter_mut().zip(transaction.id().0) {
+                *byte ^= other;
+            }
+        }
+        Hash(digest)
+    }
+}
+
+/// Blames a peer for what it sent.
+pub(super) fn blame(peer: PeerId, reason: &dyn ToString) -> NodeError {
+    NodeError::Blamed {
+        peer,
+        reason: reason.to_string(),
+    }
+}

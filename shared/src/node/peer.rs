@@ -1,0 +1,120 @@
+//! What the node knows about one linked peer. It is forgotten with the link.
+
+use alloc::vec::Vec;
+
+use super::{limits, recent::Recent};
+use crate::{
+    hash::Hash,
+    ids::{Height, TimestampMs, Work},
+    message::Status,
+};
+
+/// One linked peer.
+#[derive(Debug)]
+pub(super) struct Peer {
+    pub(super) connected_at: TimestampMs,
+    /// The tip it claims, by its newest status or the newest block it sent.
+    pub(super) best: Option<Best>,
+    /// What its clock shows beyond the local one, ms.
+    pub(super) clock_difference_ms: Option<i64>,
+    pub(super) known_blocks: Recent,
+    pub(super) known_transactions: Recent,
+    pub(super) lacked_blocks: Recent,
+    pub(super) headers: HeaderRequests,
+    pub(super) bodies: BodyRequests,
+    /// Ids to announce with the next batch.
+    pub(super) announcements: Vec<Hash>,
+    /// When its pending transactions were last asked for.
+    pub(super) pending_asked_at: Option<TimestampMs>,
+}
+
+/// A claimed tip.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Best {
+    pub(super) height: Height,
+    pub(super) hash: Hash,
+    pub(super) work: Work,
+}
+
+/// Header requests to one peer: at most one in flight.
+#[derive(Debug, Default)]
+pub(super) struct HeaderRequests {
+    pub(super) deadline: Option<TimestampMs>,
+    pub(super) paused_until: TimestampMs,
+    /// Asked for whatever its claimed work: it sent something that connects to nothing known.
+    pub(super) wanted: bool,
+    /// A claimed tip that its headers did not lead to.
+    pub(super) barren_tip: Option<Hash>,
+}
+
+/// Body requests to one peer.
+#[derive(Debug, Default)]
+pub(super) struct BodyRequests {
+    pub(super) in_flight: usize,
+    pub(super) progress_at: TimestampMs,
+    pub(super) stalls: u32,
+    pub(super) last_until: TimestampMs,
+}
+
+impl Peer {
+    pub(super) fn new(now: TimestampMs) -> Self {
+        Self {
+            connected_at: now,
+            best: None,
+            clock_difference_ms: None,
+            known_blocks: Recent::new(limits::KNOWN_BLOCKS_MAX),
+            known_transactions: Recent::new(limits::KNOWN_TRANSACTIONS_MAX),
+            lacked_blocks: Recent::new(limits::LACKED_BLOCKS_MAX),
+            headers: HeaderRequests::default(),
+            bodies: BodyRequests::default(),
+            announcements: Vec::new(),
+            pending_asked_at: None,
+        }
+    }
+
+    /// Takes the peer's word for its tip.
+    pub(super) fn on_status(&mut self, now: TimestampMs, status: &Status) {
+        let best = Best {
+            height: Height(status.height),
+            hash: status.tip,
+            work: Work::from_be_bytes(status.work),
+        };
+        if self.best != Some(best) {
+            self.lacked_blocks.clear();
+        }
+        self.best = Some(best);
+        self.known_blocks.insert(status.tip);
+        let (ahead, behind) = (
+            status.clock_ms.saturating_sub(now.0),
+            now.0.saturating_sub(status.clock_ms),
+        );
+        let difference = i64::try_from(ahead)
+            .unwrap_or(i64::MAX)
+            .saturating_sub(i64::try_from(behind).unwrap_or(i64::MAX));
+        self.clock_difference_ms = Some(difference);
+    }
+
+    /// Notes that the peer has this block, which it sent, announced or was sent.
+    pub(super) fn on_has_block(&mut self, best: Best) {
+        self.known_blocks.insert(best.hash);
+        if self.best.is_none_or(|known| known.work < best.work) {
+            self.best = Some(best);
+        }
+    }
+
+    /// True if the peer should hold the body of this main-chain block.
+    pub(super) fn may_have(&self, height: Height, hash: &Hash) -> bool {
+        !self.lacked_blocks.contains(hash) && self.best.is_some_and(|best| best.height >= height)
+    }
+}
+
+impl BodyRequests {
+    /// When the requests in flight count as stalled.
+    pub(super) fn stalled_at(&self) -> Option<TimestampMs> {
+        let shift = self.stalls.min(8);
+        let patience = limits::STALL_MS
+            .saturating_mul(1 << shift)
+            .min(limits::STALL_MS_MAX);
+        (self.in_flight > 0).then(|| self.progress_at.plus_ms(patience))
+    }
+}

@@ -1,0 +1,162 @@
+//! Reports to the tracker: main-chain blocks it is not known to hold, oldest first, one report in flight.
+//!
+//! What the tracker holds is what it said itself: its tip when the link came up, and the hash of each confirmation. A
+//! report starts above the newest main-chain block of those; after a reorganisation that lies lower by itself. Nothing
+//! counts as synced before it was confirmed by hash. The block's miner reports at once, others wait a little, in which
+//! the tracker's word for its new tip may make it unnecessary. A failure is tried again after a growing pause, every
+//! other time from further back, in case the tracker lacks what came before.
+
+use alloc::vec::Vec;
+
+use super::{Node, Output, events::Event, limits, records};
+use crate::{
+    block::Block,
+    hash::Hash,
+    ids::{Height, TimestampMs},
+};
+
+/// Where reporting stands.
+#[derive(Debug, Default)]
+pub(super) struct Reporter {
+    is_connected: bool,
+    /// The newest block the tracker holds, on whatever branch.
+    pub(super) confirmed: Option<(Height, Hash)>,
+    /// The report in flight counts as lost at this time.
+    deadline: Option<TimestampMs>,
+    not_before: TimestampMs,
+    failures: u32,
+}
+
+impl Reporter {
+    /// The main chain has a new tip, to be reported from then on.
+    pub(super) fn on_tip(&mut self, not_before: TimestampMs) {
+        if self.deadline.is_none() && self.failures == 0 {
+            self.not_before = not_before;
+        }
+    }
+
+    pub(super) fn on_tracker_lost(&mut self) {
+        self.is_connected = false;
+        self.deadline = None;
+    }
+
+    pub(super) fn on_failed(&mut self, now: TimestampMs) {
+        if self.deadline.take().is_none() {
+            return;
+        }
+        let pause = limits::REPORT_RETRY_MS
+            .saturating_mul(1 << self.failures.min(16))
+            .min(limits::REPORT_RETRY_MS_MAX);
+        self.failures = self.failures.saturating_add(1);
+        self.not_before = now.plus_ms(pause);
+    }
+
+    /// Gives up a report that was never answered.
+    pub(super) fn expire(&mut self, now: TimestampMs) {
+        if self.deadline.is_some_and(|deadline| deadline <= now) {
+            self.on_failed(now);
+        }
+    }
+
+    /// When something is to be done although nothing happens.
+    pub(super) fn due_at(&self) -> Option<TimestampMs> {
+        self.is_connected
+            .then(|| self.deadline.unwrap_or(self.not_before))
+    }
+
+    /// How many blocks further back than confirmed a report starts.
+    fn step_back(&self) -> u32 {
+        if self.failures.is_multiple_of(2) {
+            return 0;
+        }
+        50_u32.saturating_mul(1 << self.failures.min(20))
+    }
+}
+
+impl Node {
+    pub(super) fn on_tracker_connected(&mut self, now: TimestampMs, tip: Option<(Height, Hash)>) {
+        if !self.reporter.is_connected {
+            self.reporter.is_connected = true;
+            self.reporter.failures = 0;
+            self.reporter.deadline = None;
+            self.reporter.not_before = now;
+        }
+        // A tracker that knows nothing of this chain (any more) is told everything again.
+        self.reporter.confirmed = tip;
+    }
+
+    pub(super) fn on_report_confirmed(&mut self, now: TimestampMs, height: Height, hash: Hash) {
+        self.reporter.deadline = None;
+        self.reporter.failures = 0;
+        self.reporter.not_before = now;
+        self.reporter.confirmed = Some((height, hash));
+        if self.chain.hash_at(height) == Some(hash) {
+            self.persist(alloc::vec![
+                records::Key::Synced.put(records::encode_synced(height, hash))
+            ]);
+            self.event(Event::Synced { height, hash });
+        }
+    }
+
+    /// Reports the next blocks if there are any and it is time.
+    pub(super) fn report(&mut self, now: TimestampMs) {
+        self.reporter.expire(now);
+        let is_time = self.reporter.is_connected
+            && self.reporter.deadline.is_none()
+            && self.reporter.not_before <= now;
+        if !is_time || self.timers.first_sync.is_some() {
+            return;
+        }
+        let blocks = self.unreported();
+        if !blocks.is_empty() {
+            self.reporter.deadline = Some(now.plus_ms(limits::REPORT_TIMEOUT_MS));
+            self.outputs.push_back(Output::Report { blocks });
+        }
+    }
+
+    fn unreported(&self) -> Vec<Block> {
+        let mut next = self.known_to_tracker().next();
+        let tip = self.chain.tip().height;
+        if next > tip {
+            return Vec::new();
+        }
+        next = Height(next.0.saturating_sub(self.reporter.step_back()).max(1));
+        let mut blocks = Vec::new();
+        let mut bytes = 0_usize;
+        while next <= tip && blocks.len() < limits::REPORT_BLOCKS_MAX {
+            let Some(block) = self
+                .chain
+                .hash_at(next)
+                .and_then(|hash| self.chain.block(&hash))
+            else {
+                break;
+            };
+            bytes = bytes.saturating_add(block.encode().len());
+            if bytes > limits::REPORT_BYTES_MAX && !blocks.is_empty() {
+                break;
+            }
+            blocks.push(block.clone());
+            next = next.next();
+        }
+        blocks
+    }
+
+    /// The newest main-chain block that the tracker is known to hold: the one it confirmed, or that one's ancestor.
+    fn known_to_tracker(&self) -> Height {
+        let Some((height, mut hash)) = self.reporter.confirmed else {
+            return Height::GENESIS;
+        };
+        let mut height = height;
+        while height > Height::GENESIS {
+            if self.chain.hash_at(height) == Some(hash) {
+                return height;
+            }
+            let Some(header) = self.chain.header(&hash) else {
+                break;
+            };
+            hash = header.previous;
+            height = Height(height.0.saturating_sub(1));
+        }
+        Height::GENESIS
+    }
+}

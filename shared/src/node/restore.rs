@@ -1,0 +1,212 @@
+//! Start from the store.
+//!
+//! Every stored block is checked again: work, limits, stamps, body root when it is parsed; linkage, target, sequences
+//! and state root when it is inserted. Signatures were verified before it was stored. The stored tip's branch goes in
+//! first, so that of two equal tips the same one wins as before. A record that fails is set aside with its bytes and
+//! reported; blocks above a damaged one wait for it to come from a peer and are not lost. Transactions of side branches
+//! that are not in the main chain return to the outbox.
+
+use alloc::{
+    collections::BTreeMap,
+    string::{String, ToString},
+    vec::Vec,
+};
+
+use super::{
+    Change, Node, Record,
+    events::Event,
+    orphans::Source,
+    outbox::Lost,
+    records::{self, Key},
+};
+use crate::{
+    block::{Block, UncheckedBlock},
+    hash::Hash,
+    ids::TimestampMs,
+    transaction::{Transaction, VerifiedTransaction},
+};
+
+/// What could be read.
+#[derive(Debug, Default)]
+struct Stored {
+    blocks: BTreeMap<Hash, Block>,
+    tip: Option<Hash>,
+    outbox: Vec<VerifiedTransaction>,
+    lost: Vec<Lost>,
+}
+
+impl Node {
+    pub(super) fn on_restored(&mut self, now: TimestampMs, records: Vec<Record>) {
+        let mut changes = Vec::new();
+        let mut stored = Stored::default();
+        for record in records {
+            if let Err(reason) = self.read_record(&record, &mut stored) {
+                self.event(Event::StorageDamaged {
+                    key: record.key.clone(),
+                    reason,
+                });
+                changes.extend(records::set_aside(record));
+            }
+        }
+        self.restore_blocks(now, stored.blocks, stored.tip, &mut changes);
+        for lost in stored.lost {
+            self.outbox.add_lost(lost, &mut changes);
+        }
+        for transaction in stored.outbox {
+            self.outbox.restore(transaction);
+        }
+        self.settle_outbox(&mut changes);
+        self.restored = true;
+        self.persist(changes);
+        self.begin_first_sync(now);
+        let tip = self.chain.tip();
+        if tip.hash != self.chain.chain_id().0 {
+            let (disconnected, connected) = (Vec::new(), Vec::new());
+            self.event(Event::TipChanged {
+                height: tip.height,
+                hash: tip.hash,
+                disconnected,
+                connected,
+            });
+        }
+        self.feed_mempool();
+    }
+
+    /// Reads one record into `stored` or into the machine; the error is for the user.
+    fn read_record(&mut self, record: &Record, stored: &mut Stored) -> Result<(), String> {
+        if records::is_set_aside(&record.key) {
+            return Ok(());
+        }
+        let key = Key::parse(&record.key).ok_or_else(|| "unknown key".to_string())?;
+        let value = record.value.as_slice();
+        match key {
+            Key::Block(hash) => {
+                let block = self.read_block(value).map_err(|error| error.to_string())?;
+                check_name(hash, block.hash())?;
+                stored.blocks.insert(hash, block);
+            }
+            Key::Tip => {
+                stored.tip = Some(records::decode_hash(value).map_err(|error| error.to_string())?)
+            }
+            Key::Outbox(id) => {
+                let transaction = self.read_transaction(value)?;
+                check_name(id, transaction.id())?;
+                stored.outbox.push(transaction);
+            }
+            Key::Conflict(id) => {
+                let (kept, bytes) =
+                    records::decode_conflict(value).map_err(|error| error.to_string())?;
+                let transaction = self.read_transaction(bytes)?;
+                check_name(id, transaction.id())?;
+                stored.lost.push(Lost { transaction, kept });
+            }
+            Key::Sequence => {
+                self.outbox.next_sequence =
+                    Some(records::decode_sequence(value).map_err(|error| error.to_string())?);
+            }
+            Key::Synced => {
+                self.reporter.confirmed =
+                    Some(records::decode_synced(value).map_err(|error| error.to_string())?);
+            }
+        }
+        Ok(())
+    }
+
+    fn read_block(&self, bytes: &[u8]) -> Result<Block, String> {
+        let unchecked = UncheckedBlock::decode(bytes).map_err(|error| error.to_string())?;
+        unchecked
+            .check_archived(self.chain.genesis())
+            .map_err(|error| error.to_string())
+    }
+
+    fn read_transaction(&self, bytes: &[u8]) -> Result<VerifiedTransaction, String> {
+        let transaction = Transaction::decode(bytes, &self.chain.genesis().rules)
+            .map_err(|error| error.to_string())?;
+        transaction
+            .verify(self.chain.chain_id())
+            .map_err(|error| error.to_string())
+    }
+
+    fn restore_blocks(
+        &mut self,
+        now: TimestampMs,
+        mut blocks: BTreeMap<Hash, Block>,
+        tip: Option<Hash>,
+        changes: &mut Vec<Change>,
+    ) {
+        let mut ordered = Vec::with_capacity(blocks.len());
+        let mut at = tip;
+        while let Some(block) = at.and_then(|hash| blocks.remove(&hash)) {
+            at = Some(block.header().previous);
+            ordered.push(block);
+        }
+        ordered.reverse();
+        let mut others: Vec<Block> = blocks.into_values().collect();
+        others.sort_by_key(|block| block.header().height);
+        ordered.append(&mut others);
+        for block in ordered {
+            let hash = block.hash();
+            let bytes = block.encode();
+            if let Err(error) = self.take_block(now, block, bytes.len(), Source::Restored) {
+                let key = Key::Block(hash).to_string();
+                self.event(Event::StorageDamaged {
+                    key: key.clone(),
+                    reason: error.to_string(),
+                });
+                changes.extend(records::set_aside(Record { key, value: bytes }));
+            }
+        }
+        self.report_gap();
+    }
+
+    /// Says so when stored blocks wait for one that is missing.
+    fn report_gap(&mut self) {
+        if let Some((height, waiting)) = self.orphans.restored_gap() {
+            let reason = alloc::format!(
+                "the block at height {height} is missing; {waiting} stored blocks above it wait until a peer or an import brings it"
+            );
+            let key = alloc::format!("height/{height}");
+            self.event(Event::StorageDamaged { key, reason });
+        }
+    }
+
+    /// What the chain confirms leaves the outbox, what only side branches hold returns to it.
+    fn settle_outbox(&mut self, changes: &mut Vec<Change>) {
+        for tip in self.chain.branch_tips() {
+            let mut hash = tip.hash;
+            while let Some(block) = self
+                .chain
+                .block(&hash)
+                .filter(|_| !self.chain.is_on_main(&hash))
+            {
+                for transaction in block.transactions() {
+                    if self.chain.contains_transaction(&transaction.id()).is_none() {
+                        self.outbox.insert(transaction.clone(), changes);
+                    }
+                }
+                hash = block.header().previous;
+            }
+        }
+        let confirmed: Vec<Hash> = self
+            .outbox
+            .ids()
+            .filter(|id| self.chain.contains_transaction(id).is_some())
+            .collect();
+        for id in confirmed {
+            self.outbox.confirm(&id, changes);
+        }
+        let chain = &self.chain;
+        let lost =
+            self.outbox
+                .lose_superseded(|sender| chain.next_sequence(sender), |_, _| None, changes);
+        drop(lost);
+    }
+}
+
+fn check_name(named: Hash, found: Hash) -> Result<(), String> {
+    if named == found {
+        Ok(())
+    } else {
+        Err(alloc::format!("the record holds {found}"))
+    }
+}

@@ -1,0 +1,373 @@
+//! Sync, headers first (PROTOCOL §2): which headers and bodies to ask of whom, and answers to peers who ask.
+//!
+//! Header requests: at most one in flight for a peer and [`limits::HEADER_REQUESTS_MAX`] in all, to peers that claim
+//! more work than the best header known, most work first. A claim that leads nowhere is remembered (`barren_tip`) and not
+//! followed again until it changes. Bodies: the lowest missing ones of the best header branch, each from one peer at a
+//! time, spread over all peers that should have them, those that stalled last.
+//!
+//! Only main-chain headers and bodies are served: they were verified here, so a peer may blame for them.
+
+use alloc::{collections::BTreeMap, vec, vec::Vec};
+
+use super::{
+    Node, NodeError, limits,
+    messages::blame,
+    peer::{Best, Peer},
+};
+use crate::{
+    chain::{ChainError, HeaderInserted},
+    hash::Hash,
+    header::Header,
+    ids::{Height, PeerId, TimestampMs},
+    limits::LOCATOR_MAX,
+    message::{BLOCKS_MAX, Bytes, HEADERS_MAX, Message},
+};
+
+/// Bodies asked for and not yet received: from whom.
+#[derive(Debug, Default)]
+pub(super) struct Downloads {
+    asked: BTreeMap<Hash, PeerId>,
+    /// When the last new header or body came.
+    pub(super) progress_at: TimestampMs,
+}
+
+impl Downloads {
+    pub(super) fn forget_peer(&mut self, peer: PeerId) {
+        self.asked.retain(|_, from| *from != peer);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.asked.is_empty()
+    }
+}
+
+impl Node {
+    pub(super) fn on_get_headers(
+        &mut self,
+        peer: PeerId,
+        locator: &[Hash],
+    ) -> Result<(), NodeError> {
+        let headers = self.chain.headers_after(locator, HEADERS_MAX);
+        let headers = headers
+            .iter()
+            .map(|header| Bytes(header.encode().to_vec()))
+            .collect();
+        self.send(peer, &Message::Headers { headers });
+        Ok(())
+    }
+
+    pub(super) fn on_headers(
+        &mut self,
+        now: TimestampMs,
+        from: PeerId,
+        headers: &[Bytes],
+    ) -> Result<(), NodeError> {
+        let headers = decode_linked(from, headers)?;
+        if let Some(peer) = self.peers.get_mut(&from) {
+            peer.headers.deadline = None;
+            peer.headers.wanted = false;
+        }
+        let mut new = 0_usize;
+        let mut stopped = false;
+        for header in &headers {
+            match self.insert_header(now, header) {
+                Ok(true) => new = new.saturating_add(1),
+                Ok(false) => {}
+                Err(ChainError::UnknownParent { .. } | ChainError::TooFarAhead { .. }) => {
+                    stopped = true;
+                    break;
+                }
+                Err(error) => return Err(blame(from, &error)),
+            }
+        }
+        self.after_headers(now, from, &headers, new, stopped);
+        Ok(())
+    }
+
+    /// Goes on asking after a full reply, or notes that this peer has no more to give.
+    fn after_headers(
+        &mut self,
+        now: TimestampMs,
+        from: PeerId,
+        headers: &[Header],
+        new: usize,
+        stopped: bool,
+    ) {
+        if new > 0 {
+            self.downloads.progress_at = now;
+        }
+        let last = headers.last().map(Header::hash);
+        if let Some(last) = last
+            && headers.len() >= HEADERS_MAX
+            && !stopped
+        {
+            let mut locator = vec![last];
+            locator.extend(self.chain.locator());
+            return self.ask_headers(now, from, locator);
+        }
+        if let Some(peer) = self.peers.get_mut(&from) {
+            let reached = peer
+                .best
+                .is_some_and(|best| self.chain.header(&best.hash).is_some());
+            if !reached {
+                peer.headers.barren_tip = peer.best.map(|best| best.hash);
+                peer.headers.paused_until = now.plus_ms(limits::HEADERS_PAUSE_MS);
+            }
+        }
+    }
+
+    pub(super) fn on_new_header(
+        &mut self,
+        now: TimestampMs,
+        from: PeerId,
+        bytes: &Bytes,
+    ) -> Result<(), NodeError> {
+        let header = Header::decode(&bytes.0).map_err(|error| blame(from, &error))?;
+        match self.insert_header(now, &header) {
+            Ok(_) => {
+                self.note_block_of(from, &header);
+                Ok(())
+            }
+            Err(ChainError::UnknownParent { .. }) => {
+                self.want_headers(from);
+                Ok(())
+            }
+            Err(ChainError::TooFarAhead { .. }) => Ok(()),
+            Err(error) => Err(blame(from, &error)),
+        }
+    }
+
+    /// Notes that a peer has the block of a header that is known here.
+    pub(super) fn note_block_of(&mut self, from: PeerId, header: &Header) {
+        let hash = header.hash();
+        let parent_work = self.chain.work_of(&header.previous);
+        if let Some(peer) = self.peers.get_mut(&from) {
+            match parent_work {
+                Some(work) => peer.on_has_block(Best {
+                    height: header.height,
+                    hash,
+                    work: work.plus(header.work()),
+                }),
+                None => _ = peer.known_blocks.insert(hash),
+            }
+        }
+    }
+
+    /// Has the peer asked for headers, whatever work it claims.
+    pub(super) fn want_headers(&mut self, peer: PeerId) {
+        if let Some(peer) = self.peers.get_mut(&peer) {
+            peer.headers.wanted = true;
+        }
+    }
+
+    /// Puts a header into the chain, and the body with it if that waited for it. True if the header is new.
+    fn insert_header(&mut self, now: TimestampMs, header: &Header) -> Result<bool, ChainError> {
+        let inserted = self
+            .chain
+            .insert_header(header.clone(), self.clock.corrected(now))?;
+        let is_new = matches!(inserted, HeaderInserted::Added);
+        if is_new {
+            self.retry_waiting(now, header.hash());
+        }
+        Ok(is_new)
+    }
+
+    pub(super) fn on_get_blocks(&mut self, peer: PeerId, hashes: &[Hash]) -> Result<(), NodeError> {
+        let mut lacking = Vec::new();
+        for hash in hashes {
+            let block = self
+                .chain
+                .block(hash)
+                .filter(|block| self.chain.hash_at(block.header().height) == Some(*hash));
+            match block.map(|block| block.encode()) {
+                Some(bytes) => self.send(
+                    peer,
+                    &Message::Block {
+                        block: Bytes(bytes),
+                    },
+                ),
+                None => lacking.push(*hash),
+            }
+        }
+        if !lacking.is_empty() {
+            self.send(peer, &Message::NoBlocks { hashes: lacking });
+        }
+        Ok(())
+    }
+
+    pub(super) fn on_no_blocks(&mut self, from: PeerId, hashes: &[Hash]) -> Result<(), NodeError> {
+        for hash in hashes {
+            self.end_download(from, hash);
+            if let Some(peer) = self.peers.get_mut(&from) {
+                peer.lacked_blocks.insert(*hash);
+            }
+        }
+        Ok(())
+    }
+
+    /// A body came (from whomever): it is no longer in flight.
+    pub(super) fn on_body(&mut self, now: TimestampMs, from: PeerId, hash: &Hash) {
+        if let Some(asked) = self.downloads.asked.get(hash).copied() {
+            self.end_download(asked, hash);
+        }
+        self.downloads.progress_at = now;
+        if let Some(peer) = self.peers.get_mut(&from) {
+            peer.bodies.progress_at = now;
+            peer.bodies.stalls = 0;
+            peer.bodies.last_until = TimestampMs::default();
+        }
+    }
+
+    fn end_download(&mut self, from: PeerId, hash: &Hash) {
+        if self.downloads.asked.get(hash) == Some(&from) {
+            self.downloads.asked.remove(hash);
+            if let Some(peer) = self.peers.get_mut(&from) {
+                peer.bodies.in_flight = peer.bodies.in_flight.saturating_sub(1);
+            }
+        }
+    }
+
+    /// Gives up requests that were not answered in time.
+    pub(super) fn expire_requests(&mut self, now: TimestampMs) {
+        let mut stalled = Vec::new();
+        for (id, peer) in &mut self.peers {
+            if peer
+                .headers
+                .deadline
+                .is_some_and(|deadline| deadline <= now)
+            {
+                peer.headers.deadline = None;
+                peer.headers.paused_until = now.plus_ms(limits::HEADERS_PAUSE_MS);
+            }
+            if peer.bodies.stalled_at().is_some_and(|at| at <= now) {
+                peer.bodies.in_flight = 0;
+                peer.bodies.stalls = peer.bodies.stalls.saturating_add(1);
+                peer.bodies.last_until = now.plus_ms(limits::STALLED_LAST_MS);
+                stalled.push(*id);
+            }
+        }
+        for peer in stalled {
+            self.downloads.forget_peer(peer);
+        }
+    }
+
+    /// When the next request expires or a paused peer may be asked again.
+    pub(super) fn requests_due_at(&self) -> Option<TimestampMs> {
+        let best = self.chain.best_header().work;
+        let times = self.peers.values().flat_map(|peer| {
+            let pause_ends = (self.is_ahead(peer, best) && peer.headers.deadline.is_none())
+                .then_some(peer.headers.paused_until);
+            [peer.headers.deadline, peer.bodies.stalled_at(), pause_ends]
+        });
+        times.flatten().min()
+    }
+
+    /// Asks for what is missing.
+    pub(super) fn request_missing(&mut self, now: TimestampMs) {
+        self.request_headers(now);
+        self.request_bodies(now);
+    }
+
+    fn request_headers(&mut self, now: TimestampMs) {
+        let in_flight = self
+            .peers
+            .values()
+            .filter(|peer| peer.headers.deadline.is_some())
+            .count();
+        let best = self.chain.best_header().work;
+        let free =
+            |peer: &Peer| peer.headers.deadline.is_none() && peer.headers.paused_until <= now;
+        let mut candidates: Vec<(PeerId, Option<Best>)> = self
+            .peers
+            .iter()
+            .filter(|(_, peer)| free(peer) && self.is_ahead(peer, best))
+            .map(|(id, peer)| (*id, peer.best))
+            .collect();
+        candidates
+            .sort_by_key(|(_, claimed)| core::cmp::Reverse(claimed.map(|claimed| claimed.work)));
+        for (peer, _) in candidates
+            .into_iter()
+            .take(limits::HEADER_REQUESTS_MAX.saturating_sub(in_flight))
+        {
+            let locator = self.chain.locator();
+            self.ask_headers(now, peer, locator);
+        }
+    }
+
+    /// True if the peer is worth asking for headers.
+    fn is_ahead(&self, peer: &Peer, best: crate::ids::Work) -> bool {
+        let claims_more = peer.best.is_some_and(|claimed| {
+            claimed.work > best
+                && peer.headers.barren_tip != Some(claimed.hash)
+                && self.chain.header(&claimed.hash).is_none()
+        });
+        peer.headers.wanted || claims_more
+    }
+
+    fn ask_headers(&mut self, now: TimestampMs, peer: PeerId, mut locator: Vec<Hash>) {
+        locator.truncate(LOCATOR_MAX);
+        if let Some(peer) = self.peers.get_mut(&peer) {
+            peer.headers.deadline = Some(now.plus_ms(limits::HEADERS_TIMEOUT_MS));
+            peer.headers.wanted = false;
+        }
+        self.send(peer, &Message::GetHeaders { locator });
+    }
+
+    fn request_bodies(&mut self, now: TimestampMs) {
+        if self.chain.best_header().work <= self.chain.tip().work {
+            return;
+        }
+        let mut requests: BTreeMap<PeerId, Vec<Hash>> = BTreeMap::new();
+        for (height, hash) in self.chain.missing_bodies(limits::BODY_WINDOW) {
+            if self.downloads.asked.contains_key(&hash) || self.orphans.contains(&hash) {
+                continue;
+            }
+            let Some(from) = self.best_source(now, height, &hash) else {
+                continue;
+            };
+            self.downloads.asked.insert(hash, from);
+            if let Some(peer) = self.peers.get_mut(&from) {
+                if peer.bodies.in_flight == 0 {
+                    peer.bodies.progress_at = now;
+                }
+                peer.bodies.in_flight = peer.bodies.in_flight.saturating_add(1);
+            }
+            requests.entry(from).or_default().push(hash);
+        }
+        for (peer, hashes) in requests {
+            for some in hashes.chunks(BLOCKS_MAX) {
+                self.send(
+                    peer,
+                    &Message::GetBlocks {
+                        hashes: some.to_vec(),
+                    },
+                );
+            }
+        }
+    }
+
+    /// The peer to ask for a body: not stalled lately, then with the fewest in flight.
+    fn best_source(&self, now: TimestampMs, height: Height, hash: &Hash) -> Option<PeerId> {
+        let able = self.peers.iter().filter(|(_, peer)| {
+            peer.may_have(height, hash) && peer.bodies.in_flight < limits::BODIES_PER_PEER_MAX
+        });
+        able.min_by_key(|(_, peer)| (peer.bodies.last_until > now, peer.bodies.in_flight))
+            .map(|(id, _)| *id)
+    }
+}
+
+/// Parses headers, each of which must continue the one before.
+fn decode_linked(from: PeerId, headers: &[Bytes]) -> Result<Vec<Header>, NodeError> {
+    let mut linked: Vec<Header> = Vec::with_capacity(headers.len());
+    for bytes in headers {
+        let header = Header::decode(&bytes.0).map_err(|error| blame(from, &error))?;
+        if linked
+            .last()
+            .is_some_and(|before| before.hash() != header.previous)
+        {
+            return Err(blame(from, &"headers that do not continue each other"));
+        }
+        linked.push(header);
+    }
+    Ok(linked)
+}

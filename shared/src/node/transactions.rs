@@ -1,0 +1,432 @@
+//! Transactions: submitted here, sent by peers, confirmed and taken back by the chain.
+//!
+//! A new transaction goes whole to up to nine peers that lack it; beyond, to three, and its id to the others with the
+//! next batch. An announced transaction is asked of one announcer at a time, the next one after
+//! [`limits::TRANSACTION_TIMEOUT_MS`]. At most [`limits::WANTED_MAX`] are wanted at a time.
+//!
+//! A key whose stored sequence is missing signs only after the first sync: until then submissions wait, at most
+//! [`limits::WAITING_SUBMISSIONS_MAX`] of them.
+
+use alloc::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    string::ToString,
+    vec,
+    vec::Vec,
+};
+
+use super::{
+    Change, Node, NodeError,
+    events::{Conflict, Event},
+    limits,
+    messages::blame,
+    records::{Key, encode_sequence},
+};
+use crate::{
+    hash::Hash,
+    ids::{PeerId, PublicKey, Sequence, TimestampMs},
+    mempool::{Accepted, MempoolError},
+    message::{Bytes, IDS_MAX, Message, TRANSACTIONS_BYTES_MAX, TRANSACTIONS_MAX},
+    transaction::{OVERHEAD_BYTES, Payload, Transaction, VerifiedTransaction},
+};
+
+/// Announced transactions that were not received yet.
+#[derive(Debug, Default)]
+pub(super) struct Wanted {
+    ids: BTreeMap<Hash, Want>,
+}
+
+#[derive(Debug, Default)]
+struct Want {
+    announcers: VecDeque<PeerId>,
+    asked: Option<(PeerId, TimestampMs)>,
+}
+
+impl Wanted {
+    pub(super) fn forget_peer(&mut self, peer: PeerId) {
+        for want in self.ids.values_mut() {
+            want.announcers.retain(|announcer| *announcer != peer);
+            want.asked = want.asked.filter(|(asked, _)| *asked != peer);
+        }
+    }
+
+    /// When the next unanswered request goes to another announcer.
+    pub(super) fn due_at(&self) -> Option<TimestampMs> {
+        self.ids
+            .values()
+            .filter_map(|want| want.asked.map(|(_, deadline)| deadline))
+            .min()
+    }
+
+    fn add(&mut self, id: Hash, announcer: PeerId) {
+        if self.ids.len() >= limits::WANTED_MAX && !self.ids.contains_key(&id) {
+            return;
+        }
+        let announcers = &mut self.ids.entry(id).or_default().announcers;
+        if announcers.len() < limits::ANNOUNCERS_MAX && !announcers.contains(&announcer) {
+            announcers.push_back(announcer);
+        }
+    }
+
+    /// What to ask of whom now; forgets what no announcer is left for.
+    fn requests(&mut self, now: TimestampMs) -> BTreeMap<PeerId, Vec<Hash>> {
+        let mut requests: BTreeMap<PeerId, Vec<Hash>> = BTreeMap::new();
+        self.ids.retain(|id, want| {
+            if want.asked.is_some_and(|(_, deadline)| deadline > now) {
+                return true;
+            }
+            let Some(next) = want.announcers.pop_front() else {
+                return false;
+            };
+            want.asked = Some((next, now.plus_ms(limits::TRANSACTION_TIMEOUT_MS)));
+            requests.entry(next).or_default().push(*id);
+            true
+        });
+        requests
+    }
+}
+
+impl Node {
+    pub(super) fn on_submitted(&mut self, now: TimestampMs, request: u64, payload: Payload) {
+        if self.outbox.next_sequence.is_none() && self.timers.first_sync.is_some() {
+            if self.timers.submissions.len() < limits::WAITING_SUBMISSIONS_MAX {
+                return self.timers.submissions.push((request, payload));
+            }
+            let reason = "too many messages wait for the first sync".to_string();
+            return self.event(Event::SubmitRefused { request, reason });
+        }
+        let length = payload
+            .as_bytes()
+            .len()
+            .saturating_add(OVERHEAD_BYTES as usize);
+        if !self.outbox.has_room(length) {
+            let reason = alloc::format!(
+                "{} transactions wait already, allowed are {}",
+                self.outbox.len(),
+                limits::OUTBOX_MAX
+            );
+            return self.event(Event::SubmitRefused { request, reason });
+        }
+        let own = self.identity.public_key();
+        let sequence = self
+            .chain
+            .next_sequence(&own)
+            .max(self.outbox.next_sequence.unwrap_or_default());
+        let (chain_id, rules) = (self.chain.chain_id(), &self.chain.genesis().rules);
+        let timestamp = self.clock.corrected(now);
+        match Transaction::create(
+            &self.identity,
+            chain_id,
+            rules,
+            sequence,
+            timestamp,
+            payload,
+        ) {
+            Ok(transaction) => self.on_signed(request, transaction),
+            Err(error) => self.event(Event::SubmitRefused {
+                request,
+                reason: error.to_string(),
+            }),
+        }
+    }
+
+    /// Durable first: the transaction and the next sequence; only then the rest.
+    fn on_signed(&mut self, request: u64, transaction: VerifiedTransaction) {
+        let (id, sequence) = (transaction.id(), transaction.sequence());
+        let mut changes = vec![Key::Sequence.put(encode_sequence(sequence.next()))];
+        self.outbox.next_sequence = Some(sequence.next());
+        self.outbox.insert(transaction, &mut changes);
+        self.persist(changes);
+        self.event(Event::Submitted {
+            request,
+            id,
+            sequence,
+        });
+        self.feed_mempool();
+    }
+
+    pub(super) fn on_transactions(
+        &mut self,
+        from: PeerId,
+        transactions: &[Bytes],
+    ) -> Result<(), NodeError> {
+        let (chain_id, rules) = (self.chain.chain_id(), &self.chain.genesis().rules);
+        let mut verified = Vec::with_capacity(transactions.len());
+        for bytes in transactions {
+            let transaction =
+                Transaction::decode(&bytes.0, rules).map_err(|error| blame(from, &error))?;
+            let id = transaction.id();
+            if self.mempool.contains(&id) || self.chain.contains_transaction(&id).is_some() {
+                verified.push((id, None));
+            } else {
+                verified.push((
+                    id,
+                    Some(
+                        transaction
+                            .verify(chain_id)
+                            .map_err(|error| blame(from, &error))?,
+                    ),
+                ));
+            }
+        }
+        for (id, transaction) in verified {
+            self.wanted.ids.remove(&id);
+            if let Some(peer) = self.peers.get_mut(&from) {
+                peer.known_transactions.insert(id);
+            }
+            if let Some(transaction) = transaction {
+                self.add_pending(transaction, Some(from));
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts a transaction into the mempool and passes it on. False if a bound refuses it (and what follows it).
+    pub(super) fn add_pending(
+        &mut self,
+        transaction: VerifiedTransaction,
+        from: Option<PeerId>,
+    ) -> bool {
+        let id = transaction.id();
+        let (sender, sequence) = (transaction.sender(), transaction.sequence());
+        let next = self.chain.next_sequence(&sender);
+        match self.mempool.insert(transaction.clone(), next, from) {
+            Ok(Accepted::AlreadyKnown) => true,
+            Ok(Accepted::Added { .. }) => {
+                self.timers.pending_version = self.timers.pending_version.wrapping_add(1);
+                self.event(Event::TransactionPending { id });
+                self.pass_transaction_on(&transaction);
+                true
+            }
+            Err(MempoolError::Conflict { existing }) => {
+                if self.told_conflicts.insert(id) {
+                    let kept = Some(existing);
+                    self.event(Event::Conflict(Conflict {
+                        sender,
+                        sequence,
+                        kept,
+                        lost: id,
+                    }));
+                }
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    fn pass_transaction_on(&mut self, transaction: &VerifiedTransaction) {
+        let id = transaction.id();
+        let mut lacking: Vec<PeerId> = self
+            .peers
+            .iter()
+            .filter(|(_, peer)| !peer.known_transactions.contains(&id))
+            .map(|(id, _)| *id)
+            .collect();
+        let pushed = if self.peers.len() <= limits::FULL_MESH_PEERS_MAX {
+            lacking.len()
+        } else {
+            limits::PUSH_PEERS
+        };
+        if pushed < lacking.len() {
+            self.random.shuffle_front(&mut lacking, pushed);
+        }
+        let message = Message::Transactions {
+            transactions: vec![Bytes(transaction.encode())],
+        };
+        for (index, to) in lacking.into_iter().enumerate() {
+            let Some(peer) = self.peers.get_mut(&to) else {
+                continue;
+            };
+            peer.known_transactions.insert(id);
+            if index < pushed {
+                self.send(to, &message);
+            } else {
+                peer.announcements.push(id);
+            }
+        }
+    }
+
+    /// Sends the announcements collected since the last time.
+    pub(super) fn send_announcements(&mut self) {
+        let peers: Vec<PeerId> = self.peers.keys().copied().collect();
+        for to in peers {
+            let Some(peer) = self.peers.get_mut(&to) else {
+                continue;
+            };
+            let ids = core::mem::take(&mut peer.announcements);
+            self.send_ids(to, &ids);
+        }
+    }
+
+    /// Tells every peer what the outbox waits for, however often it was told.
+    pub(super) fn tell_outbox(&mut self) {
+        let waiting = self
+            .outbox
+            .iter()
+            .map(|transaction| transaction.id())
+            .filter(|id| self.mempool.contains(id));
+        let ids: Vec<Hash> = waiting.take(IDS_MAX).collect();
+        let peers: Vec<PeerId> = self.peers.keys().copied().collect();
+        for to in peers {
+            self.send_ids(to, &ids);
+        }
+    }
+
+    fn send_ids(&mut self, to: PeerId, ids: &[Hash]) {
+        for some in ids.chunks(IDS_MAX) {
+            self.send(to, &Message::HaveTransactions { ids: some.to_vec() });
+        }
+    }
+
+    pub(super) fn on_get_pending(&mut self, from: PeerId) -> Result<(), NodeError> {
+        let ids: Vec<Hash> = self
+            .mempool
+            .iter()
+            .map(|transaction| transaction.id())
+            .collect();
+        self.send_ids(from, &ids);
+        Ok(())
+    }
+
+    pub(super) fn on_have_transactions(
+        &mut self,
+        from: PeerId,
+        ids: &[Hash],
+    ) -> Result<(), NodeError> {
+        for id in ids {
+            if let Some(peer) = self.peers.get_mut(&from) {
+                peer.known_transactions.insert(*id);
+            }
+            if !self.mempool.contains(id) && self.chain.contains_transaction(id).is_none() {
+                self.wanted.add(*id, from);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn on_get_transactions(
+        &mut self,
+        from: PeerId,
+        ids: &[Hash],
+    ) -> Result<(), NodeError> {
+        let found: Vec<Vec<u8>> = ids
+            .iter()
+            .filter_map(|id| self.mempool.get(id))
+            .map(|found| found.encode())
+            .collect();
+        let mut batch: Vec<Bytes> = Vec::new();
+        let mut bytes = 0_usize;
+        for transaction in found {
+            if batch.len() >= TRANSACTIONS_MAX
+                || bytes.saturating_add(transaction.len()) > TRANSACTIONS_BYTES_MAX
+            {
+                self.send(
+                    from,
+                    &Message::Transactions {
+                        transactions: core::mem::take(&mut batch),
+                    },
+                );
+                bytes = 0;
+            }
+            bytes = bytes.saturating_add(transaction.len());
+            batch.push(Bytes(transaction));
+        }
+        if !batch.is_empty() {
+            self.send(
+                from,
+                &Message::Transactions {
+                    transactions: batch,
+                },
+            );
+        }
+        for id in ids {
+            if let Some(peer) = self.peers.get_mut(&from) {
+                peer.known_transactions.insert(*id);
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks for announced transactions that are due.
+    pub(super) fn request_transactions(&mut self, now: TimestampMs) {
+        for (peer, ids) in self.wanted.requests(now) {
+            for some in ids.chunks(TRANSACTIONS_MAX) {
+                self.send(peer, &Message::GetTransactions { ids: some.to_vec() });
+            }
+        }
+    }
+
+    /// Feeds the outbox to the mempool, each sender in sequence as far as the mempool takes it.
+    pub(super) fn feed_mempool(&mut self) {
+        let mut refused: Option<PublicKey> = None;
+        let waiting: Vec<VerifiedTransaction> = self
+            .outbox
+            .iter()
+            .filter(|transaction| !self.mempool.contains(&transaction.id()))
+            .cloned()
+            .collect();
+        for transaction in waiting {
+            let sender = transaction.sender();
+            if refused != Some(sender) && !self.add_pending(transaction, None) {
+                refused = Some(sender);
+            }
+        }
+    }
+
+    /// After the main chain changed: what is confirmed leaves mempool and outbox, what was taken back returns to them,
+    /// what lost its place becomes a conflict.
+    pub(super) fn move_transactions(
+        &mut self,
+        disconnected: &[Hash],
+        connected: &[Hash],
+        changes: &mut Vec<Change>,
+    ) -> Vec<Event> {
+        let mut events = Vec::new();
+        let mut places: BTreeMap<(PublicKey, Sequence), Hash> = BTreeMap::new();
+        for hash in connected {
+            let Some(block) = self.chain.block(hash) else {
+                continue;
+            };
+            let height = block.header().height;
+            for transaction in block.transactions() {
+                let id = transaction.id();
+                places.insert((transaction.sender(), transaction.sequence()), id);
+                self.wanted.ids.remove(&id);
+                if self.outbox.confirm(&id, changes) {
+                    events.push(Event::TransactionConfirmed { id, height });
+                }
+            }
+        }
+        let mut senders: BTreeSet<PublicKey> = places.keys().map(|(sender, _)| *sender).collect();
+        for hash in disconnected {
+            let Some(block) = self.chain.block(hash) else {
+                continue;
+            };
+            for transaction in block.transactions() {
+                senders.insert(transaction.sender());
+                if self.chain.contains_transaction(&transaction.id()).is_none() {
+                    self.outbox.insert(transaction.clone(), changes);
+                }
+            }
+        }
+        let chain = &self.chain;
+        let kept = |sender: &PublicKey, sequence| places.get(&(*sender, sequence)).copied();
+        for lost in self
+            .outbox
+            .lose_superseded(|sender| chain.next_sequence(sender), kept, changes)
+        {
+            let (sender, sequence) = (lost.transaction.sender(), lost.transaction.sequence());
+            events.push(Event::Conflict(Conflict {
+                sender,
+                sequence,
+                kept: lost.kept,
+                lost: lost.transaction.id(),
+            }));
+        }
+        for sender in senders {
+            self.mempool
+                .remove_confirmed(&sender, self.chain.next_sequence(&sender));
+        }
+        self.timers.pending_version = self.timers.pending_version.wrapping_add(1);
+        events
+    }
+}

@@ -9,7 +9,6 @@ import { setUpStart, showStart } from "./start.js";
 
 const TIMES_EVERY_MS = 5000;
 const SLOW_MS = 6000;
-const VIEWS = ["start", "opening", "network"];
 
 /** What to do when the route of a network is followed: join unless the user asked to create it. */
 let wish = null;
@@ -28,10 +27,10 @@ setUpStart((request) => {
   if (location.hash === hash) followRoute();
   else location.hash = hash;
 });
-byId("leave").addEventListener("click", () => { location.hash = "#/"; });
 addEventListener("hashchange", followRoute);
 setInterval(refreshTimes, TIMES_EVERY_MS);
 followRoute();
+performance.mark("interactive");
 registerServiceWorker();
 performance.mark("interactive");
 
@@ -70,16 +69,18 @@ async function openNetwork(route, request) {
     }
     window.distli.node = node;
     show("network", route.networkId);
-    const stop = await showNetwork(node, route.networkId);
+    const { ready, stop } = showNetwork(node, route.networkId);
     leaveView = () => {
       stop();
       closeNode(node);
     };
-    if (mine !== visit) leaveView();
+    await ready;
   } catch (error) {
+    if (mine !== visit) return;
     console.warn("opening failed", error);
-    if (node) closeNode(node);
-    if (mine === visit) showFailure(route, request, error);
+    leaveView();
+    leaveView = () => {};
+    showFailure(route, request, error);
   } finally {
     clearTimeout(slow);
   }
@@ -91,7 +92,10 @@ function closeNode(node) {
 }
 
 function show(view, networkId) {
-  for (const name of VIEWS) byId(`view-${name}`).hidden = name !== view;
+  byId("view-start").hidden = view !== "start";
+  byId("view-opening").hidden = view !== "opening";
+  document.getElementById("view-network")?.remove();
+  if (view === "network") byId("main").append(byId("network-template").content.cloneNode(true));
   document.title = networkId === "" ? "Distli Mesh" : `${networkId} – Distli Mesh`;
   scrollTo(0, 0);
   if (shown !== null && shown !== view) byId("main").focus({ preventScroll: true });
@@ -108,6 +112,7 @@ function showOpening(networkId, create) {
 
 function showFailure(route, request, error) {
   const { networkId } = route;
+  show("opening", networkId);
   setText(byId("opening-title"), networkId);
   byId("opening-progress").hidden = true;
   byId("opening-failure").hidden = false;

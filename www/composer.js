@@ -14,15 +14,15 @@ const encoder = new TextEncoder();
 export function setUpComposer(node, signal) {
   const input = byId("message-input");
   const form = byId("composer");
+  const hint = byId("composer-hint");
+  const button = byId("send");
   let sending = false;
-  input.value = "";
-  showHint("");
 
   const send = async () => {
     const text = input.value;
     if (sending) return;
     if (text.trim() === "") {
-      showHint("Write something first.");
+      showHint(hint, "Write something first.");
       input.focus();
       return;
     }
@@ -31,17 +31,17 @@ export function setUpComposer(node, signal) {
       return;
     }
     sending = true;
-    const busy = setTimeout(() => showBusy(true), BUSY_AFTER_MS);
+    const busy = setTimeout(() => showBusy(button, true), BUSY_AFTER_MS);
     try {
       await node.submit(text);
       if (input.value === text) input.value = "";
-      showHint("");
+      showHint(hint, "");
     } catch (error) {
       notifyError("The message was not taken", error);
     } finally {
       clearTimeout(busy);
       sending = false;
-      showBusy(false);
+      showBusy(button, false);
     }
   };
   form.addEventListener("submit", (event) => {
@@ -53,7 +53,7 @@ export function setUpComposer(node, signal) {
     event.preventDefault();
     send();
   }, { signal });
-  input.addEventListener("input", () => showHint(sizeHint(input.value)), { signal });
+  input.addEventListener("input", () => showHint(hint, sizeHint(input.value)), { signal });
 }
 
 function sizeHint(text) {
@@ -62,14 +62,12 @@ function sizeHint(text) {
   return size >= COUNTER_FROM_BYTES ? `${count(MESSAGE_BYTES_MAX - size)} bytes left.` : "";
 }
 
-function showHint(problem) {
-  const hint = byId("composer-hint");
+function showHint(hint, problem) {
   setText(hint, problem === "" ? HINT : problem);
   hint.dataset.level = problem === "" || problem.endsWith("left.") ? "" : "error";
 }
 
-function showBusy(busy) {
-  const button = byId("send");
+function showBusy(button, busy) {
   setText(button, busy ? "Sending…" : "Send");
   if (busy) button.dataset.busy = "true";
   else delete button.dataset.busy;

@@ -14,17 +14,14 @@ import { setUpFiles } from "./files.js";
 
 const PAGE_BLOCKS = 30;
 
-/** Shows a node's network. Resolves when the first state is on the page, to a function that disconnects the view. */
-export async function showNetwork(node, networkId) {
+/** Shows a node's network. `ready` resolves when its first state is on the page; `stop` disconnects the view from the node. */
+export function showNetwork(node, networkId) {
   const view = new NetworkView(node);
-  byId("block-list").replaceChildren();
-  byId("pending-list").replaceChildren();
   setText(byId("network-title"), networkId);
   setUpLinks(networkId, view.signal);
   setUpComposer(node, view.signal);
   setUpFiles(node, view.signal);
-  await view.start();
-  return () => view.stop();
+  return { ready: view.start(), stop: () => view.stop() };
 }
 
 class NetworkView {
@@ -67,6 +64,7 @@ class NetworkView {
       this.#refresh();
     }, { signal: this.signal });
     const [status, pending] = await Promise.all([this.#node.status(), this.#node.pending()]);
+    if (this.signal.aborted) return;
     this.#onStatus(status);
     await this.#onPending(pending);
     await this.#refresh();
@@ -94,7 +92,7 @@ class NetworkView {
   async #onPending(pending) {
     this.#pending = pending;
     await this.#names.learn(pending.map((transaction) => transaction.from));
-    if (this.#pending === pending) showPending(pending, this.#status, this.#names);
+    if (this.#pending === pending && !this.signal.aborted) showPending(pending, this.#status, this.#names);
   }
 
   #onTracker({ state, code, message }) {
@@ -142,6 +140,7 @@ class NetworkView {
 }
 
 function setUpLinks(networkId, signal) {
+  byId("leave").addEventListener("click", () => { location.hash = "#/"; }, { signal });
   const link = new URL(networkHash(networkId), location.href).href;
   byId("new-tab").href = link;
   byId("invite").addEventListener("click", async (event) => {

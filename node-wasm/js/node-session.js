@@ -212,6 +212,9 @@ export class NodeSession {
       case "tracker_send":
         this.#tracker?.send(output.text);
         break;
+      case "tracker_close":
+        this.#tracker?.restart();
+        break;
       case "rtc_send":
         this.post({ type: "rtc", order: output }, [output.bytes.buffer]);
         break;

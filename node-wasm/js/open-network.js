@@ -157,7 +157,9 @@ async function askTracker({ trackerHttp }, networkId) {
  * @param {Wasm} wasm
  */
 function measureHashRate({ MiningJob }) {
-  const job = new MiningJob(new Uint8Array(116), new Uint8Array(32), 0, 2 ** 32 - 1);
+  const target = new Uint8Array(32);
+  target[31] = 1;
+  const job = new MiningJob(new Uint8Array(116), target, 0, 2 ** 32 - 1);
   const started = performance.now();
   let took = 0;
   while (took < MEASURE_MS) {

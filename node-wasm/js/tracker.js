@@ -43,6 +43,11 @@ export class TrackerLink {
     if (this.#open) this.#socket?.send(text);
   }
 
+  /** Hangs up and connects anew. */
+  restart() {
+    this.#socket?.close(1000);
+  }
+
   close() {
     this.#closed = true;
     globalThis.removeEventListener("online", this.#onOnline);

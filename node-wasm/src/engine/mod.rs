@@ -1,0 +1,459 @@
+//! Mesh and node of one network as one machine.
+//!
+//! Invariant: the node's orders keep their order, so a `persist` stays before the sends that it allows. The mesh's orders that
+//! answer a fact come after it; an order of the mesh that carries a node's message is queued where the node's order was.
+//!
+//! What peers and the tracker do wrong is told as an event, never as an error; an error means that the driver's input can't be
+//! used.
+
+use std::collections::VecDeque;
+
+use api::ws::IceServer;
+use serde_bytes::ByteBuf;
+use shared::block::Block;
+use shared::genesis::Genesis;
+use shared::identity::Identity;
+use shared::ids::TimestampMs;
+use shared::mesh::signal::{Role, SignalError, SignalKind};
+use shared::mesh::{self, LinkId, Listing, Mesh, MeshError};
+use shared::node::{self, JobId, Node};
+use shared::transaction::Payload;
+
+use crate::seam::{
+    Config, DescriptionKind, Event, Input, MiningWhen, Output, PayloadKind, RecordChange,
+    StoredRecord, TrackerState,
+};
+
+mod export;
+mod import;
+mod status;
+mod tracker;
+
+pub use export::{WINDOW_BLOCKS_MAX, WINDOW_BYTES_MAX};
+pub use import::IMPORT_BYTES_MAX;
+
+/// One network's mesh and node.
+#[derive(Debug)]
+pub struct Engine {
+    mesh: Mesh,
+    node: Node,
+    outputs: VecDeque<Output>,
+    ice_servers: Vec<IceServer>,
+    update_bytes_max: usize,
+    is_reporting: bool,
+    anchored_height: u32,
+    node_wake: Option<TimestampMs>,
+    mesh_wake: Option<TimestampMs>,
+    /// The import whose blocks are being offered.
+    importing: Option<import::Tally>,
+}
+
+/// An input or a configuration that can't be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// The genesis bytes are malformed or break a rule.
+    #[error("the genesis can't be used: {0}")]
+    Genesis(String),
+    /// A seed has the wrong length.
+    #[error("{field} has {found} bytes, 32 are needed")]
+    Seed {
+        /// Which.
+        field: &'static str,
+        /// Its length.
+        found: usize,
+    },
+    /// A submission without its content.
+    #[error("a {0} was submitted without its content")]
+    EmptySubmission(&'static str),
+    /// The node refused the input.
+    #[error("{0}")]
+    Node(String),
+}
+
+impl Engine {
+    /// A machine that has not been given its stored records yet.
+    ///
+    /// # Errors
+    /// The genesis is invalid or a seed has not 32 bytes.
+    pub fn new(config: Config) -> Result<Self, EngineError> {
+        let genesis = Genesis::decode(&config.genesis)
+            .map_err(|error| EngineError::Genesis(error.to_string()))?;
+        let identity = Identity::from_seed(seed_of("identitySeed", &config.identity_seed)?);
+        let seed = seed_of("seed", &config.seed)?;
+        let mesh = Mesh::new(mesh::Config {
+            identity: identity.clone(),
+            chain: genesis.chain_id(),
+            network: genesis.network_id.clone(),
+            genesis: config.genesis.into_vec(),
+            listing: if config.listed.unwrap_or(true) {
+                Listing::Listed
+            } else {
+                Listing::Unlisted
+            },
+            seed,
+        });
+        Ok(Self {
+            mesh,
+            node: Node::new(node::Config {
+                genesis,
+                identity,
+                seed,
+            }),
+            outputs: VecDeque::new(),
+            ice_servers: Vec::new(),
+            update_bytes_max: tracker::UPDATE_BYTES_DEFAULT,
+            is_reporting: false,
+            anchored_height: 0,
+            node_wake: None,
+            mesh_wake: None,
+            importing: None,
+        })
+    }
+
+    /// Takes one fact in. Drain [`Self::poll`] afterwards, also after an error.
+    ///
+    /// # Errors
+    /// The input can't be used; what strangers do wrong is an event instead.
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "all others concern one machine only"
+    )]
+    pub fn handle(&mut self, now: TimestampMs, input: Input) -> Result<(), EngineError> {
+        match input {
+            Input::TrackerMessage { text } => self.on_tracker_message(now, &text),
+            Input::Import { request, text } => self.on_import(now, request, &text),
+            Input::Woken => return self.on_woken(now),
+            other => match sorted(other)? {
+                Sorted::Mesh(input) => self.mesh_fact(now, input),
+                Sorted::Node(input) => return self.node_demand(now, input),
+            },
+        }
+        Ok(())
+    }
+
+    /// The next order, oldest first.
+    pub fn poll(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    fn on_woken(&mut self, now: TimestampMs) -> Result<(), EngineError> {
+        let is_due = |at: Option<TimestampMs>| at.is_some_and(|at| at <= now);
+        if is_due(self.mesh_wake) {
+            self.mesh_wake = None;
+            self.mesh_fact(now, mesh::Input::Woken);
+        }
+        if is_due(self.node_wake) {
+            self.node_wake = None;
+            self.node_demand(now, node::Input::Woken)?;
+        }
+        // The driver keeps one timer: what is still to come is ordered again.
+        if let Some(at) = [self.mesh_wake, self.node_wake].into_iter().flatten().min() {
+            self.push(Output::WakeAt { at: at.0 });
+        }
+        Ok(())
+    }
+
+    /// Gives the node a fact that the driver may be told off for.
+    fn node_demand(&mut self, now: TimestampMs, input: node::Input) -> Result<(), EngineError> {
+        let result = self
+            .node
+            .handle(now, input)
+            .map_err(|error| EngineError::Node(error.to_string()));
+        self.drain(now);
+        result
+    }
+
+    /// Gives the node a fact about strangers; their faults are events of the node.
+    fn node_fact(&mut self, now: TimestampMs, input: node::Input) {
+        // A refusal of a peer is reported by the node's own event.
+        let _blamed = self.node.handle(now, input);
+    }
+
+    fn mesh_fact(&mut self, now: TimestampMs, input: mesh::Input) {
+        if let Err(error) = self.mesh.handle(now, input) {
+            self.on_mesh_error(&error);
+        }
+        self.drain(now);
+    }
+
+    /// Late signals are normal while links change; what is forged or broken is shown.
+    fn on_mesh_error(&mut self, error: &MeshError) {
+        if matches!(
+            error,
+            MeshError::Signal {
+                reason: SignalError::Stale,
+                ..
+            }
+        ) {
+            return;
+        }
+        self.event(Event::Refused {
+            reason: error.to_string(),
+            source: String::from("peer"),
+        });
+    }
+
+    /// Carries orders between the machines until both are at rest.
+    fn drain(&mut self, now: TimestampMs) {
+        loop {
+            if let Some(output) = self.mesh.poll() {
+                self.on_mesh_output(now, output);
+            } else if let Some(output) = self.node.poll() {
+                self.on_node_output(now, output);
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn on_mesh_output(&mut self, now: TimestampMs, output: mesh::Output) {
+        match output {
+            mesh::Output::Tracker(message) => self.send_to_tracker(tracker::wire_message(message)),
+            mesh::Output::CloseTracker { reason } => self.push(Output::TrackerClose { reason }),
+            mesh::Output::TrackerJoined => self.tracker_event(TrackerState::Joined, None),
+            mesh::Output::TrackerRefused { reason } => {
+                self.tracker_event(TrackerState::Refused, Some(reason))
+            }
+            mesh::Output::TrackerLost => {
+                self.is_reporting = false;
+                self.tracker_event(TrackerState::Offline, None);
+                self.node_fact(now, node::Input::TrackerLost);
+            }
+            mesh::Output::CreateLink { link, peer, role } => self.push(Output::RtcCreate {
+                link: link.0,
+                peer: peer.to_string(),
+                initiator: role == Role::Initiator,
+                ice_servers: self.ice_servers.clone(),
+            }),
+            mesh::Output::SetRemote { link, kind, sdp } => {
+                self.push(Output::RtcRemote {
+                    link: link.0,
+                    kind: kind.into(),
+                    sdp,
+                });
+            }
+            mesh::Output::AddCandidate { link, candidate } => {
+                self.push(Output::RtcAddCandidate {
+                    link: link.0,
+                    candidate,
+                });
+            }
+            mesh::Output::SendChannel { link, bytes } => {
+                self.push(Output::RtcSend {
+                    link: link.0,
+                    bytes: ByteBuf::from(bytes),
+                });
+            }
+            mesh::Output::CloseLink { link } => self.push(Output::RtcClose { link: link.0 }),
+            mesh::Output::PeerUp { peer } => {
+                self.node_fact(now, node::Input::PeerConnected { peer })
+            }
+            mesh::Output::PeerDown { peer } => self.node_fact(now, node::Input::PeerLost { peer }),
+            mesh::Output::Deliver { peer, bytes } => {
+                self.node_fact(now, node::Input::MessageReceived { peer, bytes })
+            }
+            mesh::Output::PeersChanged => {
+                let peers = self.peer_statuses();
+                self.event(Event::Peers { peers });
+            }
+            mesh::Output::WakeAt { at } => {
+                self.mesh_wake = Some(at);
+                self.push(Output::WakeAt { at: at.0 });
+            }
+        }
+    }
+
+    fn on_node_output(&mut self, now: TimestampMs, output: node::Output) {
+        match output {
+            node::Output::Send { peer, bytes } => {
+                self.mesh_order(now, mesh::Input::SendRequested { peer, bytes })
+            }
+            node::Output::Persist { records } => {
+                let change = |record: node::Change| RecordChange {
+                    key: record.key,
+                    value: record.value.map(ByteBuf::from),
+                };
+                self.push(Output::Persist {
+                    records: records.into_iter().map(change).collect(),
+                });
+            }
+            node::Output::WakeAt { at } => {
+                self.node_wake = Some(at);
+                self.push(Output::WakeAt { at: at.0 });
+            }
+            node::Output::Mine { job } => self.push(Output::Mine {
+                job: job.id.0,
+                header: ByteBuf::from(job.header.encode()),
+                target: ByteBuf::from(job.target.to_be_bytes()),
+            }),
+            node::Output::StopMining => self.push(Output::StopMining),
+            node::Output::Report { blocks } => self.report(now, &blocks),
+            node::Output::Disconnect { peer, .. } => {
+                self.mesh_order(now, mesh::Input::DisconnectRequested { peer })
+            }
+            node::Output::Event(event) => self.on_node_event(event),
+        }
+    }
+
+    /// Gives the mesh an order of the node; its outputs follow at once, so they keep the place of the order.
+    fn mesh_order(&mut self, now: TimestampMs, input: mesh::Input) {
+        if let Err(error) = self.mesh.handle(now, input) {
+            self.on_mesh_error(&error);
+        }
+        while let Some(output) = self.mesh.poll() {
+            self.on_mesh_output(now, output);
+        }
+    }
+
+    fn report(&mut self, now: TimestampMs, blocks: &[Block]) {
+        let message = if self.mesh.is_joined() {
+            self.update_message(blocks)
+        } else {
+            None
+        };
+        match message {
+            Some(message) => {
+                self.is_reporting = true;
+                self.send_to_tracker(Some(message));
+            }
+            None => self.node_fact(now, node::Input::ReportFailed),
+        }
+    }
+
+    fn on_node_event(&mut self, event: node::Event) {
+        if let Some(event) = self.count_import(event).and_then(status::seam_event) {
+            self.event(event);
+        }
+    }
+
+    fn tracker_event(&mut self, state: TrackerState, message: Option<String>) {
+        let code = message.is_some().then(|| String::from("refused"));
+        self.event(Event::Tracker {
+            state,
+            code,
+            message,
+        });
+    }
+
+    fn event(&mut self, event: Event) {
+        self.push(Output::Event { event });
+    }
+
+    fn push(&mut self, output: Output) {
+        self.outputs.push_back(output);
+    }
+}
+
+fn seed_of(field: &'static str, bytes: &[u8]) -> Result<[u8; 32], EngineError> {
+    bytes.try_into().map_err(|_| EngineError::Seed {
+        field,
+        found: bytes.len(),
+    })
+}
+
+/// A fact that only one of the machines needs.
+enum Sorted {
+    Mesh(mesh::Input),
+    Node(node::Input),
+}
+
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "what both machines need is handled by the caller"
+)]
+fn sorted(input: Input) -> Result<Sorted, EngineError> {
+    Ok(match input {
+        Input::TrackerOpen => Sorted::Mesh(mesh::Input::TrackerOpened),
+        Input::TrackerClosed => Sorted::Mesh(mesh::Input::TrackerClosed),
+        Input::RtcLocal { link, kind, sdp } => Sorted::Mesh(mesh::Input::LocalDescribed {
+            link: LinkId(link),
+            kind: kind.into(),
+            sdp,
+        }),
+        Input::RtcCandidate { link, candidate } => Sorted::Mesh(mesh::Input::CandidateGathered {
+            link: LinkId(link),
+            candidate,
+        }),
+        Input::RtcOpen { link } => Sorted::Mesh(mesh::Input::ChannelOpened { link: LinkId(link) }),
+        Input::RtcData { link, bytes } => Sorted::Mesh(mesh::Input::ChannelReceived {
+            link: LinkId(link),
+            bytes: bytes.into_vec(),
+        }),
+        Input::RtcClosed { link, .. } => {
+            Sorted::Mesh(mesh::Input::ChannelClosed { link: LinkId(link) })
+        }
+        Input::Restored { records } => {
+            let record = |record: StoredRecord| node::Record {
+                key: record.key,
+                value: record.value.into_vec(),
+            };
+            let records = records.into_iter().map(record).collect();
+            Sorted::Node(node::Input::Restored { records })
+        }
+        Input::Submit {
+            request,
+            kind,
+            text,
+            payload,
+        } => {
+            let payload = payload_of(kind, text, payload)?;
+            Sorted::Node(node::Input::Submitted { request, payload })
+        }
+        Input::Mining { when } => Sorted::Node(node::Input::MiningSet { when: when.into() }),
+        Input::NonceFound { job, nonce } => Sorted::Node(node::Input::NonceFound {
+            job: JobId(job),
+            nonce,
+        }),
+        Input::JobExhausted { job } => Sorted::Node(node::Input::JobExhausted { job: JobId(job) }),
+        Input::BlockOffered { bytes } => Sorted::Node(node::Input::BlockOffered {
+            bytes: bytes.into_vec(),
+        }),
+        _ => return Err(EngineError::Node(String::from("the input has no receiver"))),
+    })
+}
+
+fn payload_of(
+    kind: PayloadKind,
+    text: Option<String>,
+    payload: Option<ByteBuf>,
+) -> Result<Payload, EngineError> {
+    match kind {
+        PayloadKind::Message => text
+            .map(Payload::Message)
+            .ok_or(EngineError::EmptySubmission("message")),
+        PayloadKind::Record => payload
+            .map(|bytes| Payload::Record(bytes.into_vec()))
+            .ok_or(EngineError::EmptySubmission("record")),
+    }
+}
+
+impl From<DescriptionKind> for SignalKind {
+    fn from(kind: DescriptionKind) -> Self {
+        match kind {
+            DescriptionKind::Offer => Self::Offer,
+            DescriptionKind::Answer => Self::Answer,
+        }
+    }
+}
+
+impl From<SignalKind> for DescriptionKind {
+    fn from(kind: SignalKind) -> Self {
+        match kind {
+            SignalKind::Answer => Self::Answer,
+            // The mesh sets no candidate as a description.
+            SignalKind::Offer | SignalKind::Candidate => Self::Offer,
+        }
+    }
+}
+
+impl From<MiningWhen> for node::MiningWhen {
+    fn from(when: MiningWhen) -> Self {
+        match when {
+            MiningWhen::Off => Self::Off,
+            MiningWhen::Pending => Self::WhenPending,
+            MiningWhen::Always => Self::Always,
+        }
+    }
+}
+

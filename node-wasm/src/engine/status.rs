@@ -1,0 +1,139 @@
+//! Where the node stands, and its events in the page's words.
+
+use shared::mesh;
+use shared::node;
+
+use super::Engine;
+use crate::seam::{Event, MiningStatus, MiningWhen, PeerStatus, Status, Transport};
+
+impl Engine {
+    /// Where the node stands.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let status = self.node.status();
+        let genesis = self.node.genesis();
+        let tip_target = self
+            .node
+            .chain()
+            .header(&status.tip)
+            .map_or(genesis.rules.initial_target, |header| header.target);
+        Status {
+            network_id: genesis.network_id.to_string(),
+            chain_id: self.node.chain().chain_id().to_string(),
+            peer_id: self.mesh.own_peer().to_string(),
+            public_key: self.mesh.public_key().to_string(),
+            height: status.height.0,
+            best_height: status.best_height.0.max(status.height.0),
+            syncing: status.syncing,
+            tip_hash: status.tip.to_string(),
+            work: status.work.to_string(),
+            difficulty: tip_target.work().0.as_f64(),
+            pending_count: status.pending,
+            peers: self.peer_statuses(),
+            tracker: if self.mesh.is_joined() {
+                "connected"
+            } else {
+                "offline"
+            },
+            mining: MiningStatus {
+                when: status.mining_when.into(),
+                active: status.job.is_some(),
+            },
+            synced_height: self.synced_height(),
+            anchored_height: self.anchored_height,
+            conflicts: self.node.conflicts().count(),
+            clock_offset_ms: status.clock_offset_ms,
+        }
+    }
+
+    pub(super) fn synced_height(&self) -> u32 {
+        self.node.status().synced.map_or(0, |(height, _)| height.0)
+    }
+
+    pub(super) fn peer_statuses(&self) -> Vec<PeerStatus> {
+        self.mesh
+            .peers()
+            .map(|(peer, transport)| PeerStatus {
+                id: peer.to_string(),
+                transport: transport.into(),
+            })
+            .collect()
+    }
+}
+
+/// The node's event in the page's words; `None` if the page has no use for it.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "an event that the page does not know is not for it"
+)]
+pub(super) fn seam_event(event: node::Event) -> Option<Event> {
+    Some(match event {
+        node::Event::TipChanged {
+            height,
+            hash,
+            disconnected,
+            connected,
+        } => Event::Tip {
+            height: height.0,
+            hash: hash.to_string(),
+            disconnected: disconnected.len(),
+            connected: connected.len(),
+        },
+        node::Event::TransactionPending { id } => Event::Pending { id: id.to_string() },
+        node::Event::TransactionConfirmed { id, height } => Event::Confirmed {
+            id: id.to_string(),
+            height: height.0,
+        },
+        node::Event::Submitted {
+            request,
+            id,
+            sequence,
+        } => Event::Submitted {
+            request,
+            id: id.to_string(),
+            sequence: sequence.0,
+        },
+        node::Event::SubmitRefused { request, reason } => Event::SubmitRefused { request, reason },
+        node::Event::BlockRefused { peer, reason } => {
+            let source = peer.map_or_else(|| String::from("block"), |peer| format!("peer {peer}"));
+            Event::Refused { reason, source }
+        }
+        node::Event::PeerRefused { peer, reason } => Event::Refused {
+            reason,
+            source: format!("peer {peer}"),
+        },
+        node::Event::Conflict(conflict) => Event::Conflict {
+            sender: conflict.sender.to_string(),
+            sequence: conflict.sequence.0,
+            kept: conflict.kept.map(|id| id.to_string()),
+            lost: conflict.lost.to_string(),
+        },
+        node::Event::StorageDamaged { key, reason } => Event::StorageDamaged { key, reason },
+        node::Event::ClockOff { offset_ms } => Event::Clock { offset_ms },
+        node::Event::Synced { height, hash } => Event::Synced {
+            height: height.0,
+            hash: hash.to_string(),
+        },
+        _ => return None,
+    })
+}
+
+impl From<node::MiningWhen> for MiningWhen {
+    fn from(when: node::MiningWhen) -> Self {
+        match when {
+            node::MiningWhen::Off => Self::Off,
+            node::MiningWhen::WhenPending => Self::Pending,
+            node::MiningWhen::Always => Self::Always,
+        }
+    }
+}
+
+impl From<mesh::Transport> for Transport {
+    fn from(transport: mesh::Transport) -> Self {
+        match transport {
+            mesh::Transport::Connecting => Self::Connecting,
+            mesh::Transport::Relay => Self::Relay,
+            mesh::Transport::Direct => Self::Direct,
+        }
+    }
+}

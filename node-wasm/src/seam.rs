@@ -1,0 +1,476 @@
+//! The shapes that cross between the machines and JavaScript: plain objects with a `type`, fields in camel case, bytes as
+//! `Uint8Array`.
+
+use api::ws::IceServer;
+use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
+
+/// A fact from the drivers.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(
+    tag = "type",
+    rename_all = "snake_case",
+    rename_all_fields = "camelCase"
+)]
+#[non_exhaustive]
+pub enum Input {
+    /// What storage held at start; the first input, once.
+    Restored {
+        /// All records of the chain.
+        records: Vec<StoredRecord>,
+    },
+    /// The tracker's socket is open.
+    TrackerOpen,
+    /// The tracker sent a message.
+    TrackerMessage {
+        /// Its JSON.
+        text: String,
+    },
+    /// The tracker's socket is closed.
+    TrackerClosed,
+    /// A connection made its local description.
+    RtcLocal {
+        /// The connection.
+        link: u32,
+        /// Offer or answer.
+        kind: DescriptionKind,
+        /// The description.
+        sdp: String,
+    },
+    /// A connection gathered a candidate.
+    RtcCandidate {
+        /// The connection.
+        link: u32,
+        /// Its JSON; empty for the end of candidates.
+        candidate: String,
+    },
+    /// A connection's data channel is open.
+    RtcOpen {
+        /// The connection.
+        link: u32,
+    },
+    /// A chunk came over a data channel.
+    RtcData {
+        /// The connection.
+        link: u32,
+        /// The chunk.
+        bytes: ByteBuf,
+    },
+    /// A connection failed or was closed.
+    RtcClosed {
+        /// The connection.
+        link: u32,
+        /// Why, for people.
+        #[serde(default)]
+        reason: Option<String>,
+    },
+    /// The user submitted something.
+    Submit {
+        /// The caller's number for the answer.
+        request: u64,
+        /// Message or record.
+        kind: PayloadKind,
+        /// The message.
+        #[serde(default)]
+        text: Option<String>,
+        /// The record.
+        #[serde(default)]
+        payload: Option<ByteBuf>,
+    },
+    /// The user chose when to mine.
+    Mining {
+        /// When.
+        when: MiningWhen,
+    },
+    /// A mining worker found a nonce.
+    NonceFound {
+        /// The job.
+        job: u32,
+        /// The nonce.
+        nonce: u32,
+    },
+    /// The mining workers tried every nonce.
+    JobExhausted {
+        /// The job.
+        job: u32,
+    },
+    /// The user gave a file.
+    Import {
+        /// The caller's number for the answer.
+        request: u64,
+        /// The file's text.
+        text: String,
+    },
+    /// Another tab wrote a block.
+    BlockOffered {
+        /// The canonical block.
+        bytes: ByteBuf,
+    },
+    /// The time of `wake_at` has come.
+    Woken,
+}
+
+/// A record of storage.
+#[derive(Clone, Debug, Deserialize)]
+pub struct StoredRecord {
+    /// Its key.
+    pub key: String,
+    /// Its bytes.
+    pub value: ByteBuf,
+}
+
+/// What a submission carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PayloadKind {
+    /// Text for people.
+    Message,
+    /// Bytes for programs.
+    Record,
+}
+
+/// When to mine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MiningWhen {
+    /// Never.
+    Off,
+    /// While something is pending.
+    Pending,
+    /// Always.
+    Always,
+}
+
+/// Which session description.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DescriptionKind {
+    /// The initiator's.
+    Offer,
+    /// The other one's.
+    Answer,
+}
+
+/// An order to the drivers. Nothing behind a `persist` is carried out before that is durable.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(
+    tag = "type",
+    rename_all = "snake_case",
+    rename_all_fields = "camelCase"
+)]
+#[non_exhaustive]
+pub enum Output {
+    /// Make changes durable, all or none.
+    Persist {
+        /// The changes.
+        records: Vec<RecordChange>,
+    },
+    /// Send to the tracker.
+    TrackerSend {
+        /// The JSON.
+        text: String,
+    },
+    /// Close the tracker's socket and connect anew.
+    TrackerClose {
+        /// Why.
+        reason: String,
+    },
+    /// Make a connection.
+    RtcCreate {
+        /// Its number.
+        link: u32,
+        /// To whom, hex.
+        peer: String,
+        /// Whether to make the data channel and the offer.
+        initiator: bool,
+        /// STUN and TURN servers.
+        ice_servers: Vec<IceServer>,
+    },
+    /// Give a connection the other side's description.
+    RtcRemote {
+        /// The connection.
+        link: u32,
+        /// Offer or answer.
+        kind: DescriptionKind,
+        /// The description.
+        sdp: String,
+    },
+    /// Give a connection the other side's candidate.
+    RtcAddCandidate {
+        /// The connection.
+        link: u32,
+        /// Its JSON; empty for the end of candidates.
+        candidate: String,
+    },
+    /// Send a chunk.
+    RtcSend {
+        /// The connection.
+        link: u32,
+        /// The chunk.
+        bytes: ByteBuf,
+    },
+    /// Close a connection.
+    RtcClose {
+        /// The connection.
+        link: u32,
+    },
+    /// Mine this, instead of whatever was mined before.
+    Mine {
+        /// The job.
+        job: u32,
+        /// The 116 header bytes.
+        header: ByteBuf,
+        /// The 32 target bytes.
+        target: ByteBuf,
+    },
+    /// Stop mining.
+    StopMining,
+    /// Give `woken` at this time.
+    WakeAt {
+        /// When, in ms since 1970.
+        at: u64,
+    },
+    /// Something for the page.
+    Event {
+        /// What.
+        event: Event,
+    },
+}
+
+/// A change of storage.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RecordChange {
+    /// The key.
+    pub key: String,
+    /// The new bytes; none deletes.
+    pub value: Option<ByteBuf>,
+}
+
+/// Something for the page.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(
+    tag = "kind",
+    rename_all = "snake_case",
+    rename_all_fields = "camelCase"
+)]
+#[non_exhaustive]
+pub enum Event {
+    /// The main chain changed.
+    Tip {
+        /// The new tip's height.
+        height: u32,
+        /// The new tip's hash, hex.
+        hash: String,
+        /// How many blocks left the main chain.
+        disconnected: usize,
+        /// How many of its newest blocks are new there.
+        connected: usize,
+    },
+    /// The list of waiting transactions changed.
+    Pending {
+        /// The new transaction, hex.
+        id: String,
+    },
+    /// An own transaction is in the chain.
+    Confirmed {
+        /// The transaction, hex.
+        id: String,
+        /// Its block's height.
+        height: u32,
+    },
+    /// A submission is signed; it goes out once stored.
+    Submitted {
+        /// The caller's number.
+        request: u64,
+        /// The transaction, hex.
+        id: String,
+        /// Its sequence.
+        sequence: u64,
+    },
+    /// A submission is refused.
+    SubmitRefused {
+        /// The caller's number.
+        request: u64,
+        /// Why.
+        reason: String,
+    },
+    /// Something from outside is refused.
+    Refused {
+        /// Why.
+        reason: String,
+        /// From where: `peer <id>`, `tracker` or `block`.
+        source: String,
+    },
+    /// One sender used a sequence number twice.
+    Conflict {
+        /// The sender's key, hex.
+        sender: String,
+        /// The number.
+        sequence: u64,
+        /// The transaction that stays, hex, if it is known.
+        kept: Option<String>,
+        /// The one that lost, hex.
+        lost: String,
+    },
+    /// The linked peers or their transports changed.
+    Peers {
+        /// All of them.
+        peers: Vec<PeerStatus>,
+    },
+    /// The tracker's state changed.
+    Tracker {
+        /// The state.
+        state: TrackerState,
+        /// The kind of refusal.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        code: Option<String>,
+        /// The refusal in words.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        message: Option<String>,
+    },
+    /// The tracker confirmed everything up to here.
+    Synced {
+        /// The height.
+        height: u32,
+        /// The hash, hex.
+        hash: String,
+    },
+    /// A stored record was damaged and set aside.
+    StorageDamaged {
+        /// Its key.
+        key: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The device's clock is off.
+    Clock {
+        /// What would have to be added to it.
+        offset_ms: i64,
+    },
+    /// A file was taken.
+    Imported {
+        /// The caller's number.
+        request: u64,
+        /// How many blocks are new here.
+        accepted: usize,
+        /// How many were here before.
+        already_known: usize,
+    },
+    /// A file was refused; nothing of it was taken.
+    ImportRefused {
+        /// The caller's number.
+        request: u64,
+        /// Why.
+        reason: String,
+    },
+    /// The enterprise chain confirmed a block.
+    Anchored {
+        /// The block's height.
+        height: u32,
+        /// The block's hash, hex.
+        hash: String,
+        /// The enterprise block's height.
+        enterprise_height: u64,
+        /// The enterprise block's hash, hex.
+        enterprise_hash: String,
+    },
+}
+
+/// One peer and how it is reached.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PeerStatus {
+    /// The peer, hex.
+    pub id: String,
+    /// How.
+    pub transport: Transport,
+}
+
+/// How a peer is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Transport {
+    /// Not yet.
+    Connecting,
+    /// Through the tracker.
+    Relay,
+    /// Over a data channel.
+    Direct,
+}
+
+/// Where we are with the tracker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TrackerState {
+    /// In the network's room.
+    Joined,
+    /// Not connected.
+    Offline,
+    /// Connected, not let in.
+    Refused,
+}
+
+/// Where the node stands. The page's status has more, which the drivers add.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Status {
+    /// The label.
+    pub network_id: String,
+    /// The chain, hex.
+    pub chain_id: String,
+    /// Our peer id, hex.
+    pub peer_id: String,
+    /// Our key, hex.
+    pub public_key: String,
+    /// The tip's height.
+    pub height: u32,
+    /// The best header's height; more than `height` while bodies are missing.
+    pub best_height: u32,
+    /// Whether the chain is believed to be behind the peers'.
+    pub syncing: bool,
+    /// The tip's hash, hex.
+    pub tip_hash: String,
+    /// Cumulative work: expected hashes, decimal.
+    pub work: String,
+    /// Expected hashes for the tip's block; before the first block, for the first.
+    pub difficulty: f64,
+    /// How many transactions wait.
+    pub pending_count: usize,
+    /// The linked peers.
+    pub peers: Vec<PeerStatus>,
+    /// `connected` or `offline`.
+    pub tracker: &'static str,
+    /// When the node mines.
+    pub mining: MiningStatus,
+    /// The newest height the tracker confirmed.
+    pub synced_height: u32,
+    /// The newest height in an enterprise block.
+    pub anchored_height: u32,
+    /// How many transactions lost their place to another.
+    pub conflicts: usize,
+    /// Correction of the device's clock.
+    pub clock_offset_ms: i64,
+}
+
+/// When the node mines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct MiningStatus {
+    /// The user's choice.
+    pub when: MiningWhen,
+    /// Whether there is a job now.
+    pub active: bool,
+}
+
+/// What a [`crate::Core`] is started with.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Config {
+    /// The genesis bytes.
+    pub genesis: ByteBuf,
+    /// The key's 32 secret bytes.
+    pub identity_seed: ByteBuf,
+    /// 32 fresh random bytes.
+    pub seed: ByteBuf,
+    /// Whether the network is to be listed where it has to be registered; yes if absent.
+    #[serde(default)]
+    pub listed: Option<bool>,
+}

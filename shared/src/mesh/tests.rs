@@ -1,0 +1,387 @@
+use std::vec::Vec;
+
+use super::signal::Fingerprint;
+use super::*;
+
+mod world;
+use world::{CHAIN, World};
+
+const DIRECT: [Option<Transport>; 2] = [Some(Transport::Direct); 2];
+const RELAY: [Option<Transport>; 2] = [Some(Transport::Relay); 2];
+
+/// Sends one message each way and answers whether both arrived, and nothing else.
+fn exchange(world: &mut World, a: usize, b: usize) -> bool {
+    let long: Vec<u8> = (0..50_000_u32).map(|i| (i % 250) as u8).collect();
+    for end in [a, b] {
+        world.ends[end].delivered.clear();
+    }
+    world.send(a, b, &long);
+    world.send(b, a, b"short");
+    world.settle();
+    world.ends[b].delivered == [(world.peer(a), long)]
+        && world.ends[a].delivered == [(world.peer(b), b"short".to_vec())]
+}
+
+#[test]
+fn two_tabs_find_each_other_and_go_direct() {
+    let mut world = World::connected(2);
+    assert_eq!(world.transports(0, 1), DIRECT);
+    let relayed = world.relayed;
+    assert!(exchange(&mut world, 0, 1));
+    assert_eq!(world.relayed, relayed, "messages take the direct channel");
+    assert_eq!(world.ends[0].ups[&world.peer(1)], 1, "the switch is silent");
+    assert!(world.ends.iter().all(|end| end.errors.is_empty()));
+}
+
+#[test]
+fn relay_carries_everything_where_no_direct_channel_opens() {
+    let mut world = World::new(2);
+    world.direct_works = false;
+    world.connect(0);
+    world.connect(1);
+    world.settle();
+    assert_eq!(world.transports(0, 1), RELAY);
+    assert!(exchange(&mut world, 0, 1));
+    world.advance(300_000);
+    assert_eq!(
+        world.transports(0, 1),
+        RELAY,
+        "failing attempts disturb nothing"
+    );
+    assert_eq!(world.ends[0].ups[&world.peer(1)], 1);
+    assert!(exchange(&mut world, 0, 1));
+    world.direct_works = true;
+    world.advance(90_000);
+    assert_eq!(
+        world.transports(0, 1),
+        DIRECT,
+        "dialling goes on with back-off"
+    );
+}
+
+#[test]
+fn open_channel_that_carries_nothing_is_not_used() {
+    let mut world = World::new(2);
+    world.direct_carries = false;
+    world.connect(0);
+    world.connect(1);
+    world.settle();
+    assert_eq!(world.transports(0, 1), RELAY);
+    assert!(exchange(&mut world, 0, 1));
+}
+
+#[test]
+fn failed_channel_falls_back_to_the_relay_and_the_node_syncs_anew() {
+    let mut world = World::connected(2);
+    world.direct_works = false;
+    world.break_channels();
+    world.settle();
+    assert_eq!(world.transports(0, 1), RELAY);
+    assert_eq!(world.ends[0].ups[&world.peer(1)], 2);
+    assert!(exchange(&mut world, 0, 1));
+    world.direct_works = true;
+    world.advance(60_000);
+    assert_eq!(world.transports(0, 1), DIRECT);
+}
+
+#[test]
+fn silent_channel_is_given_up_within_half_a_minute() {
+    let mut world = World::connected(2);
+    world.direct_carries = false;
+    world.advance(31_000);
+    assert_eq!(world.transports(0, 1), RELAY);
+    assert!(exchange(&mut world, 0, 1));
+}
+
+#[test]
+fn keep_alive_keeps_a_quiet_link_up() {
+    let mut world = World::connected(2);
+    world.advance(3_600_000);
+    assert_eq!(world.transports(0, 1), DIRECT);
+    assert_eq!(world.ends[0].ups[&world.peer(1)], 1);
+}
+
+#[test]
+fn direct_link_outlives_the_tracker() {
+    let mut world = World::connected(2);
+    world.disconnect(0);
+    world.disconnect(1);
+    world.settle();
+    world.advance(120_000);
+    assert_eq!(world.transports(0, 1), DIRECT);
+    assert!(exchange(&mut world, 0, 1));
+    world.connect(1);
+    world.connect(0);
+    world.settle();
+    assert_eq!(world.transports(0, 1), DIRECT);
+    assert_eq!(
+        world.ends[0].ups[&world.peer(1)],
+        1,
+        "the tracker's return changes nothing"
+    );
+}
+
+#[test]
+fn relayed_link_ends_with_the_tracker_and_returns_with_it() {
+    let mut world = World::new(2);
+    world.direct_works = false;
+    world.connect(0);
+    world.connect(1);
+    world.settle();
+    world.disconnect(1);
+    world.settle();
+    assert_eq!(world.transports(0, 1), [None, None]);
+    assert!(world.ends.iter().all(|end| end.up.is_empty()));
+    world.connect(1);
+    world.settle();
+    assert!(exchange(&mut world, 0, 1));
+}
+
+#[test]
+fn reloaded_page_replaces_its_old_link() {
+    for (end, cleanly) in [(0, true), (1, true), (0, false), (1, false)] {
+        let mut world = World::connected(2);
+        world.advance(5_000);
+        world.reload(end, cleanly);
+        world.connect(end);
+        world.settle();
+        world.advance(10_000);
+        assert_eq!(
+            world.transports(0, 1),
+            DIRECT,
+            "end {end}, cleanly {cleanly}"
+        );
+        assert!(exchange(&mut world, 0, 1));
+        assert_eq!(world.ends[1 - end].ups[&world.peer(end)], 2);
+    }
+}
+
+#[test]
+fn tampered_signals_are_refused_and_the_relay_stays() {
+    let other_fingerprint = |signal: &mut Signal| signal.fingerprint = Fingerprint([1; 32]);
+    let other_payload = |signal: &mut Signal| signal.payload.push(' ');
+    let other_certificate =
+        |signal: &mut Signal| signal.payload = signal.payload.replace(":0A", ":0B");
+    let other_key = |signal: &mut Signal| signal.key = Identity::from_seed([99; 32]).public_key();
+    for tamper in [
+        other_fingerprint,
+        other_payload,
+        other_certificate,
+        other_key,
+    ] {
+        let mut world = World::new(2);
+        world.tamper = Some(tamper);
+        world.connect(0);
+        world.connect(1);
+        world.settle();
+        assert_eq!(world.transports(0, 1), RELAY);
+        assert!(
+            matches!(world.ends[1].errors[0], MeshError::Signal { peer, .. } if peer == world.peer(0))
+        );
+    }
+}
+
+#[test]
+fn man_in_the_middle_with_his_own_valid_key_is_refused() {
+    let mut world = World::new(2);
+    world.direct_works = false;
+    world.connect(0);
+    world.connect(1);
+    world.settle();
+    let (from, to, kind, mut signal) = world.signals[0].clone();
+    let mallory = Identity::from_seed([99; 32]);
+    let envelope = signal::Envelope {
+        chain: CHAIN,
+        from,
+        to,
+        kind,
+        sender_role: Role::Initiator,
+    };
+    // A new attempt number, so that it is not refused as a replay first.
+    signal.session.0[23] = 200;
+    let forged = Signal::sign(
+        &mallory,
+        &envelope,
+        signal.session,
+        signal.fingerprint,
+        signal.payload,
+    );
+    world.give(
+        1,
+        Input::TrackerReceived(FromTracker::Signalled {
+            from,
+            kind,
+            signal: forged,
+        }),
+    );
+    world.settle();
+    assert_eq!(
+        world.ends[1].errors,
+        [MeshError::Signal {
+            peer: from,
+            reason: SignalError::Key
+        }]
+    );
+}
+
+#[test]
+fn replayed_signals_are_refused() {
+    let mut world = World::connected(2);
+    world.break_channels();
+    world.settle();
+    let replays = world.signals.clone();
+    for (from, to, kind, signal) in replays {
+        let end = usize::from(to == world.peer(1));
+        world.ends[end].errors.clear();
+        world.give(
+            end,
+            Input::TrackerReceived(FromTracker::Signalled { from, kind, signal }),
+        );
+        world.settle();
+        assert_eq!(
+            world.ends[end].errors,
+            [MeshError::Signal {
+                peer: from,
+                reason: SignalError::Stale
+            }]
+        );
+    }
+}
+
+#[test]
+fn oversized_signals_are_refused_unread() {
+    let mut world = World::new(2);
+    world.tamper = Some(|signal| signal.payload = "x".repeat(limits::SDP_BYTES_MAX + 1));
+    world.connect(0);
+    world.connect(1);
+    world.settle();
+    let found = limits::SDP_BYTES_MAX + 1;
+    let reason = SignalError::TooLong {
+        found,
+        allowed: limits::SDP_BYTES_MAX,
+    };
+    assert_eq!(
+        world.ends[1].errors[0],
+        MeshError::Signal {
+            peer: world.peer(0),
+            reason
+        }
+    );
+}
+
+#[test]
+fn nine_peers_mesh_fully() {
+    let world = World::connected(9);
+    for end in &world.ends {
+        assert_eq!(end.up.len(), 8);
+        assert!(
+            end.mesh
+                .peers()
+                .all(|(_, transport)| transport == Transport::Direct)
+        );
+    }
+}
+
+#[test]
+fn larger_networks_keep_a_bounded_degree_and_stay_connected() {
+    let world = World::connected(40);
+    for end in &world.ends {
+        assert!(
+            (3..=limits::LINKS_MAX).contains(&end.up.len()),
+            "{}",
+            end.up.len()
+        );
+    }
+    let mut reached = BTreeSet::from([world.peer(0)]);
+    let mut frontier = Vec::from([0]);
+    while let Some(end) = frontier.pop() {
+        for peer in &world.ends[end].up {
+            if reached.insert(*peer) {
+                frontier.extend((0..40).find(|other| world.peer(*other) == *peer));
+            }
+        }
+    }
+    assert_eq!(reached.len(), 40);
+}
+
+#[test]
+fn disconnected_peer_is_left_alone() {
+    let mut world = World::connected(2);
+    let peer = world.peer(1);
+    world.give(0, Input::DisconnectRequested { peer });
+    world.advance(300_000);
+    assert_eq!(world.transports(0, 1)[0], None);
+    world.advance(600_000);
+    assert_eq!(world.transports(0, 1), DIRECT, "for ten minutes");
+}
+
+#[test]
+fn unknown_network_is_registered_once() {
+    let world = World::connected(3);
+    assert_eq!(world.registered, Some(CHAIN));
+    assert!(
+        world
+            .ends
+            .iter()
+            .all(|end| end.joined && end.refusals.is_empty())
+    );
+}
+
+#[test]
+fn label_held_by_another_chain_is_refused_with_a_reason() {
+    let mut world = World::new(1);
+    world.registered = Some(ChainId(crate::hash::Hash([8; 32])));
+    world.connect(0);
+    world.settle();
+    assert_eq!(
+        world.ends[0].refusals,
+        ["the tracker holds another network under the name test"]
+    );
+}
+
+#[test]
+fn tracker_that_lets_us_into_another_chain_is_refused() {
+    let mut world = World::new(1);
+    world.give(0, Input::TrackerOpened);
+    world.give(
+        0,
+        Input::TrackerReceived(FromTracker::Welcomed {
+            provisional: vec![0; 32],
+            nonce: vec![9; 16],
+        }),
+    );
+    let chain = ChainId(crate::hash::Hash([8; 32]));
+    world.give(
+        0,
+        Input::TrackerReceived(FromTracker::Joined {
+            chain,
+            peers: Vec::new(),
+        }),
+    );
+    world.settle();
+    assert!(!world.ends[0].mesh.is_joined());
+    assert_eq!(world.ends[0].refusals.len(), 1);
+}
+
+#[test]
+fn tracker_that_does_not_answer_is_closed() {
+    let mut world = World::new(1);
+    world.give(0, Input::TrackerOpened);
+    world.ends[0].connected = true;
+    world.advance(limits::JOIN_STEP_MS);
+    assert!(!world.ends[0].connected);
+}
+
+#[test]
+fn machine_at_rest_orders_no_wake_up_in_the_past() {
+    let mut world = World::connected(3);
+    for _ in 0..100 {
+        world.advance(997);
+        assert!(
+            world
+                .ends
+                .iter()
+                .all(|end| end.wake_at.is_some_and(|at| at > world.now))
+        );
+    }
+}

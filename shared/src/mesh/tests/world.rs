@@ -1,0 +1,413 @@
+//! A small world for mesh tests: a tracker, WebRTC and time, all in memory and in order.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use super::super::signal::{Role, SignalKind};
+use super::super::*;
+
+/// What became of everything the meshes ordered.
+pub(super) struct World {
+    pub(super) now: TimestampMs,
+    pub(super) ends: Vec<End>,
+    /// Inputs that wait for delivery, in order.
+    queue: VecDeque<(usize, Input)>,
+    /// Connected data channels and half-made connections: (end, link) → the other side, once known.
+    channels: BTreeMap<(usize, LinkId), Option<(usize, LinkId)>>,
+    /// Whether data channels can open.
+    pub(super) direct_works: bool,
+    /// Whether open channels carry anything.
+    pub(super) direct_carries: bool,
+    /// The genesis the tracker knows.
+    pub(super) registered: Option<ChainId>,
+    /// Signals that passed the tracker, and what it does to them.
+    pub(super) signals: Vec<(PeerId, PeerId, SignalKind, Signal)>,
+    pub(super) tamper: Option<fn(&mut Signal)>,
+    pub(super) relayed: usize,
+}
+
+/// One browser tab.
+pub(super) struct End {
+    pub(super) mesh: Mesh,
+    pub(super) connected: bool,
+    pub(super) joined: bool,
+    pub(super) wake_at: Option<TimestampMs>,
+    /// Peers the node has been told of.
+    pub(super) up: BTreeSet<PeerId>,
+    /// `PeerUp`s so far, by peer.
+    pub(super) ups: BTreeMap<PeerId, usize>,
+    pub(super) delivered: Vec<(PeerId, Vec<u8>)>,
+    pub(super) errors: Vec<MeshError>,
+    pub(super) refusals: Vec<String>,
+    key: u8,
+}
+
+pub(super) const CHAIN: ChainId = ChainId(crate::hash::Hash([7; 32]));
+
+impl World {
+    /// `count` tabs, none connected to the tracker.
+    pub(super) fn new(count: u8) -> Self {
+        let mut world = Self {
+            now: TimestampMs(1_000_000),
+            ends: Vec::new(),
+            queue: VecDeque::new(),
+            channels: BTreeMap::new(),
+            direct_works: true,
+            direct_carries: true,
+            registered: None,
+            signals: Vec::new(),
+            tamper: None,
+            relayed: 0,
+        };
+        // Ordered by peer id, so that end 0 is always the initiator.
+        let mut keys: Vec<u8> = (0..count).collect();
+        keys.sort_by_key(|key| Identity::from_seed([*key; 32]).peer_id());
+        world.ends = keys.into_iter().map(|key| End::new(key, 0)).collect();
+        world
+    }
+
+    /// The same with all tabs connected and everything settled.
+    pub(super) fn connected(count: u8) -> Self {
+        let mut world = Self::new(count);
+        (0..world.ends.len()).for_each(|end| world.connect(end));
+        world.settle();
+        world
+    }
+
+    pub(super) fn peer(&self, end: usize) -> PeerId {
+        self.ends[end].mesh.own_peer()
+    }
+
+    pub(super) fn transport(&self, from: usize, to: usize) -> Option<Transport> {
+        let to = self.peer(to);
+        self.ends[from]
+            .mesh
+            .peers()
+            .find(|(peer, _)| *peer == to)
+            .map(|(_, transport)| transport)
+    }
+
+    /// Both directions.
+    pub(super) fn transports(&self, a: usize, b: usize) -> [Option<Transport>; 2] {
+        [self.transport(a, b), self.transport(b, a)]
+    }
+
+    pub(super) fn connect(&mut self, end: usize) {
+        self.ends[end].connected = true;
+        self.queue.push_back((end, Input::TrackerOpened));
+        let welcome = FromTracker::Welcomed {
+            provisional: vec![end as u8; 32],
+            nonce: vec![9; 16],
+        };
+        self.queue.push_back((end, Input::TrackerReceived(welcome)));
+    }
+
+    /// The tracker's socket of one end breaks; `told` peers hear that it left.
+    pub(super) fn disconnect(&mut self, end: usize) {
+        self.ends[end].connected = false;
+        self.ends[end].joined = false;
+        self.queue.push_back((end, Input::TrackerClosed));
+        let left = self.peer(end);
+        for other in self.room() {
+            self.queue
+                .push_back((other, Input::TrackerReceived(FromTracker::PeerLeft(left))));
+        }
+    }
+
+    /// The page is loaded anew: the key stays, everything else is fresh. Its channels break if `cleanly`.
+    pub(super) fn reload(&mut self, end: usize, cleanly: bool) {
+        self.disconnect(end);
+        self.settle();
+        let broken: Vec<_> = self
+            .channels
+            .keys()
+            .filter(|(owner, _)| *owner == end)
+            .copied()
+            .collect();
+        for channel in broken {
+            let other = self.channels.remove(&channel).flatten();
+            if let (Some(other), true) = (other, cleanly) {
+                self.channels.remove(&other);
+                self.queue
+                    .push_back((other.0, Input::ChannelClosed { link: other.1 }));
+            }
+        }
+        let key = self.ends[end].key;
+        let lives = u8::try_from(self.now.0 % 251).unwrap();
+        self.ends[end] = End::new(key, lives);
+    }
+
+    /// Every data channel breaks, and both sides notice.
+    pub(super) fn break_channels(&mut self) {
+        for ((end, link), _) in std::mem::take(&mut self.channels) {
+            self.queue.push_back((end, Input::ChannelClosed { link }));
+        }
+    }
+
+    pub(super) fn send(&mut self, from: usize, to: usize, bytes: &[u8]) {
+        let peer = self.peer(to);
+        self.queue.push_back((
+            from,
+            Input::SendRequested {
+                peer,
+                bytes: bytes.to_vec(),
+            },
+        ));
+    }
+
+    pub(super) fn give(&mut self, end: usize, input: Input) {
+        self.queue.push_back((end, input));
+    }
+
+    /// Delivers until nothing is on its way.
+    pub(super) fn settle(&mut self) {
+        let mut steps = 0;
+        while let Some((end, input)) = self.queue.pop_front() {
+            steps += 1;
+            assert!(steps < 200_000, "the meshes never come to rest");
+            if let Err(error) = self.ends[end].mesh.handle(self.now, input) {
+                self.ends[end].errors.push(error);
+            }
+            while let Some(output) = self.ends[end].mesh.poll() {
+                self.perform(end, output);
+            }
+        }
+    }
+
+    /// Lets time pass, waking whoever asked for it.
+    pub(super) fn advance(&mut self, ms: u64) {
+        self.settle();
+        let target = self.now.plus_ms(ms);
+        loop {
+            let next = self
+                .ends
+                .iter()
+                .enumerate()
+                .filter_map(|(end, state)| Some((state.wake_at?, end)))
+                .min();
+            let Some((at, end)) = next.filter(|(at, _)| *at <= target) else {
+                break;
+            };
+            self.now = self.now.max(at);
+            self.ends[end].wake_at = None;
+            self.queue.push_back((end, Input::Woken));
+            self.settle();
+        }
+        self.now = target;
+    }
+
+    fn room(&self) -> Vec<usize> {
+        (0..self.ends.len())
+            .filter(|end| self.ends[*end].joined)
+            .collect()
+    }
+
+    fn end_of(&self, peer: PeerId) -> Option<usize> {
+        self.room().into_iter().find(|end| self.peer(*end) == peer)
+    }
+
+    fn perform(&mut self, end: usize, output: Output) {
+        let state = &mut self.ends[end];
+        match output {
+            Output::Tracker(message) if state.connected => self.track(end, message),
+            Output::Tracker(_)
+            | Output::TrackerJoined
+            | Output::TrackerLost
+            | Output::PeersChanged => {}
+            Output::TrackerRefused { reason } => state.refusals.push(reason),
+            Output::CloseTracker { .. } => state.connected = false,
+            Output::WakeAt { at } => state.wake_at = Some(at),
+            Output::PeerUp { peer } => {
+                assert!(state.up.insert(peer), "up twice");
+                *state.ups.entry(peer).or_default() += 1;
+            }
+            Output::PeerDown { peer } => assert!(state.up.remove(&peer), "down without up"),
+            Output::Deliver { peer, bytes } => {
+                assert!(
+                    state.up.contains(&peer),
+                    "delivered from a peer that is not up"
+                );
+                state.delivered.push((peer, bytes));
+            }
+            Output::CreateLink { link, role, .. } => {
+                self.channels.insert((end, link), None);
+                if role == Role::Initiator {
+                    self.describe(end, link, SignalKind::Offer);
+                }
+            }
+            Output::SetRemote { link, kind, sdp } => self.set_remote(end, link, kind, &sdp),
+            Output::AddCandidate { .. } => {}
+            Output::SendChannel { link, bytes } => {
+                if let Some(Some((other, link))) = self.channels.get(&(end, link)).copied()
+                    && self.direct_carries
+                {
+                    self.queue
+                        .push_back((other, Input::ChannelReceived { link, bytes }));
+                }
+            }
+            Output::CloseLink { link } => {
+                if let Some(Some(other)) = self.channels.remove(&(end, link))
+                    && self.channels.remove(&other).is_some()
+                {
+                    self.queue
+                        .push_back((other.0, Input::ChannelClosed { link: other.1 }));
+                }
+            }
+        }
+    }
+
+    fn describe(&mut self, end: usize, link: LinkId, kind: SignalKind) {
+        // A candidate that is gathered before the description is reported must not get lost either.
+        self.queue.push_back((
+            end,
+            Input::CandidateGathered {
+                link,
+                candidate: "{}".into(),
+            },
+        ));
+        self.queue.push_back((
+            end,
+            Input::LocalDescribed {
+                link,
+                kind,
+                sdp: description(end, link),
+            },
+        ));
+        self.queue.push_back((
+            end,
+            Input::CandidateGathered {
+                link,
+                candidate: String::new(),
+            },
+        ));
+    }
+
+    fn set_remote(&mut self, end: usize, link: LinkId, kind: SignalKind, sdp: &str) {
+        let other = parse_description(sdp);
+        self.channels.insert((end, link), Some(other));
+        if kind == SignalKind::Offer {
+            self.describe(end, link, SignalKind::Answer);
+        } else if self.direct_works && self.channels.get(&other) == Some(&Some((end, link))) {
+            self.queue.push_back((end, Input::ChannelOpened { link }));
+            self.queue
+                .push_back((other.0, Input::ChannelOpened { link: other.1 }));
+        }
+    }
+
+    fn track(&mut self, end: usize, message: ToTracker) {
+        let sender = self.peer(end);
+        match message {
+            ToTracker::Join {
+                chain,
+                key,
+                signature,
+                ..
+            } => {
+                let proof = [vec![end as u8; 32], vec![9; 16]].concat();
+                crate::identity::verify(JOIN_DOMAIN, chain, &key, &proof, &signature)
+                    .expect("a true proof");
+                if self.registered != Some(chain) {
+                    self.answer(end, FromTracker::NetworkUnknown);
+                    return;
+                }
+                let peers = self
+                    .room()
+                    .into_iter()
+                    .map(|other| self.peer(other))
+                    .collect();
+                self.answer(end, FromTracker::Joined { chain, peers });
+                for other in self.room() {
+                    self.answer(other, FromTracker::PeerJoined(sender));
+                }
+                self.ends[end].joined = true;
+            }
+            ToTracker::Create { .. } if self.registered.is_none() => {
+                self.registered = Some(CHAIN);
+                self.answer(end, FromTracker::Created { chain: CHAIN });
+            }
+            ToTracker::Create { .. } => self.answer(end, FromTracker::NetworkExists),
+            ToTracker::Signal {
+                to,
+                kind,
+                mut signal,
+            } => {
+                if let Some(tamper) = self.tamper {
+                    tamper(&mut signal);
+                }
+                self.signals.push((sender, to, kind, signal.clone()));
+                if let Some(other) = self.end_of(to) {
+                    self.answer(
+                        other,
+                        FromTracker::Signalled {
+                            from: sender,
+                            kind,
+                            signal,
+                        },
+                    );
+                }
+            }
+            ToTracker::Relay { to, frame } => {
+                assert!(frame.len() <= crate::frame::CHUNK_BYTES_MAX + 16);
+                self.relayed += 1;
+                if let Some(other) = self.end_of(to) {
+                    self.answer(
+                        other,
+                        FromTracker::Relayed {
+                            from: sender,
+                            frame,
+                        },
+                    );
+                }
+            }
+        }
+    }
+
+    fn answer(&mut self, end: usize, message: FromTracker) {
+        self.queue.push_back((end, Input::TrackerReceived(message)));
+    }
+}
+
+impl End {
+    fn new(key: u8, life: u8) -> Self {
+        let config = Config {
+            identity: Identity::from_seed([key; 32]),
+            chain: CHAIN,
+            network: NetworkId::parse("test").unwrap(),
+            genesis: vec![1, 2, 3],
+            listing: Listing::Listed,
+            seed: [key ^ life.wrapping_mul(37); 32],
+        };
+        Self {
+            mesh: Mesh::new(config),
+            connected: false,
+            joined: false,
+            wake_at: None,
+            up: BTreeSet::new(),
+            ups: BTreeMap::new(),
+            delivered: Vec::new(),
+            errors: Vec::new(),
+            refusals: Vec::new(),
+            key,
+        }
+    }
+}
+
+/// A description whose fingerprint and origin name the end and its connection.
+fn description(end: usize, link: LinkId) -> String {
+    let digits: Vec<String> = (0..32)
+        .map(|i| format!("{:02X}", (end * 32 + i + link.0 as usize) % 256))
+        .collect();
+    format!(
+        "v=0\r\no={end} {}\r\na=fingerprint:sha-256 {}\r\n",
+        link.0,
+        digits.join(":")
+    )
+}
+
+fn parse_description(sdp: &str) -> (usize, LinkId) {
+    let origin = sdp
+        .lines()
+        .find_map(|line| line.strip_prefix("o="))
+        .unwrap();
+    let (end, link) = origin.split_once(' ').unwrap();
+    (end.parse().unwrap(), LinkId(link.parse().unwrap()))
+}

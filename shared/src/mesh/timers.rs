@@ -1,0 +1,156 @@
+//! What happens when time passes: greeting again, keep-alive, deadlines, dialling again.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::ids::{PeerId, TimestampMs};
+
+use super::limits::WAKE_MS_MIN;
+use super::link::{Care, Link, Phase, Stage};
+use super::wire::LinkMessage;
+use super::{Mesh, Output};
+
+/// What one link needs now.
+enum Need {
+    Greeting,
+    PingRelay,
+    PingChannel,
+    Restart,
+    FailChannel,
+    Dial,
+}
+
+impl Mesh {
+    pub(super) fn on_woken(&mut self, now: TimestampMs) {
+        if self.join.deadline().is_some_and(|deadline| deadline <= now) {
+            self.on_tracker_closed(now);
+            self.push(Output::CloseTracker {
+                reason: String::from("the tracker did not answer while joining"),
+            });
+        }
+        self.shunned.retain(|_, shunned| now < shunned.until);
+        let needs: Vec<(PeerId, Need)> = self
+            .links
+            .iter()
+            .flat_map(|(peer, link)| needs_of(link, now).map(|need| (*peer, need)))
+            .collect();
+        for (peer, need) in needs {
+            self.meet(now, peer, &need);
+        }
+        self.fill_links(now);
+    }
+
+    fn meet(&mut self, now: TimestampMs, peer: PeerId, need: &Need) {
+        match need {
+            Need::Greeting => {
+                if let Some(mut link) = self.links.remove(&peer) {
+                    self.greet(now, peer, &mut link);
+                    self.links.insert(peer, link);
+                }
+            }
+            Need::PingRelay => self.ping_relay(now, peer),
+            Need::PingChannel => self.ping_channel(now, peer),
+            Need::Restart => self.restart(now, peer),
+            Need::FailChannel => self.fail_channel(now, peer),
+            Need::Dial => self.dial_if_due(now, peer),
+        }
+    }
+
+    fn ping_relay(&mut self, now: TimestampMs, peer: PeerId) {
+        let number = self.draw();
+        let is_present = self.present.contains(&peer);
+        let Some(link) = self.links.get_mut(&peer) else {
+            return;
+        };
+        link.alive.asked(now);
+        if let Stage::Up { theirs } = link.stage
+            && is_present
+        {
+            let mine = link.mine;
+            self.relay(peer, mine, theirs, &LinkMessage::Ping(number).chunk());
+        }
+    }
+
+    fn ping_channel(&mut self, now: TimestampMs, peer: PeerId) {
+        let number = self.draw();
+        let Some(channel) = self
+            .links
+            .get_mut(&peer)
+            .and_then(|link| link.channel.as_mut())
+        else {
+            return;
+        };
+        channel.alive.asked(now);
+        let id = channel.link;
+        self.push(Output::SendChannel {
+            link: id,
+            bytes: LinkMessage::Ping(number).chunk(),
+        });
+    }
+
+    /// Orders the next wake-up if it is another than ordered.
+    pub(super) fn schedule(&mut self, now: TimestampMs) {
+        let links = self.links.values().flat_map(deadlines_of);
+        let shunned = self.shunned.values().map(|shunned| shunned.until);
+        let next = links
+            .chain(shunned)
+            .chain(self.join.deadline())
+            .min()
+            .map(|at| at.max(now.plus_ms(WAKE_MS_MIN)));
+        let is_ordered = self.wake_at.is_some_and(|at| now < at) && self.wake_at == next;
+        if let Some(at) = next
+            && !is_ordered
+        {
+            self.push(Output::WakeAt { at });
+        }
+        self.wake_at = next;
+    }
+}
+
+/// What a link needs now; a link on a proven channel is not pinged over the relay.
+fn needs_of(link: &Link, now: TimestampMs) -> impl Iterator<Item = Need> {
+    let is_due = |at: TimestampMs| at <= now;
+    let mut needs = [None, None];
+    match link.stage {
+        Stage::Greeting { again_at, .. } => needs[0] = is_due(again_at).then_some(Need::Greeting),
+        Stage::Up { .. } => {
+            let phase = link.channel.as_ref().map(|channel| channel.phase);
+            needs[0] = match (phase, &link.channel) {
+                (Some(Phase::Proven), Some(channel)) => match channel.alive.care(now) {
+                    Care::Nothing => None,
+                    Care::Ping => Some(Need::PingChannel),
+                    Care::GiveUp => Some(Need::FailChannel),
+                },
+                (Some(Phase::Signalling { deadline } | Phase::Proving { deadline, .. }), _) => {
+                    is_due(deadline).then_some(Need::FailChannel)
+                }
+                _ => link.dial.at.filter(|at| is_due(*at)).map(|_| Need::Dial),
+            };
+            if phase != Some(Phase::Proven) {
+                needs[1] = match link.alive.care(now) {
+                    Care::Nothing => None,
+                    Care::Ping => Some(Need::PingRelay),
+                    Care::GiveUp => Some(Need::Restart),
+                };
+            }
+        }
+    }
+    needs.into_iter().flatten()
+}
+
+fn deadlines_of(link: &Link) -> impl Iterator<Item = TimestampMs> {
+    let relay = Some(link.alive.due_at()).filter(|_| !link.is_proven());
+    let channel = link.channel.as_ref().map(|channel| match channel.phase {
+        Phase::Signalling { deadline } | Phase::Proving { deadline, .. } => deadline,
+        Phase::Proven => channel.alive.due_at(),
+    });
+    let all = match link.stage {
+        Stage::Greeting { again_at, .. } => [Some(again_at), None, None],
+        Stage::Up { .. } => [
+            relay,
+            channel,
+            link.dial.at.filter(|_| link.channel.is_none()),
+        ],
+    };
+    all.into_iter().flatten()
+}

@@ -20,6 +20,7 @@ const RETRY_MS = 1_000;
 /** More than this is not repeated to the other tabs; they get it from their peers. */
 const SHARED_BYTES_MAX = 1 << 20;
 const SLOTTED = /^(identity|outbox)\//;
+const SEQUENCE_KEY = "identity/sequence";
 const WAITING = /^slot\/\d+\/(outbox\/[0-9a-f]{64})$/;
 
 /**
@@ -74,14 +75,17 @@ export class ChainStore {
    * @returns {Promise<StoredRecord[]>}
    */
   async load() {
-    if (!this.#db) return [];
+    if (!this.#db) return [{ key: SEQUENCE_KEY, value: new Uint8Array(8) }];
     const all = IDBKeyRange.bound([this.#chainId], [this.#chainId, []]);
     /** @type {{key: string, value: Uint8Array}[]} */
     const rows = await read(this.#db, "records", (store) => store.getAll(all));
-    return rows.flatMap(({ key, value }) => {
+    const records = rows.flatMap(({ key, value }) => {
       const name = this.#nameOf(key);
       return name === null ? [] : [{ key: name, value }];
     });
+    // The seed lives in this very database: a slot without a sequence has never signed here and need not wait for a sync to know.
+    if (!records.some(({ key }) => key === SEQUENCE_KEY)) records.push({ key: SEQUENCE_KEY, value: new Uint8Array(8) });
+    return records;
   }
 
   /**

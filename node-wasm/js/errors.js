@@ -12,9 +12,10 @@ export class DistliError extends Error {
    * @param {string} [code] for programs, e.g. `network_unknown`
    */
   constructor(reason, remedy, code) {
-    super(remedy ? `${reason} ${remedy}` : reason);
+    const whole = sentence(reason);
+    super(remedy ? `${whole} ${remedy}` : whole);
     this.name = "DistliError";
-    this.reason = reason;
+    this.reason = whole;
     this.remedy = remedy;
     this.code = code;
   }

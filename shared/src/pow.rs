@@ -24,10 +24,14 @@ impl Target {
     /// The target that a random hash meets once in `hashes` trials (at least one trial).
     #[must_use]
     pub fn for_hashes(hashes: u64) -> Self {
-        match U256::from(hashes.max(1)) {
-            U256::ONE => Self(U256::MAX),
-            hashes => Self(U256::MAX / hashes),
-        }
+        let hashes = U256::from(hashes.max(1));
+        // 2^256 / hashes - 1, rounded down, without a 257th bit.
+        let quotient = U256::MAX / hashes;
+        Self(if hashes.is_power_of_two() {
+            quotient
+        } else {
+            quotient - U256::ONE
+        })
     }
 
     /// The number.

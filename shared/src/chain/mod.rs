@@ -163,6 +163,3 @@ fn index_of(height: Height) -> Option<usize> {
 fn height_of(index: usize) -> Height {
     Height(u32::try_from(index.saturating_add(1)).unwrap_or(u32::MAX))
 }
-
-#[cfg(test)]
-mod tests;

@@ -7,7 +7,9 @@ use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// One RFC 9457 problem document, answered as `application/problem+json` with its status.
@@ -22,6 +24,9 @@ pub struct Problem {
     pub status: u16,
     /// What happened, for a person, with what was found and what is allowed.
     pub detail: String,
+    /// Further members, for programs.
+    #[serde(flatten)]
+    pub extensions: BTreeMap<String, Value>,
 }
 
 impl Problem {
@@ -32,7 +37,15 @@ impl Problem {
             title: status.canonical_reason().unwrap_or("Error").into(),
             status: status.as_u16(),
             detail: detail.into(),
+            extensions: BTreeMap::new(),
         }
+    }
+
+    /// Adds the extension member `name` (RFC 9457 §3.2), which must not be one of the four standard ones.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.extensions.insert(name.to_owned(), value.into());
+        self
     }
 
     /// Status 500 without any internals; logs `error`.
@@ -86,7 +99,8 @@ mod tests {
 
     #[tokio::test]
     async fn answers_with_its_status_and_media_type() {
-        let problem = Problem::new(StatusCode::CONFLICT, "network-exists", "the label is taken");
+        let problem = Problem::new(StatusCode::CONFLICT, "network-exists", "the label is taken")
+            .with("suggestion", "demo~00ff");
         let response = problem.clone().into_response();
         assert_eq!(response.status(), StatusCode::CONFLICT);
         assert_eq!(
@@ -98,6 +112,7 @@ mod tests {
         assert_eq!(read, problem);
         assert_eq!(read.kind, "/problems/network-exists");
         assert_eq!(read.title, "Conflict");
+        assert_eq!(read.extensions["suggestion"], "demo~00ff");
     }
 
     #[test]

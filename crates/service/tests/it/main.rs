@@ -1,6 +1,9 @@
 //! The accept loop over real sockets.
 
-#![expect(clippy::unwrap_used, reason = "test helpers: a failure is the test's failure")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "test helpers: a failure is the test's failure"
+)]
 
 use axum::Router;
 use axum::extract::ConnectInfo;

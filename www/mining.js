@@ -66,6 +66,7 @@ function showState(status, mining) {
   const stage = mining.active ? "live" : mining.when === "off" ? "" : "wait";
   let words = "Off. This tab spends no work.";
   if (mining.active) words = `Mining block ${count(status.height + 1)}${expectation(status, mining)}`;
+  else if (mining.when !== "off" && status.syncing) words = "On. Asks peers for newer blocks first.";
   else if (mining.when === "pending") words = "On. Waits until something is pending.";
   else if (mining.when === "always") words = "On. Starting…";
   const place = byId("mining-state");

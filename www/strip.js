@@ -9,6 +9,10 @@ const TRACKER = {
   connecting: { word: "Connecting", level: "wait" },
   offline: { word: "Offline", level: "wait" },
 };
+const ALONE = {
+  online: ["You are the only one here", "Open this page in another tab or share the link: both become peers and find each other."],
+  offline: ["No peers, and no tracker to meet them", "What you send and mine is kept here. Once the tracker answers, peers are found and your blocks reported by themselves."],
+};
 const TRANSPORT = {
   direct: ["ok", "direct"],
   relay: ["block", "by relay"],
@@ -30,7 +34,10 @@ function showHeight(status) {
   const syncing = best > status.height;
   setText(byId("height"), count(status.height));
   byId("height").dataset.value = String(status.height);
-  setText(byId("height-note"), syncing ? `syncing to ${count(best)}` : status.height === 0 ? "no block yet" : `tip ${shortHash(status.tipHash, 6, 4)}`);
+  let note = status.height === 0 ? "no block yet" : `tip ${shortHash(status.tipHash, 6, 4)}`;
+  if (syncing) note = `syncing to ${count(best)}`;
+  else if (status.syncing) note = "asking peers for newer blocks";
+  setText(byId("height-note"), note);
   const progress = byId("sync-progress");
   progress.hidden = !syncing;
   progress.max = best;
@@ -55,6 +62,9 @@ function showPeers(status) {
     item.querySelector(".peer-transport").replaceChildren(state(stage, words));
   });
   byId("alone").hidden = peers.length > 0;
+  const [title, text] = ALONE[status.tracker === "connected" ? "online" : "offline"];
+  setText(byId("alone-title"), title);
+  setText(byId("alone-text"), text);
   byId("peer-list").hidden = peers.length === 0;
 }
 

@@ -156,18 +156,26 @@ impl Node {
                 changes.extend(records::set_aside(Record { key, value: bytes }));
             }
         }
-        self.report_gap();
+        if let Some(tip) =
+            tip.filter(|tip| self.chain.block(tip).is_none() && *tip != self.chain.chain_id().0)
+        {
+            self.report_gap(tip);
+        }
     }
 
-    /// Says so when stored blocks wait for one that is missing.
-    fn report_gap(&mut self) {
-        if let Some((height, waiting)) = self.orphans.restored_gap() {
-            let reason = alloc::format!(
+    /// Says so when the stored main chain has a hole. (Blocks that came before their parents, at a crash during sync, are
+    /// no damage: they wait too.)
+    fn report_gap(&mut self, tip: Hash) {
+        let reason = match self.orphans.restored_gap() {
+            Some((height, waiting)) => alloc::format!(
                 "the block at height {height} is missing; {waiting} stored blocks above it wait until a peer or an import brings it"
-            );
-            let key = alloc::format!("height/{height}");
-            self.event(Event::StorageDamaged { key, reason });
-        }
+            ),
+            None => alloc::format!("the newest block {tip} is missing"),
+        };
+        self.event(Event::StorageDamaged {
+            key: Key::Tip.to_string(),
+            reason,
+        });
     }
 
     /// What the chain confirms leaves the outbox, what only side branches hold returns to it.

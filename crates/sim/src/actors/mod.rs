@@ -1,0 +1,5 @@
+//! Parties that break rules, one behaviour a file.
+
+mod forger;
+
+pub(crate) use self::forger::Forger;

@@ -10,6 +10,8 @@
 //! Limits: an import of at most [`engine::IMPORT_BYTES_MAX`] bytes; the window of at most [`engine::WINDOW_BLOCKS_MAX`] blocks and
 //! [`engine::WINDOW_BYTES_MAX`] bytes. Bytes queued on a data channel are the driver's to bound.
 
+#[cfg(feature = "bench")]
+pub mod bench;
 pub mod engine;
 mod mining;
 mod network;

@@ -36,7 +36,7 @@ async function measure(now) {
   const start = performance.now();
   for (let at = 0; at < blocks.length; ) {
     const length = view.getUint32(at);
-    chain.insert(blocks.subarray(at + 4, at + 4 + length), now);
+    chain.insert(blocks.subarray(at + 4, at + 4 + length), BigInt(now));
     at += 4 + length;
   }
   return { mining, whole, blocks: chain.height(), seconds: (performance.now() - start) / 1000 };

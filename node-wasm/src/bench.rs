@@ -1,0 +1,60 @@
+//! Entry points of the figures, in the module only with the feature `bench`; the product's own code does the work.
+
+use shared::block::UncheckedBlock;
+use shared::chain::Chain;
+use shared::genesis::Genesis;
+use shared::header::Header;
+use shared::ids::TimestampMs;
+use wasm_bindgen::prelude::*;
+
+/// Hashes a header of 116 bytes with `count` nonces, each time whole, as a miner without a midstate would.
+///
+/// # Errors
+/// The bytes are no header.
+#[wasm_bindgen(js_name = hashWholeHeaders)]
+pub fn hash_whole_headers(header: &[u8], count: u32) -> Result<u8, JsError> {
+    let mut header = Header::decode(header)?;
+    let mut folded = 0;
+    for nonce in 0..count {
+        header.nonce = nonce;
+        folded ^= header.hash().0[31];
+    }
+    Ok(folded)
+}
+
+/// A chain that takes blocks as they come from a stranger: every rule and signature is checked.
+#[wasm_bindgen]
+#[derive(Debug)]
+pub struct BenchChain {
+    chain: Chain,
+}
+
+#[wasm_bindgen]
+impl BenchChain {
+    /// The chain of an encoded genesis.
+    ///
+    /// # Errors
+    /// The bytes are no genesis.
+    #[wasm_bindgen(constructor)]
+    pub fn new(genesis: &[u8]) -> Result<Self, JsError> {
+        Ok(Self {
+            chain: Chain::new(Genesis::decode(genesis)?),
+        })
+    }
+
+    /// Checks and connects one encoded block; `now_ms` is the time it is judged at.
+    ///
+    /// # Errors
+    /// The block breaks a rule.
+    pub fn insert(&mut self, block: &[u8], now_ms: u64) -> Result<(), JsError> {
+        let block = UncheckedBlock::decode(block)?.check(self.chain.genesis())?;
+        self.chain.insert(block, TimestampMs(now_ms))?;
+        Ok(())
+    }
+
+    /// Blocks on the main chain.
+    #[must_use]
+    pub fn height(&self) -> u32 {
+        self.chain.tip().height.0
+    }
+}

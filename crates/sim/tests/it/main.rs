@@ -6,7 +6,8 @@
 
 #![expect(
     clippy::print_stdout,
-    reason = "seeds and summaries are what this binary is for"
+    clippy::panic,
+    reason = "a test binary whose seeds and summaries are to be read"
 )]
 
 use std::{

@@ -253,12 +253,14 @@ impl Node {
         self.timers
             .status_due
             .get_or_insert_with(|| now.plus_ms(limits::STATUS_DELAY_MS));
-        let pause = self
-            .random
-            .below(limits::REPORT_SPREAD_MS)
-            .saturating_add(limits::REPORT_DELAY_MS);
-        self.reporter
-            .on_tip(now.plus_ms(if source == Source::Mined { 0 } else { pause }));
+        let pause_ms = match source {
+            Source::Mined => 0,
+            Source::Peer(_) | Source::Offered | Source::Restored => self
+                .random
+                .below(limits::REPORT_SPREAD_MS)
+                .saturating_add(limits::REPORT_DELAY_MS),
+        };
+        self.reporter.on_tip(now, pause_ms);
         if tip.work >= self.chain.best_header().work {
             self.pass_on(tip.hash);
         }

@@ -27,6 +27,8 @@ pub(super) struct Mining {
     jobs: VecDeque<(JobId, Template)>,
     current: Option<Current>,
     next_job: u32,
+    /// Whether something could be mined, by version of the mempool.
+    ready: Option<(u64, bool)>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -46,6 +48,7 @@ impl Mining {
             jobs: VecDeque::new(),
             current: None,
             next_job: 1,
+            ready: None,
         }
     }
 
@@ -101,7 +104,7 @@ impl Node {
     pub(super) fn update_mining(&mut self, now: TimestampMs) {
         let wanted = match self.mining.when {
             MiningWhen::Off => false,
-            MiningWhen::WhenPending => !self.mempool.ready().is_empty() || self.is_tied(),
+            MiningWhen::WhenPending => self.has_ready() || self.is_tied(),
             MiningWhen::Always => true,
         };
         if !wanted || !self.may_mine(now) {
@@ -154,12 +157,31 @@ impl Node {
         });
     }
 
-    /// True if a peer's tip has as much work as the own one and is another.
+    /// True if a peer's tip has as much proven work as the own one and is another.
     fn is_tied(&self) -> bool {
         let tip = self.chain.tip();
-        self.peers
+        let claimed = self
+            .peers
             .values()
             .filter_map(|peer| peer.best)
-            .any(|best| best.work == tip.work && best.hash != tip.hash)
+            .filter(|best| best.hash != tip.hash);
+        claimed
+            .into_iter()
+            .any(|best| self.chain.work_of(&best.hash) == Some(tip.work))
+    }
+
+    /// True if a pending transaction is its sender's next.
+    fn has_ready(&mut self) -> bool {
+        let version = self.timers.pending_version;
+        if let Some((_, has_ready)) = self.mining.ready.filter(|(seen, _)| *seen == version) {
+            return has_ready;
+        }
+        let is_next = |sender: &PublicKey, sequence| self.chain.next_sequence(sender) == sequence;
+        let has_ready = self
+            .mempool
+            .iter()
+            .any(|pending| is_next(&pending.sender(), pending.sequence()));
+        self.mining.ready = Some((version, has_ready));
+        has_ready
     }
 }

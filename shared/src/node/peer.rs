@@ -43,6 +43,8 @@ pub(super) struct HeaderRequests {
     pub(super) paused_until: TimestampMs,
     /// Asked for whatever its claimed work: it sent something that connects to nothing known.
     pub(super) wanted: bool,
+    /// Requests in a row that brought nothing.
+    pub(super) failures: u32,
     /// A claimed tip that its headers did not lead to.
     pub(super) barren_tip: Option<Hash>,
 }

@@ -1,7 +1,8 @@
 //! Reports to the tracker: main-chain blocks it is not known to hold, oldest first, one report in flight.
 //!
 //! What the tracker holds is what it said itself: its tip when the link came up, and the hash of each confirmation. A
-//! report starts above the newest main-chain block of those; after a reorganisation that lies lower by itself. Nothing
+//! report starts above the newest main-chain block of those; after a reorganisation that lies lower by itself. A tip
+//! that is unknown here and not lower than the own one is waited for a while: peers will bring it. Nothing
 //! counts as synced before it was confirmed by hash. The block's miner reports at once, others wait a little, in which
 //! the tracker's word for its new tip may make it unnecessary. A failure is tried again after a growing pause, every
 //! other time from further back, in case the tracker lacks what came before.
@@ -19,7 +20,10 @@ use crate::{
 #[derive(Debug, Default)]
 pub(super) struct Reporter {
     is_connected: bool,
-    /// The newest block the tracker holds, on whatever branch.
+    /// What the tracker said last of its tip, and when; it may be on a branch not known here.
+    told: Option<(Height, Hash)>,
+    told_at: TimestampMs,
+    /// The newest block known here that the tracker confirmed.
     pub(super) confirmed: Option<(Height, Hash)>,
     /// The report in flight counts as lost at this time.
     deadline: Option<TimestampMs>,
@@ -28,10 +32,11 @@ pub(super) struct Reporter {
 }
 
 impl Reporter {
-    /// The main chain has a new tip, to be reported from then on.
-    pub(super) fn on_tip(&mut self, not_before: TimestampMs) {
-        if self.deadline.is_none() && self.failures == 0 {
-            self.not_before = not_before;
+    /// The main chain has a new tip, to be reported after a while; what waits already waits no longer for it.
+    pub(super) fn on_tip(&mut self, now: TimestampMs, pause_ms: u64) {
+        let is_idle = self.deadline.is_none() && self.failures == 0;
+        if is_idle && (pause_ms == 0 || self.not_before <= now) {
+            self.not_before = now.plus_ms(pause_ms);
         }
     }
 
@@ -52,7 +57,7 @@ impl Reporter {
     }
 
     /// Gives up a report that was never answered.
-    pub(super) fn expire(&mut self, now: TimestampMs) {
+    fn expire(&mut self, now: TimestampMs) {
         if self.deadline.is_some_and(|deadline| deadline <= now) {
             self.on_failed(now);
         }
@@ -60,8 +65,11 @@ impl Reporter {
 
     /// When something is to be done although nothing happens.
     pub(super) fn due_at(&self) -> Option<TimestampMs> {
-        self.is_connected
-            .then(|| self.deadline.unwrap_or(self.not_before))
+        let patience_ends = self.told_at.plus_ms(limits::REPORT_PATIENCE_MS);
+        self.is_connected.then(|| {
+            self.deadline
+                .unwrap_or_else(|| self.not_before.max(patience_ends))
+        })
     }
 
     /// How many blocks further back than confirmed a report starts.
@@ -81,16 +89,27 @@ impl Node {
             self.reporter.deadline = None;
             self.reporter.not_before = now;
         }
-        // A tracker that knows nothing of this chain (any more) is told everything again.
-        self.reporter.confirmed = tip;
+        (self.reporter.told, self.reporter.told_at) = (tip, now);
+        match tip {
+            // A tracker that knows nothing of this chain (any more) is told everything again.
+            None => self.reporter.confirmed = None,
+            Some((height, hash)) => self.note_confirmed(height, hash),
+        }
     }
 
     pub(super) fn on_report_confirmed(&mut self, now: TimestampMs, height: Height, hash: Hash) {
         self.reporter.deadline = None;
         self.reporter.failures = 0;
         self.reporter.not_before = now;
-        self.reporter.confirmed = Some((height, hash));
-        if self.chain.hash_at(height) == Some(hash) {
+        (self.reporter.told, self.reporter.told_at) = (Some((height, hash)), now);
+        self.note_confirmed(height, hash);
+    }
+
+    /// The tracker holds this block. On the main chain, that is news.
+    fn note_confirmed(&mut self, height: Height, hash: Hash) {
+        let is_news = self.reporter.confirmed != Some((height, hash));
+        if is_news && height > Height::GENESIS && self.chain.hash_at(height) == Some(hash) {
+            self.reporter.confirmed = Some((height, hash));
             self.persist(alloc::vec![
                 records::Key::Synced.put(records::encode_synced(height, hash))
             ]);
@@ -104,7 +123,7 @@ impl Node {
         let is_time = self.reporter.is_connected
             && self.reporter.deadline.is_none()
             && self.reporter.not_before <= now;
-        if !is_time || self.timers.first_sync.is_some() {
+        if !is_time || self.timers.first_sync.is_some() || self.is_tracker_ahead(now) {
             return;
         }
         let blocks = self.unreported();
@@ -141,22 +160,29 @@ impl Node {
         blocks
     }
 
-    /// The newest main-chain block that the tracker is known to hold: the one it confirmed, or that one's ancestor.
+    /// The newest main-chain block that the tracker is known to hold.
     fn known_to_tracker(&self) -> Height {
-        let Some((height, mut hash)) = self.reporter.confirmed else {
-            return Height::GENESIS;
-        };
-        let mut height = height;
-        while height > Height::GENESIS {
-            if self.chain.hash_at(height) == Some(hash) {
-                return height;
+        let told = self
+            .reporter
+            .told
+            .filter(|(_, hash)| self.chain.header(hash).is_some());
+        let mut at = told.or(self.reporter.confirmed).map(|(_, hash)| hash);
+        while let Some(header) = at.and_then(|hash| self.chain.header(&hash)) {
+            if self.chain.hash_at(header.height) == at {
+                return header.height;
             }
-            let Some(header) = self.chain.header(&hash) else {
-                break;
-            };
-            hash = header.previous;
-            height = Height(height.0.saturating_sub(1));
+            at = Some(header.previous);
         }
         Height::GENESIS
+    }
+
+    /// True while the tracker seems to be ahead: what it holds will soon come from the peers as well.
+    fn is_tracker_ahead(&self, now: TimestampMs) -> bool {
+        let tip = self.chain.tip().height;
+        let is_ahead = self
+            .reporter
+            .told
+            .is_some_and(|(height, hash)| height >= tip && self.chain.header(&hash).is_none());
+        is_ahead && now.since(self.reporter.told_at) < limits::REPORT_PATIENCE_MS
     }
 }

@@ -1,7 +1,7 @@
 //! Sync, headers first (PROTOCOL §2): which headers and bodies to ask of whom, and answers to peers who ask.
 //!
-//! Header requests: at most one in flight for a peer and [`limits::HEADER_REQUESTS_MAX`] in all, to peers that claim
-//! more work than the best header known, most work first. A claim that leads nowhere is remembered (`barren_tip`) and not
+//! Header requests: at most one in flight for a peer and [`limits::HEADER_REQUESTS_MAX`] in all, to peers that claim at
+//! least the work of the best header known with another tip; those that brought nothing lately last, then most work first. A claim that leads nowhere is remembered (`barren_tip`) and not
 //! followed again until it changes. Bodies: the lowest missing ones of the best header branch, each from one peer at a
 //! time, spread over all peers that should have them, those that stalled last.
 //!
@@ -105,14 +105,18 @@ impl Node {
             locator.extend(self.chain.locator());
             return self.ask_headers(now, from, locator);
         }
-        if let Some(peer) = self.peers.get_mut(&from) {
-            let reached = peer
-                .best
-                .is_some_and(|best| self.chain.header(&best.hash).is_some());
-            if !reached {
-                peer.headers.barren_tip = peer.best.map(|best| best.hash);
-                peer.headers.paused_until = now.plus_ms(limits::HEADERS_PAUSE_MS);
-            }
+        let Some(peer) = self.peers.get_mut(&from) else {
+            return;
+        };
+        let is_reached = peer
+            .best
+            .is_some_and(|best| self.chain.work_of(&best.hash).is_some());
+        if is_reached {
+            peer.headers.failures = 0;
+        } else {
+            peer.headers.failures = peer.headers.failures.saturating_add(1);
+            peer.headers.barren_tip = peer.best.map(|best| best.hash);
+            peer.headers.paused_until = now.plus_ms(limits::HEADERS_PAUSE_MS);
         }
     }
 
@@ -237,6 +241,7 @@ impl Node {
                 .is_some_and(|deadline| deadline <= now)
             {
                 peer.headers.deadline = None;
+                peer.headers.failures = peer.headers.failures.saturating_add(1);
                 peer.headers.paused_until = now.plus_ms(limits::HEADERS_PAUSE_MS);
             }
             if peer.bodies.stalled_at().is_some_and(|at| at <= now) {
@@ -277,15 +282,20 @@ impl Node {
         let best = self.chain.best_header().work;
         let free =
             |peer: &Peer| peer.headers.deadline.is_none() && peer.headers.paused_until <= now;
-        let mut candidates: Vec<(PeerId, Option<Best>)> = self
+        let able = self
             .peers
             .iter()
-            .filter(|(_, peer)| free(peer) && self.is_ahead(peer, best))
-            .map(|(id, peer)| (*id, peer.best))
-            .collect();
-        candidates
-            .sort_by_key(|(_, claimed)| core::cmp::Reverse(claimed.map(|claimed| claimed.work)));
-        for (peer, _) in candidates
+            .filter(|(_, peer)| free(peer) && self.is_ahead(peer, best));
+        // Those who brought nothing lately come last, however much they claim.
+        let rank = |peer: &Peer| {
+            (
+                peer.headers.failures,
+                core::cmp::Reverse(peer.best.map(|claimed| claimed.work)),
+            )
+        };
+        let mut candidates: Vec<_> = able.map(|(id, peer)| (rank(peer), *id)).collect();
+        candidates.sort_unstable();
+        for (_, peer) in candidates
             .into_iter()
             .take(limits::HEADER_REQUESTS_MAX.saturating_sub(in_flight))
         {
@@ -297,9 +307,9 @@ impl Node {
     /// True if the peer is worth asking for headers.
     fn is_ahead(&self, peer: &Peer, best: crate::ids::Work) -> bool {
         let claims_more = peer.best.is_some_and(|claimed| {
-            claimed.work > best
+            claimed.work >= best
                 && peer.headers.barren_tip != Some(claimed.hash)
-                && self.chain.header(&claimed.hash).is_none()
+                && self.chain.work_of(&claimed.hash).is_none()
         });
         peer.headers.wanted || claims_more
     }

@@ -25,11 +25,15 @@ let pollTimer = null;
 let brokenSince = null;
 let updatedAt = null;
 let fingerprint = "";
+/** The last status as text and when the validator that gave it started. */
+let statusSeen = "";
+let startedAt = null;
 
 openStream();
 setInterval(() => {
   refreshTimes();
   showUpdated();
+  showUptime();
 }, 1000);
 
 // Connection ---------------------------------------------------------------------------------------------------------
@@ -126,34 +130,54 @@ function show(snapshot) {
   const blocks = (snapshot.blocks ?? []).slice(0, BLOCKS_SHOWN_MAX);
   const networks = snapshot.tracker?.networks ?? [];
   const peers = new Map(networks.map((network) => [network.id, network.peer_count]));
-  showOverview(status, snapshot.health ?? null, tenants, networks);
+  const link = snapshot.validator ?? { reachable: status !== null };
+  noteStart(status, link, snapshot.at ?? Date.now());
+  showOverview(status, tenants, networks);
+  showHealth(snapshot.health?.status ?? status?.chain_health ?? "unknown", snapshot.health?.checks ?? {});
+  showValidator(status, link);
   showTenants(tenants, peers, status !== null);
   showBlocks(blocks, status);
   showTracker(snapshot.tracker ?? null, networks);
 }
 
-function showOverview(status, health, tenants, networks) {
+function showOverview(status, tenants, networks) {
   setText(byId("height"), status ? count(status.height) : "–");
   byId("height").dataset.value = status ? String(status.height) : "";
   byId("height-note").replaceChildren(status?.latest_block_time ? setTime(element("time"), status.latest_block_time) : status ? "no block yet" : "not reachable");
-  showHealth(health?.status ?? status?.chain_health ?? "unknown", health?.checks ?? {});
   setText(byId("tenant-count"), status ? count(status.active_tenants ?? tenants.length) : "–");
   const online = networks.reduce((sum, network) => sum + network.peer_count, 0);
   setText(byId("tenant-note"), networks.length > 0 ? `${plural(online, "peer")} online` : "");
   setText(byId("transaction-count"), status ? count(status.total_transactions) : "–");
   setText(byId("transaction-note"), status ? status.pending_transactions > 0 ? `${count(status.pending_transactions)} pending` : "none pending" : "");
-  const running = status?.validator_status ?? "not reachable";
-  setText(byId("validator"), capital(running));
-  byId("validator").dataset.level = status ? "ok" : "fail";
-  const others = Array.isArray(status?.active_validators) ? status.active_validators.length : status?.active_validators;
-  setText(byId("validator-note"), status ? `${status.validator}${others > 1 ? `, ${others} active` : ""}` : "Start the validator or check its address");
-  setText(byId("uptime"), status ? duration(status.uptime * 1000) : "–");
-  setText(byId("uptime-note"), status ? `${plural(status.total_blocks, "block")} in all` : "");
   const tip = byId("chain-tip");
   if (tip.dataset.hash !== status?.latest_hash) {
     tip.dataset.hash = status?.latest_hash ?? "";
     tip.replaceChildren(...(status?.latest_hash ? ["tip ", copyButton(status.latest_hash, shortHash(status.latest_hash), "Tip hash")] : []));
   }
+}
+
+/** The numbers stay as last known while the validator is away; this cell says so. */
+function showValidator(status, link) {
+  setText(byId("validator"), link.reachable ? capital(status?.validator_status ?? "starting") : "Not reachable");
+  byId("validator").dataset.level = link.reachable ? "ok" : "fail";
+  const others = Array.isArray(status?.active_validators) ? status.active_validators.length : status?.active_validators;
+  const known = status ? `${status.validator}${others > 1 ? `, ${others} active` : ""}` : "";
+  setText(byId("validator-note"), link.reachable ? known : "Start it, or check VALIDATOR_URL. Numbers are the last known.");
+  byId("validator-note").title = link.reason ?? "";
+  setText(byId("uptime-note"), status ? `${plural(status.total_blocks, "block")} in all` : "");
+  showUptime();
+}
+
+/** A status is pushed only when it changes; the clock in between goes on here. */
+function noteStart(status, link, at) {
+  const seen = link.reachable ? JSON.stringify(status) : "";
+  if (seen === statusSeen) return;
+  statusSeen = seen;
+  startedAt = link.reachable && status ? at - status.uptime * 1000 : null;
+}
+
+function showUptime() {
+  setText(byId("uptime"), startedAt === null ? "–" : duration(Date.now() - startedAt));
 }
 
 function showHealth(verdict, checks) {

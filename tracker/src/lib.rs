@@ -1,1 +1,181 @@
-//! Placeholder.
+//! The tracker: lets the browsers of a tenant find each other, checks and forwards tenant updates.
+//!
+//! Two pure machines decide: [`hub`] (connections, rooms, who hears what) and [`ledger`] (networks, verified chains,
+//! what the validator has). Around them are thin drivers: `engine` (the hub's lock and the connections' queues),
+//! `recorder` (the ledger's thread and its commits), [`store`] (redb), `forwarder` (posts to the validator), `socket`
+//! (`/ws`) and `http`.
+//!
+//! What the tracker cannot do: read or forge what peers sign; it sees who is in which room and the blocks it reports.
+
+pub mod config;
+mod engine;
+mod forwarder;
+mod http;
+pub mod hub;
+pub mod label;
+pub mod ledger;
+pub mod limits;
+mod origin;
+mod recorder;
+mod socket;
+pub mod store;
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use shared::ids::TimestampMs;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+pub use self::config::Config;
+use self::engine::Engine;
+use self::hub::Hub;
+use self::ledger::Forwarding;
+use self::origin::Origins;
+use self::recorder::{LedgerSender, Recorder};
+use self::store::{Store, StoreError};
+
+/// The tracker ended for another reason than its shutdown.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The port or a thread failed.
+    #[error("the tracker cannot serve: {0}")]
+    Io(#[from] io::Error),
+    /// The thread that keeps the ledger broke.
+    #[error("the tracker's ledger broke; its log says why")]
+    Ledger,
+}
+
+/// What the handlers share.
+#[derive(Debug)]
+pub(crate) struct App {
+    id: String,
+    engine: Arc<Engine>,
+    ledger: LedgerSender,
+    origins: Origins,
+    /// The validator's address, if there is one.
+    validator: Option<String>,
+    connections: Arc<Semaphore>,
+    connections_max: usize,
+}
+
+/// Serves on `listener` until `shutdown`; then closes the connections, finishes what is begun and writes its files.
+///
+/// # Errors
+/// The store cannot be used, or the disk refused a commit.
+pub async fn run(
+    listener: TcpListener,
+    config: Config,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), Error> {
+    let (app, mut recorded) = start(&config).await?;
+    let router = http::router(Arc::clone(&app), &config.www);
+    let address = listener.local_addr()?;
+    tracing::info!(%address, id = config.id, "the tracker is ready");
+    let timer = tokio::spawn({
+        let engine = Arc::clone(&app.engine);
+        async move { engine.run_timer().await }
+    });
+    let mut early = None;
+    let stopping = async {
+        tokio::select! {
+            () = shutdown => {}
+            ended = &mut recorded => early = Some(ended),
+        }
+        app.engine.close_all("the tracker stops");
+    };
+    let served = service::serve(listener, router, stopping).await;
+    timer.abort();
+    let permits = u32::try_from(app.connections_max).unwrap_or(u32::MAX);
+    let _ = tokio::time::timeout(
+        Duration::from_millis(DRAIN_MS),
+        app.connections.acquire_many(permits),
+    )
+    .await;
+    app.ledger.stop();
+    let ended = match early {
+        Some(ended) => ended,
+        None => recorded.await,
+    };
+    ended.map_err(|_| Error::Ledger)??;
+    served?;
+    tracing::info!("the tracker has stopped");
+    Ok(())
+}
+
+/// Opens the store and starts the machines' drivers; the receiver hears how the recorder ended.
+async fn start(config: &Config) -> Result<(Arc<App>, Recorded), Error> {
+    let validator = config
+        .enterprise_bc_url
+        .clone()
+        .filter(|url| !url.is_empty());
+    let forwarding = if validator.is_some() {
+        Forwarding::On
+    } else {
+        Forwarding::Off
+    };
+    let data = config.data.clone();
+    let opened = tokio::task::spawn_blocking(move || {
+        let store = Store::open(&data)?;
+        let ledger = store.restore(forwarding, TimestampMs(service::now_ms()))?;
+        Ok::<_, StoreError>((store, ledger))
+    });
+    let (store, ledger) = opened.await.map_err(io::Error::other)??;
+    let (sender, receiver) = recorder::ledger_channel();
+    let engine = Arc::new(Engine::new(
+        Hub::new(config.ice_servers.clone()),
+        sender.clone(),
+    ));
+    let (postings, posted) = mpsc::unbounded_channel();
+    let integration_path = config.data.join(recorder::INTEGRATION_FILE_NAME);
+    let recorder = Recorder {
+        ledger,
+        store,
+        engine: Arc::clone(&engine),
+        receiver,
+        postings,
+        integration_path,
+    };
+    let recorded = spawn_recorder(recorder)?;
+    if let Some(url) = validator.clone() {
+        tokio::spawn(forwarder::run(posted, sender.clone(), url));
+    }
+    let connections_max = config.connections_max.min(Semaphore::MAX_PERMITS);
+    let app = App {
+        id: config.id.clone(),
+        engine,
+        ledger: sender,
+        origins: Origins::new(&config.allow_origins),
+        validator,
+        connections: Arc::new(Semaphore::new(connections_max)),
+        connections_max,
+    };
+    Ok((Arc::new(app), recorded))
+}
+
+/// Runs the recorder on a thread of its own: it waits for the disk.
+fn spawn_recorder(recorder: Recorder) -> io::Result<Recorded> {
+    let (sender, receiver) = oneshot::channel();
+    std::thread::Builder::new()
+        .name("tracker-ledger".into())
+        .spawn(move || {
+            let result = recorder.run();
+            if let Err(error) = &result {
+                tracing::error!(%error, "the ledger ends");
+            }
+            // The tracker may be gone already.
+            let _ = sender.send(result);
+        })?;
+    Ok(receiver)
+}
+
+/// How the recorder ended.
+type Recorded = oneshot::Receiver<Result<(), StoreError>>;
+
+/// How long the connections may take to close.
+const DRAIN_MS: u64 = 2_000;

@@ -1,0 +1,351 @@
+//! The driver of the hub: one lock around the machine, and the queues of the connections.
+//!
+//! A connection's task calls [`Engine::handle`]; under the lock the machine decides and its orders are put into the
+//! receivers' queues, so that every receiver sees one order of events. Nothing under the lock waits: a full queue
+//! closes its connection, and what needs the disk or a chain goes to the ledger's own thread.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use api::ws::ErrorCode;
+use api::{TenantBlock, TipReference};
+use axum::extract::ws::Utf8Bytes;
+use shared::ids::{ChainId, PeerId, TimestampMs};
+use tokio::sync::{Notify, mpsc, watch};
+
+use crate::hub::{ConnectionId, Hub, Input, Output, UpdateOutcome};
+use crate::ledger;
+use crate::limits;
+use crate::recorder::LedgerSender;
+
+/// See the module's text.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    state: Mutex<State>,
+    ledger: LedgerSender,
+    next_connection: AtomicU64,
+    wake: watch::Sender<Option<TimestampMs>>,
+}
+
+#[derive(Debug)]
+struct State {
+    hub: Hub,
+    queues: BTreeMap<ConnectionId, Queue>,
+}
+
+/// The sending end of one connection's queue.
+#[derive(Debug)]
+struct Queue {
+    texts: mpsc::Sender<Utf8Bytes>,
+    gate: Arc<Gate>,
+}
+
+/// The receiving end of one connection's queue.
+#[derive(Debug)]
+pub(crate) struct Orders {
+    texts: mpsc::Receiver<Utf8Bytes>,
+    gate: Arc<Gate>,
+}
+
+/// What both ends of a queue share.
+#[derive(Debug, Default)]
+struct Gate {
+    /// Bytes that wait in the queue.
+    bytes: AtomicUsize,
+    /// Set once: the connection is to end for this reason, whatever waits.
+    closing: OnceLock<&'static str>,
+    closed: Notify,
+}
+
+impl Engine {
+    pub(crate) fn new(hub: Hub, ledger: LedgerSender) -> Self {
+        let state = Mutex::new(State {
+            hub,
+            queues: BTreeMap::new(),
+        });
+        Self {
+            state,
+            ledger,
+            next_connection: AtomicU64::new(1),
+            wake: watch::Sender::new(None),
+        }
+    }
+
+    /// Takes in a new connection.
+    pub(crate) fn connect(&self, peer: PeerId, nonce: [u8; 32]) -> (ConnectionId, Orders) {
+        let connection = ConnectionId(self.next_connection.fetch_add(1, Ordering::Relaxed));
+        let (sender, receiver) = mpsc::channel(limits::QUEUE_MESSAGES_MAX);
+        let gate = Arc::new(Gate::default());
+        let mut state = self.lock();
+        state.queues.insert(
+            connection,
+            Queue {
+                texts: sender,
+                gate: Arc::clone(&gate),
+            },
+        );
+        self.step(
+            &mut state,
+            Input::Connected {
+                connection,
+                peer,
+                nonce,
+            },
+        );
+        (
+            connection,
+            Orders {
+                texts: receiver,
+                gate,
+            },
+        )
+    }
+
+    /// Takes out a connection that ended.
+    pub(crate) fn disconnect(&self, connection: ConnectionId) {
+        let mut state = self.lock();
+        state.queues.remove(&connection);
+        self.step(&mut state, Input::Closed { connection });
+    }
+
+    /// Takes in one fact and performs what follows.
+    pub(crate) fn handle(&self, input: Input) {
+        self.step(&mut self.lock(), input);
+    }
+
+    /// Reads from the hub.
+    pub(crate) fn read<T>(&self, read: impl FnOnce(&Hub) -> T) -> T {
+        read(&self.lock().hub)
+    }
+
+    /// Asks every connection to close.
+    pub(crate) fn close_all(&self, reason: &'static str) {
+        for queue in self.lock().queues.values() {
+            queue.gate.close(reason);
+        }
+    }
+
+    /// Wakes the hub when it asked for it; never returns.
+    pub(crate) async fn run_timer(&self) {
+        let mut wake = self.wake.subscribe();
+        loop {
+            let at = *wake.borrow_and_update();
+            let pause = async {
+                match at {
+                    Some(at) => tokio::time::sleep(until(at)).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                changed = wake.changed() => if changed.is_err() { return },
+                () = pause => {
+                    // The hub asks anew while it handles this; forget what has passed first.
+                    self.wake.send_replace(None);
+                    wake.mark_unchanged();
+                    self.handle(Input::Woken);
+                }
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn step(&self, state: &mut State, input: Input) {
+        let now = TimestampMs(service::now_ms());
+        state.hub.handle(now, input);
+        while let Some(output) = state.hub.poll() {
+            self.perform(state, now, output);
+        }
+    }
+
+    fn perform(&self, state: &mut State, now: TimestampMs, output: Output) {
+        match output {
+            Output::Send { connections, text } => send(state, &connections, text),
+            Output::Disconnect { connection, reason } => {
+                if let Some(queue) = state.queues.get(&connection) {
+                    queue.gate.close(reason);
+                }
+            }
+            Output::Register {
+                connection,
+                genesis,
+                listing,
+                label,
+            } => {
+                let asked = ledger::Input::RegistrationAsked {
+                    connection,
+                    genesis,
+                    listing,
+                    label,
+                };
+                if self.ledger.ask(asked).is_err() {
+                    refuse_registration(state, now, connection);
+                }
+            }
+            Output::Check {
+                connection,
+                chain_id,
+                blocks,
+            } => {
+                self.check(state, now, connection, chain_id, blocks);
+            }
+            Output::CheckBlock {
+                connection,
+                chain_id,
+                block,
+            } => {
+                self.drop_if_busy(ledger::Input::BlockShown {
+                    connection,
+                    chain_id,
+                    block,
+                });
+            }
+            Output::CheckTransaction {
+                connection,
+                chain_id,
+                transaction,
+            } => {
+                self.drop_if_busy(ledger::Input::TransactionShown {
+                    connection,
+                    chain_id,
+                    transaction,
+                });
+            }
+            Output::WakeAt { at } => {
+                self.wake.send_replace(Some(at));
+            }
+        }
+    }
+
+    fn check(
+        &self,
+        state: &mut State,
+        now: TimestampMs,
+        connection: ConnectionId,
+        chain_id: ChainId,
+        blocks: Vec<TenantBlock>,
+    ) {
+        let asker = ledger::Asker::Connection(connection);
+        let network = ledger::NetworkName::Chain(chain_id);
+        if self
+            .ledger
+            .ask(ledger::Input::BlocksReported {
+                asker,
+                network,
+                blocks,
+            })
+            .is_err()
+        {
+            refuse_update(state, now, connection, chain_id);
+        }
+    }
+
+    /// Blocks and transactions for a room reach the peers by their own links too: losing one here loses nothing.
+    fn drop_if_busy(&self, shown: ledger::Input) {
+        if self.ledger.ask(shown).is_err() {
+            tracing::debug!("the ledger is busy: a message for a room was dropped");
+        }
+    }
+}
+
+fn send(state: &State, connections: &[ConnectionId], text: String) {
+    let text = Utf8Bytes::from(text);
+    for queue in connections
+        .iter()
+        .filter_map(|connection| state.queues.get(connection))
+    {
+        queue.send(text.clone());
+    }
+}
+
+fn refuse_registration(state: &mut State, now: TimestampMs, connection: ConnectionId) {
+    let (code, reason) = (ErrorCode::Full, BUSY.to_owned());
+    state.hub.handle(
+        now,
+        Input::RegistrationRefused {
+            connection,
+            code,
+            reason,
+            suggestion: None,
+        },
+    );
+}
+
+fn refuse_update(state: &mut State, now: TimestampMs, connection: ConnectionId, chain_id: ChainId) {
+    let Some(network) = state.hub.network_of_chain(chain_id) else {
+        return;
+    };
+    let none = TipReference {
+        height: 0,
+        hash: chain_id.to_string(),
+    };
+    let tip = network.tip.clone().unwrap_or(none);
+    let label = network.label.clone();
+    let outcome = UpdateOutcome::Refused(tip, BUSY.into());
+    state.hub.handle(
+        now,
+        Input::UpdateChecked {
+            connection,
+            label,
+            outcome,
+        },
+    );
+}
+
+impl Queue {
+    fn send(&self, text: Utf8Bytes) {
+        let len = text.len();
+        let waiting = self
+            .gate
+            .bytes
+            .fetch_add(len, Ordering::Relaxed)
+            .saturating_add(len);
+        if waiting > limits::QUEUE_BYTES_MAX || self.texts.try_send(text).is_err() {
+            self.gate.close("too slow");
+        }
+    }
+}
+
+impl Gate {
+    fn close(&self, reason: &'static str) {
+        // Only the first reason counts.
+        let _ = self.closing.set(reason);
+        self.closed.notify_one();
+    }
+
+    fn took(&self, text: Utf8Bytes) -> Utf8Bytes {
+        self.bytes.fetch_sub(text.len(), Ordering::Relaxed);
+        text
+    }
+}
+
+impl Orders {
+    /// The next text to send, or why to close. Cancel safe.
+    pub(crate) async fn next(&mut self) -> Result<Utf8Bytes, &'static str> {
+        let text = tokio::select! {
+            biased;
+            () = self.gate.closed.notified() => return Err(self.reason()),
+            text = self.texts.recv() => text,
+        };
+        text.map(|text| self.gate.took(text))
+            .ok_or_else(|| self.reason())
+    }
+
+    /// The next text, if one waits.
+    pub(crate) fn next_now(&mut self) -> Option<Utf8Bytes> {
+        self.texts.try_recv().ok().map(|text| self.gate.took(text))
+    }
+
+    fn reason(&self) -> &'static str {
+        self.gate.closing.get().copied().unwrap_or("closed")
+    }
+}
+
+fn until(at: TimestampMs) -> std::time::Duration {
+    std::time::Duration::from_millis(at.since(TimestampMs(service::now_ms())))
+}
+
+const BUSY: &str = "the tracker is busy; try again";

@@ -1,0 +1,145 @@
+//! Posts updates to the validator and reports what it answered. It decides nothing: see [`crate::ledger`].
+
+use std::time::Duration;
+
+use api::{BlockchainUpdate, ProblemBody, TenantUpdateAccepted};
+use shared::ids::{ChainId, Height};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use crate::ledger::{Acceptance, Answer, Input};
+use crate::limits;
+use crate::recorder::{LedgerSender, Posting};
+
+/// Posts until the recorder ends; at most as many at once as the ledger lets out.
+pub(crate) async fn run(
+    mut postings: mpsc::UnboundedReceiver<Posting>,
+    ledger: LedgerSender,
+    base_url: String,
+) {
+    let url = format!("{}/api/tenant-update", base_url.trim_end_matches('/'));
+    let client = reqwest::Client::builder()
+        .timeout(Duration::from_millis(limits::FORWARD_TIMEOUT_MS))
+        .tcp_nodelay(true)
+        .build();
+    let client = match client {
+        Ok(client) => client,
+        Err(error) => return tracing::error!(%error, "no HTTP client: nothing is forwarded"),
+    };
+    let mut posts = JoinSet::new();
+    loop {
+        tokio::select! {
+            posting = postings.recv() => {
+                let Some(Posting { chain_id, update }) = posting else { return };
+                let (client, url, ledger) = (client.clone(), url.clone(), ledger.clone());
+                posts.spawn(async move {
+                    let answer = post(&client, &url, &update).await;
+                    log(chain_id, &update, &answer);
+                    ledger.tell(Input::Answered { chain_id, answer });
+                });
+            }
+            Some(_) = posts.join_next(), if !posts.is_empty() => {}
+        }
+    }
+}
+
+async fn post(client: &reqwest::Client, url: &str, update: &BlockchainUpdate) -> Answer {
+    let response = match client.post(url).json(update).send().await {
+        Ok(response) => response,
+        Err(error) => {
+            return Answer::Failed {
+                reason: format!("validator not reached: {}", root_cause(&error)),
+            };
+        }
+    };
+    let status = response.status();
+    let body = match bounded_body(response).await {
+        Ok(body) => body,
+        Err(reason) => return Answer::Failed { reason },
+    };
+    if status.is_success() {
+        return accepted(&body).unwrap_or_else(|reason| Answer::Failed { reason });
+    }
+    let problem: ProblemBody = serde_json::from_slice(&body).unwrap_or_default();
+    if status == reqwest::StatusCode::CONFLICT
+        && let Some(height) = problem.tenant_height
+    {
+        let hash = problem
+            .tenant_hash
+            .as_deref()
+            .and_then(|text| text.parse().ok());
+        return Answer::Behind {
+            tip: (Height(height), hash),
+        };
+    }
+    let reason = format!("the validator answered {status}: {}", problem.detail);
+    if status.is_client_error() {
+        Answer::Refused { reason }
+    } else {
+        Answer::Failed { reason }
+    }
+}
+
+/// A confirmation counts only if it names the tenant's tip by hash.
+fn accepted(body: &[u8]) -> Result<Answer, String> {
+    let accepted: TenantUpdateAccepted = serde_json::from_slice(body)
+        .map_err(|error| format!("the validator's answer is not understood: {error}"))?;
+    let hash = accepted
+        .tenant_hash
+        .parse()
+        .map_err(|_| "the validator names no hash".to_owned())?;
+    Ok(Answer::Accepted(Acceptance {
+        height: Height(accepted.tenant_height),
+        hash,
+        enterprise_height: accepted.enterprise_block_height,
+        enterprise_hash: accepted.enterprise_block_hash,
+    }))
+}
+
+async fn bounded_body(mut response: reqwest::Response) -> Result<Vec<u8>, String> {
+    let mut body = Vec::new();
+    loop {
+        match response.chunk().await {
+            Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+            Ok(None) => return Ok(body),
+            Err(error) => {
+                return Err(format!(
+                    "the validator's answer broke off: {}",
+                    root_cause(&error)
+                ));
+            }
+        }
+        if body.len() > limits::BODY_BYTES_MAX {
+            return Err("the validator's answer is too long".into());
+        }
+    }
+}
+
+fn log(chain_id: ChainId, update: &BlockchainUpdate, answer: &Answer) {
+    let (is_problem, outcome) = match answer {
+        Answer::Accepted(to) => (
+            false,
+            format!(
+                "confirmed up to #{} in #{}",
+                to.height.0, to.enterprise_height
+            ),
+        ),
+        Answer::Behind { tip } => (false, format!("behind, at #{}", tip.0.0)),
+        Answer::Refused { reason } | Answer::Failed { reason } => (true, reason.clone()),
+    };
+    let (network, blocks) = (&update.network_id, update.new_blocks.len());
+    if is_problem {
+        tracing::warn!(%network, %chain_id, blocks, outcome, "an update waits");
+    } else {
+        tracing::info!(%network, blocks, outcome, "an update was answered");
+    }
+}
+
+/// The innermost error: "connection refused" rather than "error sending request".
+fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut at = error;
+    while let Some(source) = at.source() {
+        at = source;
+    }
+    at.to_string()
+}

@@ -1,0 +1,281 @@
+//! The HTTP routes, as COMPATIBILITY names them, and the browser app.
+
+use std::collections::BTreeMap;
+use std::path::Path as FilePath;
+use std::sync::Arc;
+
+use api::{
+    BlockchainUpdate, Health, HealthStatus, NetworkGenesis, NetworkListItem, UpdateAccepted,
+    UpdateStatus,
+};
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{DefaultBodyLimit, Path, Request, State};
+use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use service::Problem;
+use shared::ids::ChainId;
+use tower_http::compression::CompressionLayer;
+use tower_http::services::ServeDir;
+
+use crate::App;
+use crate::label::Label;
+use crate::ledger::{NetworkName, Refusal, Summary};
+use crate::limits;
+use crate::socket;
+
+/// All routes over `app`, with the browser app of `www`.
+pub(crate) fn router(app: Arc<App>, www: &FilePath) -> Router {
+    let files = ServeDir::new(www).precompressed_gzip();
+    let pages = Router::new()
+        .fallback_service(files)
+        .layer(middleware::from_fn(revalidated))
+        .layer(CompressionLayer::new().gzip(true));
+    let api = Router::new()
+        .route("/api/networks", get(networks))
+        .route("/api/network-list", get(network_list))
+        .route("/api/networks/{id}/genesis", get(genesis))
+        .route("/api/blockchain-update", post(blockchain_update))
+        .route("/api/{*rest}", get(Problem::no_such_path))
+        .route("/health", get(health))
+        .layer(DefaultBodyLimit::max(limits::BODY_BYTES_MAX))
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&app),
+            cross_origin,
+        ));
+    let router = Router::new()
+        .merge(api)
+        .route("/ws", get(socket::upgrade))
+        .merge(pages)
+        .with_state(app);
+    service::security_headers(router, CONTENT_SECURITY_POLICY)
+}
+
+async fn networks(State(app): State<Arc<App>>) -> Json<BTreeMap<String, usize>> {
+    let list = app.engine.read(|hub| hub.listing());
+    Json(
+        list.into_iter()
+            .map(|item| (item.id, item.peer_count))
+            .collect(),
+    )
+}
+
+async fn network_list(State(app): State<Arc<App>>) -> Json<Vec<NetworkListItem>> {
+    Json(app.engine.read(|hub| hub.listing()))
+}
+
+/// A network's genesis by label or chain id. Who asks knows one of them, so unlisted networks are answered too.
+async fn genesis(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+) -> Result<Json<NetworkGenesis>, Problem> {
+    let found = app.engine.read(|hub| {
+        let network = match id.parse::<ChainId>() {
+            Ok(chain_id) => hub.network_of_chain(chain_id),
+            Err(_) => hub.network(&Label::parse(&id).ok()?),
+        }?;
+        Some(NetworkGenesis {
+            network_id: network.label.to_string(),
+            chain_id: network.chain_id.to_string(),
+            genesis: network.genesis.to_string(),
+            listed: network.listing.is_listed(),
+        })
+    });
+    found.map(Json).ok_or_else(|| {
+        Problem::new(
+            StatusCode::NOT_FOUND,
+            "network-unknown",
+            "no such network here",
+        )
+    })
+}
+
+async fn blockchain_update(
+    State(app): State<Arc<App>>,
+    body: Result<Json<BlockchainUpdate>, JsonRejection>,
+) -> Result<Json<UpdateAccepted>, Problem> {
+    let Json(update) = body.map_err(|rejection| unreadable(&rejection))?;
+    let network = network_of(&update)?;
+    let found = update.new_blocks.len();
+    if found > limits::UPDATE_BLOCKS_MAX {
+        let detail = format!(
+            "an update of {found} blocks, allowed are {}",
+            limits::UPDATE_BLOCKS_MAX
+        );
+        return Err(Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "too-many-blocks",
+            detail,
+        ));
+    }
+    let verdict = app.ledger.report(network, update.new_blocks).await;
+    let verdict = verdict
+        .map_err(|busy| Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", busy.to_string()))?;
+    let verdict = verdict.map_err(|refusal| problem_of(&refusal))?;
+    Ok(Json(UpdateAccepted {
+        status: UpdateStatus::Accepted,
+        message: format!(
+            "{} new blocks, {} known",
+            verdict.new_blocks, verdict.already_known
+        ),
+        network_id: verdict.label.to_string(),
+        chain_id: verdict.chain_id.to_string(),
+        new_blocks: verdict.new_blocks,
+        transactions: u32::try_from(verdict.transactions).unwrap_or(u32::MAX),
+        already_known: verdict.already_known,
+        height: verdict.tip.height,
+        hash: verdict.tip.hash,
+    }))
+}
+
+fn network_of(update: &BlockchainUpdate) -> Result<NetworkName, Problem> {
+    let label = Label::parse(&update.network_id)
+        .map_err(|error| bad_request(format!("network_id: {error}")))?;
+    match &update.chain_id {
+        None => Ok(NetworkName::Label(label)),
+        Some(text) => {
+            let chain_id = text
+                .parse()
+                .map_err(|error| bad_request(format!("chain_id: {error}")))?;
+            Ok(NetworkName::Chain(chain_id))
+        }
+    }
+}
+
+async fn health(State(app): State<Arc<App>>) -> (StatusCode, Json<Health>) {
+    let summary = app.ledger.summary().await;
+    let (connections, networks) = app
+        .engine
+        .read(|hub| (hub.connection_count(), hub.network_count()));
+    let mut checks = BTreeMap::new();
+    checks.insert(
+        "connections".to_owned(),
+        format!("{connections} of {}", app.connections_max),
+    );
+    checks.insert("networks".to_owned(), networks.to_string());
+    let status = match &summary {
+        Err(_) => {
+            checks.insert(
+                "storage".to_owned(),
+                "the ledger does not answer".to_owned(),
+            );
+            HealthStatus::Unhealthy
+        }
+        Ok(summary) => {
+            checks.insert("storage".to_owned(), "durable".to_owned());
+            checks.insert("validator".to_owned(), validator_check(&app, summary));
+            let is_degraded = app.validator.is_some() && summary.failing > 0;
+            if is_degraded {
+                HealthStatus::Degraded
+            } else {
+                HealthStatus::Healthy
+            }
+        }
+    };
+    let code = if status == HealthStatus::Unhealthy {
+        StatusCode::SERVICE_UNAVAILABLE
+    } else {
+        StatusCode::OK
+    };
+    let health = Health {
+        status,
+        timestamp: service::now_ms(),
+        service: app.id.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        checks,
+    };
+    (code, Json(health))
+}
+
+fn validator_check(app: &App, summary: &Summary) -> String {
+    let waiting = format!(
+        "{} blocks of {} networks wait",
+        summary.unconfirmed_blocks, summary.unconfirmed_networks
+    );
+    match (&app.validator, &summary.last_failure) {
+        (None, _) => "none configured: blocks are kept and not reported".to_owned(),
+        (Some(_), None) if summary.unconfirmed_networks == 0 => {
+            "has confirmed every verified block".to_owned()
+        }
+        (Some(_), None) => waiting,
+        (Some(_), Some(failure)) => format!("{waiting}; {failure}"),
+    }
+}
+
+fn problem_of(refusal: &Refusal) -> Problem {
+    let (status, slug) = match refusal {
+        Refusal::UnknownNetwork => (StatusCode::NOT_FOUND, "network-unknown"),
+        Refusal::UnknownParent { .. } => (StatusCode::CONFLICT, "unknown-parent"),
+        Refusal::Taken { .. } => (StatusCode::CONFLICT, "network-exists"),
+        Refusal::TooEarly { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "block-too-early"),
+        Refusal::Full { .. } => (StatusCode::SERVICE_UNAVAILABLE, "full"),
+        Refusal::Invalid { .. } | Refusal::Genesis(_) => {
+            (StatusCode::UNPROCESSABLE_ENTITY, "invalid-block")
+        }
+    };
+    Problem::new(status, slug, refusal.to_string())
+}
+
+fn unreadable(rejection: &JsonRejection) -> Problem {
+    let slug = if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+        "too-large"
+    } else {
+        "bad-request"
+    };
+    Problem::new(rejection.status(), slug, rejection.body_text())
+}
+
+fn bad_request(detail: String) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "bad-request", detail)
+}
+
+/// The app's files are asked for again at each use and answered "not modified" by their tag, so that a new release
+/// shows at once; the service worker keeps them for when the tracker is away.
+async fn revalidated(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    if response.status() == StatusCode::NOT_FOUND {
+        return Problem::new(
+            StatusCode::NOT_FOUND,
+            "no-such-path",
+            "nothing is served at this path",
+        )
+        .into_response();
+    }
+    response
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    response
+}
+
+/// Answers pages of listed other origins; the API has nothing that a cookie would protect.
+async fn cross_origin(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let origin = app.origins.listed(request.headers());
+    let is_preflight = request.method() == Method::OPTIONS;
+    let mut response = if is_preflight && origin.is_some() {
+        StatusCode::NO_CONTENT.into_response()
+    } else {
+        next.run(request).await
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Some(origin) = origin {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        headers.insert(
+            header::ACCESS_CONTROL_ALLOW_METHODS,
+            HeaderValue::from_static("GET, POST"),
+        );
+        headers.insert(
+            header::ACCESS_CONTROL_ALLOW_HEADERS,
+            HeaderValue::from_static("content-type"),
+        );
+        headers.insert(header::VARY, HeaderValue::from_static("origin"));
+    }
+    response
+}
+
+/// What the app's page may do; scripts and styles are its own files only.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; \
+     img-src 'self'; connect-src 'self' ws: wss:; manifest-src 'self'; worker-src 'self'; base-uri 'none'; \
+     form-action 'self'; frame-ancestors 'none'";

@@ -1,0 +1,113 @@
+//! What the ledger reports back: registrations, checked updates, new tips and anchors. All of it is durable by then.
+
+use api::ws::{ErrorCode, ServerMessage};
+use api::{Anchor, TipReference, UpdateStatus};
+use shared::ids::{ChainId, TimestampMs};
+
+use super::{ConnectionId, Hub, Network, UpdateOutcome};
+use crate::label::Label;
+
+impl Hub {
+    pub(super) fn on_registered(
+        &mut self,
+        now: TimestampMs,
+        connection: Option<ConnectionId>,
+        network: Network,
+    ) {
+        let created = ServerMessage::NetworkCreated {
+            network_id: network.label.to_string(),
+            chain_id: network.chain_id.to_string(),
+        };
+        let is_listed = network.listing.is_listed();
+        let chain_id = network.chain_id;
+        self.labels.insert(network.label.clone(), chain_id);
+        self.networks.entry(chain_id).or_insert(network);
+        if is_listed {
+            self.plan_listing(now);
+        }
+        if let Some(connection) = connection.filter(|id| self.connections.contains_key(id)) {
+            self.send(connection, &created);
+        }
+    }
+
+    pub(super) fn on_registration_refused(
+        &mut self,
+        connection: ConnectionId,
+        code: ErrorCode,
+        reason: String,
+        suggestion: Option<Label>,
+    ) {
+        if !self.connections.contains_key(&connection) {
+            return;
+        }
+        let suggestion = suggestion.map(|label| label.to_string());
+        let error = ServerMessage::Error {
+            code,
+            message: reason,
+            network_id: None,
+            suggestion,
+            target: None,
+        };
+        self.send(connection, &error);
+    }
+
+    pub(super) fn on_update_checked(
+        &mut self,
+        connection: ConnectionId,
+        label: &Label,
+        outcome: UpdateOutcome,
+    ) {
+        if !self.connections.contains_key(&connection) {
+            return;
+        }
+        let (status, tip, reason) = match outcome {
+            UpdateOutcome::Accepted(tip) => (UpdateStatus::Accepted, tip, None),
+            UpdateOutcome::Refused(tip, reason) => (UpdateStatus::Refused, tip, Some(reason)),
+        };
+        let result = ServerMessage::UpdateResult {
+            network_id: label.to_string(),
+            status,
+            height: tip.height,
+            hash: tip.hash,
+            reason,
+        };
+        self.send(connection, &result);
+    }
+
+    pub(super) fn on_relay_checked(
+        &mut self,
+        connection: ConnectionId,
+        chain_id: ChainId,
+        verdict: Result<Box<ServerMessage>, String>,
+    ) {
+        match verdict {
+            Ok(message) => self.send_room(chain_id, Some(connection), &message),
+            Err(reason) if self.connections.contains_key(&connection) => {
+                self.send_error(connection, ErrorCode::BadMessage, reason);
+            }
+            Err(_) => {}
+        }
+    }
+
+    pub(super) fn on_tip_moved(&mut self, chain_id: ChainId, tip: TipReference) {
+        let Some(network) = self.networks.get_mut(&chain_id) else {
+            return;
+        };
+        let message = ServerMessage::Tip {
+            network_id: network.label.to_string(),
+            chain_id: chain_id.to_string(),
+            height: tip.height,
+            hash: tip.hash.clone(),
+        };
+        network.tip = Some(tip);
+        self.send_room(chain_id, None, &message);
+    }
+
+    pub(super) fn on_anchored(&mut self, chain_id: ChainId, anchor: Anchor) {
+        let Some(network) = self.networks.get_mut(&chain_id) else {
+            return;
+        };
+        network.anchor = Some(anchor.clone());
+        self.send_room(chain_id, None, &ServerMessage::Anchor(anchor));
+    }
+}

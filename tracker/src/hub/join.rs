@@ -1,0 +1,187 @@
+//! Entering and leaving rooms.
+//!
+//! A join with a key proves the key: its signature is over the provisional peer id and the nonce of this connection's
+//! `welcome`, under the chain's id, so it can be neither replayed on another connection nor moved to another network.
+//! The peer id then is the key's. A join without a key keeps the provisional id.
+
+use api::ws::{ErrorCode, ServerMessage};
+use shared::identity::{SignatureError, verify};
+use shared::ids::{ChainId, PeerId, PublicKey, Signature, TimestampMs};
+
+use super::{Connection, ConnectionId, Hub, Output, Place};
+use crate::label::Label;
+use crate::limits;
+
+/// The domain of a join's signature.
+pub const JOIN_DOMAIN: &str = "distli/join/1";
+
+impl Hub {
+    pub(super) fn on_join(
+        &mut self,
+        now: TimestampMs,
+        connection: ConnectionId,
+        label: &Label,
+        chain_id: Option<ChainId>,
+        proof: Option<(PublicKey, Signature)>,
+    ) {
+        self.leave_door(connection);
+        let Some(chain_id) = self.find_chain(label, chain_id) else {
+            let text = format!("no network {label} here; create it, or check the spelling");
+            let error = ServerMessage::Error {
+                code: ErrorCode::NetworkUnknown,
+                message: text,
+                network_id: Some(label.to_string()),
+                suggestion: None,
+                target: None,
+            };
+            return self.send(connection, &error);
+        };
+        let Some(state) = self.connections.get(&connection) else {
+            return;
+        };
+        let is_bare = proof.is_none();
+        let peer = match proven_peer(state, chain_id, proof) {
+            Ok(peer) => peer,
+            Err(error) => {
+                return self.send_error(connection, ErrorCode::BadProof, error.to_string());
+            }
+        };
+        let room_len = self.rooms.get(&chain_id).map_or(0, |room| room.len());
+        if room_len >= limits::ROOM_PEERS_MAX {
+            let text = format!(
+                "the network has {room_len} peers here, allowed are {}",
+                limits::ROOM_PEERS_MAX
+            );
+            return self.send_error(connection, ErrorCode::Full, text);
+        }
+        self.leave_room(now, connection);
+        self.replace_earlier(now, chain_id, peer);
+        self.enter_room(now, connection, chain_id, peer);
+        if is_bare {
+            let peers = self.other_peers(chain_id, peer);
+            self.send(connection, &ServerMessage::Peers { peers });
+        }
+    }
+
+    /// The chain that a join means: the one it names, else the one registered under the label.
+    fn find_chain(&self, label: &Label, expected: Option<ChainId>) -> Option<ChainId> {
+        match expected {
+            Some(chain_id) => self.networks.contains_key(&chain_id).then_some(chain_id),
+            None => self.labels.get(label).copied(),
+        }
+    }
+
+    /// A peer that reconnects before its old connection is found dead takes its own place.
+    fn replace_earlier(&mut self, now: TimestampMs, chain_id: ChainId, peer: PeerId) {
+        let earlier = self
+            .rooms
+            .get(&chain_id)
+            .and_then(|room| room.get(&peer))
+            .copied();
+        if let Some(earlier) = earlier {
+            self.leave_room(now, earlier);
+            self.outputs.push_back(Output::Disconnect {
+                connection: earlier,
+                reason: "joined again elsewhere",
+            });
+        }
+    }
+
+    fn enter_room(
+        &mut self,
+        now: TimestampMs,
+        connection: ConnectionId,
+        chain_id: ChainId,
+        peer: PeerId,
+    ) {
+        let Some(network) = self.networks.get(&chain_id) else {
+            return;
+        };
+        let joined = ServerMessage::Joined {
+            network_id: network.label.to_string(),
+            chain_id: chain_id.to_string(),
+            genesis: network.genesis.to_string(),
+            peer_id: peer.to_string(),
+            peers: self.other_peers(chain_id, peer),
+            tip: network.tip.clone(),
+            anchor: network.anchor.clone(),
+        };
+        self.rooms
+            .entry(chain_id)
+            .or_default()
+            .insert(peer, connection);
+        if let Some(state) = self.connections.get_mut(&connection) {
+            state.place = Place::Room { chain_id, peer };
+        }
+        self.send(connection, &joined);
+        self.send_room(
+            chain_id,
+            Some(connection),
+            &ServerMessage::PeerJoined {
+                peer_id: peer.to_string(),
+            },
+        );
+        self.on_peer_count_changed(now, chain_id);
+    }
+
+    pub(super) fn leave_room(&mut self, now: TimestampMs, connection: ConnectionId) {
+        let Some((chain_id, peer)) = self.membership(connection) else {
+            return;
+        };
+        if let Some(state) = self.connections.get_mut(&connection) {
+            state.place = Place::Lobby;
+        }
+        if let Some(room) = self.rooms.get_mut(&chain_id) {
+            room.remove(&peer);
+            if room.is_empty() {
+                self.rooms.remove(&chain_id);
+            }
+        }
+        self.send_room(
+            chain_id,
+            None,
+            &ServerMessage::PeerLeft {
+                peer_id: peer.to_string(),
+            },
+        );
+        self.on_peer_count_changed(now, chain_id);
+    }
+
+    fn other_peers(&self, chain_id: ChainId, own: PeerId) -> Vec<String> {
+        let Some(room) = self.rooms.get(&chain_id) else {
+            return Vec::new();
+        };
+        room.keys()
+            .filter(|peer| **peer != own)
+            .map(ToString::to_string)
+            .collect()
+    }
+}
+
+/// The peer id that a join may use.
+fn proven_peer(
+    state: &Connection,
+    chain_id: ChainId,
+    proof: Option<(PublicKey, Signature)>,
+) -> Result<PeerId, SignatureError> {
+    let Some((key, signature)) = proof else {
+        return Ok(state.provisional);
+    };
+    verify(
+        JOIN_DOMAIN,
+        chain_id,
+        &key,
+        &join_bytes(state.provisional, &state.nonce),
+        &signature,
+    )?;
+    Ok(PeerId::of(&key))
+}
+
+/// What a join signs.
+pub fn join_bytes(provisional: PeerId, nonce: &[u8; 32]) -> [u8; 64] {
+    let mut bytes = [0; 64];
+    let (peer_half, nonce_half) = bytes.split_at_mut(32);
+    peer_half.copy_from_slice(provisional.0.as_bytes());
+    nonce_half.copy_from_slice(nonce);
+    bytes
+}

@@ -1,0 +1,578 @@
+//! The hub: who is connected, who is in which room, and what reaches whom.
+//!
+//! Purpose: a pure machine. Facts come in by [`Hub::handle`], orders come out of [`Hub::poll`] in one queue. Rooms are
+//! keyed by chain id; a peer learns the ids of its own room's peers only, and a message reaches only the named peer of
+//! the sender's room. The public list names only networks whose creators listed them and goes only to connections that
+//! asked for it.
+//!
+//! What it does not do: no sockets, no storage, no checking of blocks. What must be durable or needs a chain goes to
+//! the ledger as an [`Output`] and comes back as an [`Input`]; a `network_created` or `update_result` is only ever sent
+//! in answer to such a fact, so after the commit.
+//!
+//! Invariants: a peer id is in a room for exactly one connection; every member of a room is a live connection; a room
+//! without members does not exist.
+//!
+//! Limits: [`limits::ROOM_PEERS_MAX`] peers a room (then `full`), [`limits::MESSAGE_BURST`] messages at once and
+//! [`limits::MESSAGES_PER_SECOND`] after that (then `rate_limited`, in the end a disconnect), relayed bytes likewise,
+//! [`limits::JOIN_TIMEOUT_MS`] until a connection must have done something. The driver bounds the connections.
+
+mod bucket;
+mod facts;
+mod forward;
+mod join;
+mod listing;
+pub mod message;
+
+pub use self::join::{JOIN_DOMAIN, join_bytes};
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use api::ws::{ErrorCode, IceServer, Limits, ServerMessage};
+use api::{Anchor, TenantBlock, TenantTransaction, TipReference};
+use shared::ids::{ChainId, PeerId, TimestampMs};
+
+use self::bucket::Bucket;
+use self::message::{Incoming, Listing, MessageError};
+use crate::label::Label;
+use crate::limits;
+
+/// One connection; never used twice in the life of a hub.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ConnectionId(pub u64);
+
+/// A registered network as the hub sees it.
+#[derive(Clone, Debug)]
+pub struct Network {
+    /// The name it is kept under.
+    pub label: Label,
+    /// Its chain.
+    pub chain_id: ChainId,
+    /// Its genesis bytes, hex.
+    pub genesis: Arc<str>,
+    /// Whether it appears in public lists.
+    pub listing: Listing,
+    /// The newest verified block.
+    pub tip: Option<TipReference>,
+    /// The newest block that the enterprise chain confirmed.
+    pub anchor: Option<Anchor>,
+}
+
+/// What the ledger made of an update.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UpdateOutcome {
+    /// Verified and durable; the tip afterwards.
+    Accepted(TipReference),
+    /// Not taken, with the reason; the tip as it is.
+    Refused(TipReference, String),
+}
+
+/// Facts.
+#[derive(Debug)]
+pub enum Input {
+    /// A client connected; the two random values are the driver's.
+    Connected {
+        /// The connection.
+        connection: ConnectionId,
+        /// Its provisional peer id.
+        peer: PeerId,
+        /// What its join signs.
+        nonce: [u8; 32],
+    },
+    /// A message came.
+    Received {
+        /// From where.
+        connection: ConnectionId,
+        /// The message, or why it is none.
+        message: Result<Incoming, MessageError>,
+        /// How long it was.
+        bytes: usize,
+    },
+    /// A connection ended.
+    Closed {
+        /// Which one.
+        connection: ConnectionId,
+    },
+    /// A network is durably registered, or was before.
+    Registered {
+        /// Who asked for it, if someone did.
+        connection: Option<ConnectionId>,
+        /// The network.
+        network: Network,
+    },
+    /// A registration was refused.
+    RegistrationRefused {
+        /// Who asked for it.
+        connection: ConnectionId,
+        /// Which kind of refusal.
+        code: ErrorCode,
+        /// The reason.
+        reason: String,
+        /// A free label, for `network_exists`.
+        suggestion: Option<Label>,
+    },
+    /// An update was checked and, if accepted, is durable.
+    UpdateChecked {
+        /// Who sent it.
+        connection: ConnectionId,
+        /// The network's label.
+        label: Label,
+        /// What became of it.
+        outcome: UpdateOutcome,
+    },
+    /// A block or transaction for a room was checked.
+    RelayChecked {
+        /// Who sent it.
+        connection: ConnectionId,
+        /// The chain it was checked for.
+        chain_id: ChainId,
+        /// The message for the room, or why there is none.
+        verdict: Result<Box<ServerMessage>, String>,
+    },
+    /// A network's newest verified block changed.
+    TipMoved {
+        /// The chain.
+        chain_id: ChainId,
+        /// The block.
+        tip: TipReference,
+    },
+    /// The enterprise chain confirmed a block.
+    Anchored {
+        /// The chain.
+        chain_id: ChainId,
+        /// The confirmation.
+        anchor: Anchor,
+    },
+    /// The time last asked for by [`Output::WakeAt`] came.
+    Woken,
+}
+
+/// Orders.
+#[derive(Debug)]
+pub enum Output {
+    /// Send a text message.
+    Send {
+        /// To whom; more than one get the same text.
+        connections: Vec<ConnectionId>,
+        /// The message.
+        text: String,
+    },
+    /// Close a connection.
+    Disconnect {
+        /// Which one.
+        connection: ConnectionId,
+        /// Why, for the close frame.
+        reason: &'static str,
+    },
+    /// Register a network durably.
+    Register {
+        /// Who asks.
+        connection: ConnectionId,
+        /// The genesis bytes, not yet decoded.
+        genesis: Vec<u8>,
+        /// Whether to list it.
+        listing: Listing,
+        /// The label asked for, if not the genesis' own.
+        label: Option<Label>,
+    },
+    /// Check blocks and keep them.
+    Check {
+        /// Who sent them.
+        connection: ConnectionId,
+        /// Their chain.
+        chain_id: ChainId,
+        /// The blocks, oldest first.
+        blocks: Vec<TenantBlock>,
+    },
+    /// Check a block for its room, without keeping it.
+    CheckBlock {
+        /// Who sent it.
+        connection: ConnectionId,
+        /// Its chain.
+        chain_id: ChainId,
+        /// The block.
+        block: Box<TenantBlock>,
+    },
+    /// Check a transaction for its room.
+    CheckTransaction {
+        /// Who sent it.
+        connection: ConnectionId,
+        /// Its chain.
+        chain_id: ChainId,
+        /// The transaction.
+        transaction: Box<TenantTransaction>,
+    },
+    /// Call again with [`Input::Woken`] then; replaces an earlier one.
+    WakeAt {
+        /// When.
+        at: TimestampMs,
+    },
+}
+
+/// The machine. See the module's text.
+#[derive(Debug)]
+pub struct Hub {
+    ice_servers: Vec<IceServer>,
+    connections: BTreeMap<ConnectionId, Connection>,
+    rooms: BTreeMap<ChainId, BTreeMap<PeerId, ConnectionId>>,
+    networks: BTreeMap<ChainId, Network>,
+    labels: BTreeMap<Label, ChainId>,
+    /// Who gets the public list.
+    subscribers: BTreeSet<ConnectionId>,
+    /// When connections that have done nothing are closed.
+    deadlines: BTreeSet<(TimestampMs, ConnectionId)>,
+    /// When the public list is pushed next, if it changed.
+    listing_due: Option<TimestampMs>,
+    listed_at: TimestampMs,
+    wake_at: Option<TimestampMs>,
+    outputs: VecDeque<Output>,
+}
+
+#[derive(Debug)]
+struct Connection {
+    provisional: PeerId,
+    nonce: [u8; 32],
+    place: Place,
+    messages: Bucket,
+    bytes: Bucket,
+    /// Messages refused for their rate.
+    refusals: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// Has done nothing yet and is closed at the deadline.
+    Door { deadline: TimestampMs },
+    /// Has done something, is in no room.
+    Lobby,
+    /// Is a peer of a room.
+    Room { chain_id: ChainId, peer: PeerId },
+}
+
+impl Hub {
+    /// A hub without connections and networks.
+    pub fn new(ice_servers: Vec<IceServer>) -> Self {
+        Self {
+            ice_servers,
+            connections: BTreeMap::new(),
+            rooms: BTreeMap::new(),
+            networks: BTreeMap::new(),
+            labels: BTreeMap::new(),
+            subscribers: BTreeSet::new(),
+            deadlines: BTreeSet::new(),
+            listing_due: None,
+            listed_at: TimestampMs(0),
+            wake_at: None,
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// Takes in one fact. A client's mistake is answered to that client and changes nothing.
+    pub fn handle(&mut self, now: TimestampMs, input: Input) {
+        match input {
+            Input::Connected {
+                connection,
+                peer,
+                nonce,
+            } => self.on_connected(now, connection, peer, nonce),
+            Input::Received {
+                connection,
+                message,
+                bytes,
+            } => self.on_received(now, connection, message, bytes),
+            Input::Closed { connection } => self.on_closed(now, connection),
+            Input::Registered {
+                connection,
+                network,
+            } => self.on_registered(now, connection, network),
+            Input::RegistrationRefused {
+                connection,
+                code,
+                reason,
+                suggestion,
+            } => {
+                self.on_registration_refused(connection, code, reason, suggestion);
+            }
+            Input::UpdateChecked {
+                connection,
+                label,
+                outcome,
+            } => self.on_update_checked(connection, &label, outcome),
+            Input::RelayChecked {
+                connection,
+                chain_id,
+                verdict,
+            } => {
+                self.on_relay_checked(connection, chain_id, verdict);
+            }
+            Input::TipMoved { chain_id, tip } => self.on_tip_moved(chain_id, tip),
+            Input::Anchored { chain_id, anchor } => self.on_anchored(chain_id, anchor),
+            Input::Woken => self.on_woken(now),
+        }
+        self.schedule();
+    }
+
+    /// The next order, until there is none.
+    pub fn poll(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// How many connections there are.
+    pub fn connection_count(&self) -> usize {
+        self.connections.len()
+    }
+
+    /// How many networks are registered.
+    pub fn network_count(&self) -> usize {
+        self.networks.len()
+    }
+
+    /// The network kept under `label`.
+    pub fn network(&self, label: &Label) -> Option<&Network> {
+        self.labels
+            .get(label)
+            .and_then(|chain_id| self.networks.get(chain_id))
+    }
+
+    /// The network of a chain.
+    pub fn network_of_chain(&self, chain_id: ChainId) -> Option<&Network> {
+        self.networks.get(&chain_id)
+    }
+
+    fn on_connected(
+        &mut self,
+        now: TimestampMs,
+        connection: ConnectionId,
+        peer: PeerId,
+        nonce: [u8; 32],
+    ) {
+        let deadline = now.plus_ms(limits::JOIN_TIMEOUT_MS);
+        self.deadlines.insert((deadline, connection));
+        self.connections.insert(
+            connection,
+            Connection {
+                provisional: peer,
+                nonce,
+                place: Place::Door { deadline },
+                messages: Bucket::new(limits::MESSAGE_BURST, limits::MESSAGES_PER_SECOND, now),
+                bytes: Bucket::new(
+                    limits::RELAY_BURST_BYTES,
+                    limits::RELAY_BYTES_PER_SECOND,
+                    now,
+                ),
+                refusals: 0,
+            },
+        );
+        let welcome = ServerMessage::Welcome {
+            peer_id: peer.to_string(),
+            nonce: hex::encode(nonce),
+            ice_servers: self.ice_servers.clone(),
+            limits: announced_limits(),
+        };
+        self.send(connection, &welcome);
+    }
+
+    fn on_received(
+        &mut self,
+        now: TimestampMs,
+        connection: ConnectionId,
+        message: Result<Incoming, MessageError>,
+        bytes: usize,
+    ) {
+        let weighs_by_bytes = matches!(
+            message,
+            Ok(Incoming::Relay(_) | Incoming::Update { .. } | Incoming::Block(_))
+        );
+        let Some(state) = self.connections.get_mut(&connection) else {
+            return;
+        };
+        let allowed = if weighs_by_bytes {
+            let weight = u32::try_from(bytes)
+                .unwrap_or(u32::MAX)
+                .max(limits::RELAY_FRAME_BYTES_MIN);
+            state.bytes.take(now, weight)
+        } else {
+            state.messages.take(now, 1)
+        };
+        if !allowed {
+            return self.refuse_rate(connection);
+        }
+        let message = match message {
+            Ok(message) => message,
+            Err(error) => return self.send_error(connection, error.code, error.message),
+        };
+        match message {
+            Incoming::Signal(forward) | Incoming::Relay(forward) => {
+                self.on_forward(connection, forward)
+            }
+            Incoming::Create {
+                genesis,
+                listing,
+                label,
+            } => {
+                self.leave_door(connection);
+                self.outputs.push_back(Output::Register {
+                    connection,
+                    genesis,
+                    listing,
+                    label,
+                });
+            }
+            Incoming::Join {
+                label,
+                chain_id,
+                proof,
+            } => self.on_join(now, connection, &label, chain_id, proof),
+            Incoming::Leave => self.leave_room(now, connection),
+            Incoming::List => self.on_list(connection),
+            Incoming::Block(block) => self.on_block(connection, block),
+            Incoming::Transaction(transaction) => self.on_transaction(connection, transaction),
+            Incoming::Update { label, blocks } => self.on_update(connection, &label, blocks),
+        }
+    }
+
+    fn on_closed(&mut self, now: TimestampMs, connection: ConnectionId) {
+        self.leave_room(now, connection);
+        self.leave_door(connection);
+        self.subscribers.remove(&connection);
+        self.connections.remove(&connection);
+    }
+
+    fn on_woken(&mut self, now: TimestampMs) {
+        self.wake_at = None;
+        while let Some((deadline, connection)) = self.deadlines.first().copied() {
+            if deadline > now {
+                break;
+            }
+            self.deadlines.remove(&(deadline, connection));
+            self.outputs.push_back(Output::Disconnect {
+                connection,
+                reason: "no join in time",
+            });
+        }
+        if self.listing_due.is_some_and(|due| due <= now) {
+            self.push_listing(now);
+        }
+    }
+
+    fn refuse_rate(&mut self, connection: ConnectionId) {
+        let Some(state) = self.connections.get_mut(&connection) else {
+            return;
+        };
+        state.refusals = state.refusals.saturating_add(1);
+        if state.refusals > limits::RATE_REFUSALS_MAX {
+            self.outputs.push_back(Output::Disconnect {
+                connection,
+                reason: "too many messages",
+            });
+            return;
+        }
+        let message = format!(
+            "too fast: {} messages at once, then {} a second; relayed bytes {} a second",
+            limits::MESSAGE_BURST,
+            limits::MESSAGES_PER_SECOND,
+            limits::RELAY_BYTES_PER_SECOND
+        );
+        self.send_error(connection, ErrorCode::RateLimited, message);
+    }
+
+    /// The connection has done something: it is not closed for idleness.
+    fn leave_door(&mut self, connection: ConnectionId) {
+        let Some(state) = self.connections.get_mut(&connection) else {
+            return;
+        };
+        if let Place::Door { deadline } = state.place {
+            state.place = Place::Lobby;
+            self.deadlines.remove(&(deadline, connection));
+        }
+    }
+
+    /// The room and peer id of a member.
+    fn membership(&self, connection: ConnectionId) -> Option<(ChainId, PeerId)> {
+        match self.connections.get(&connection)?.place {
+            Place::Room { chain_id, peer } => Some((chain_id, peer)),
+            Place::Door { .. } | Place::Lobby => None,
+        }
+    }
+
+    fn send(&mut self, connection: ConnectionId, message: &ServerMessage) {
+        self.outputs.push_back(Output::Send {
+            connections: vec![connection],
+            text: to_text(message),
+        });
+    }
+
+    /// Sends to everyone in a room but `except`.
+    fn send_room(
+        &mut self,
+        chain_id: ChainId,
+        except: Option<ConnectionId>,
+        message: &ServerMessage,
+    ) {
+        let Some(room) = self.rooms.get(&chain_id) else {
+            return;
+        };
+        let connections: Vec<_> = room
+            .values()
+            .copied()
+            .filter(|member| Some(*member) != except)
+            .collect();
+        if !connections.is_empty() {
+            self.outputs.push_back(Output::Send {
+                connections,
+                text: to_text(message),
+            });
+        }
+    }
+
+    fn send_error(
+        &mut self,
+        connection: ConnectionId,
+        code: ErrorCode,
+        message: impl Into<String>,
+    ) {
+        self.send(connection, &error_message(code, message));
+    }
+
+    fn schedule(&mut self) {
+        let deadline = self.deadlines.first().map(|(at, _)| *at);
+        let next = [deadline, self.listing_due].into_iter().flatten().min();
+        if let Some(at) = next
+            && self.wake_at.is_none_or(|planned| at < planned)
+        {
+            self.wake_at = Some(at);
+            self.outputs.push_back(Output::WakeAt { at });
+        }
+    }
+}
+
+fn error_message(code: ErrorCode, message: impl Into<String>) -> ServerMessage {
+    ServerMessage::Error {
+        code,
+        message: message.into(),
+        network_id: None,
+        suggestion: None,
+        target: None,
+    }
+}
+
+fn to_text(message: &ServerMessage) -> String {
+    serde_json::to_string(message)
+        .expect("a message has string keys and no failing parts, so it serialises")
+}
+
+fn announced_limits() -> Limits {
+    Limits {
+        message_bytes_max: as_u32(limits::MESSAGE_BYTES_MAX),
+        update_bytes_max: as_u32(limits::UPDATE_BYTES_MAX),
+        join_timeout_ms: u32::try_from(limits::JOIN_TIMEOUT_MS).unwrap_or(u32::MAX),
+        ping_interval_ms: u32::try_from(limits::PING_INTERVAL_MS).unwrap_or(u32::MAX),
+        message_burst: limits::MESSAGE_BURST,
+        messages_per_second: limits::MESSAGES_PER_SECOND,
+        relay_bytes_per_second: limits::RELAY_BYTES_PER_SECOND,
+    }
+}
+
+fn as_u32(size: usize) -> u32 {
+    u32::try_from(size).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,232 @@
+//! Between the outbox, the chains and the validator: what to post next, and what an answer means.
+
+use api::BlockchainUpdate;
+use shared::hash::Hash;
+use shared::ids::{ChainId, Height, TimestampMs};
+
+use super::outbox::{Flight, Recovery};
+use super::{Book, Change, Forwarding, Ledger, Output};
+use crate::hub;
+use crate::limits;
+
+/// What the validator said to an update.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It took the blocks, or had them.
+    Accepted(Acceptance),
+    /// It does not know the first block's parent.
+    Behind {
+        /// The tenant's tip at the validator; height 0 if it has none.
+        tip: (Height, Option<Hash>),
+    },
+    /// It refused the blocks.
+    Refused {
+        /// Why.
+        reason: String,
+    },
+    /// It could not be reached or failed.
+    Failed {
+        /// How.
+        reason: String,
+    },
+}
+
+/// Where the validator stands after an update that it took.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Acceptance {
+    /// The height of the tenant's tip at the validator.
+    pub height: Height,
+    /// The hash of that tip.
+    pub hash: Hash,
+    /// The enterprise block that anchors it.
+    pub enterprise_height: u64,
+    /// That block's hash, hex.
+    pub enterprise_hash: String,
+}
+
+impl Ledger {
+    /// Posts what is due.
+    pub(super) fn forward_due(&mut self, now: TimestampMs) {
+        while let Some((chain_id, first)) = self.outbox.due(now) {
+            let Some(book) = self.books.get(&chain_id) else {
+                return self.outbox.idle(chain_id);
+            };
+            let blocks = book.batch(first);
+            let Some(last) = blocks.last().map(|block| Height(block.block_id)) else {
+                self.outbox.idle(chain_id);
+                continue;
+            };
+            let update = BlockchainUpdate {
+                network_id: book.label.to_string(),
+                chain_id: Some(chain_id.to_string()),
+                genesis: Some(book.genesis_hex.to_string()),
+                peer_id: FORWARDER.to_owned(),
+                new_blocks: blocks,
+                timestamp: now.0,
+            };
+            self.outbox.sent(chain_id, first, last);
+            self.outputs.push_back(Output::Forward {
+                chain_id,
+                update: Box::new(update),
+            });
+        }
+    }
+
+    /// The main chain changed from `from` on: that is to be sent.
+    pub(super) fn enqueue(&mut self, now: TimestampMs, chain_id: ChainId, from: Height) {
+        if self.forwarding == Forwarding::On {
+            self.outbox.enqueue(now, chain_id, from);
+        }
+    }
+
+    /// Sends each network's newest confirmed block again, to learn whether the validator still has it.
+    pub(super) fn probe_all(&mut self, now: TimestampMs) {
+        let starts: Vec<_> = self
+            .books
+            .iter()
+            .map(|(chain_id, book)| (*chain_id, probe_height(book)))
+            .collect();
+        for (chain_id, from) in starts {
+            self.enqueue(now, chain_id, from);
+        }
+    }
+
+    pub(super) fn on_answered(&mut self, now: TimestampMs, chain_id: ChainId, answer: Answer) {
+        let Some(flight) = self.outbox.landed(chain_id) else {
+            return;
+        };
+        match answer {
+            Answer::Accepted(acceptance) => self.on_accepted(now, chain_id, flight, acceptance),
+            Answer::Behind { tip } => self.on_behind(now, chain_id, flight, tip),
+            Answer::Refused { reason } | Answer::Failed { reason } => {
+                self.last_failure = Some(reason);
+                self.outbox.retry(now, chain_id, flight.first);
+            }
+        }
+    }
+
+    fn on_accepted(
+        &mut self,
+        now: TimestampMs,
+        chain_id: ChainId,
+        flight: Flight,
+        acceptance: Acceptance,
+    ) {
+        let Acceptance { height, hash, .. } = acceptance;
+        let Some(book) = self.books.get_mut(&chain_id) else {
+            return;
+        };
+        let is_ours = book.has(height, &hash);
+        if is_ours && book.confirm(now, acceptance) {
+            let (confirmed, anchor) = (book.confirmed.clone(), book.anchor());
+            self.outputs.push_back(Output::Persist(Change::Confirmed {
+                chain_id,
+                confirmed,
+            }));
+            if let Some(anchor) = anchor {
+                self.tell(hub::Input::Anchored { chain_id, anchor });
+            }
+        }
+        let Some(book) = self.books.get(&chain_id) else {
+            return;
+        };
+        let our_tip = book.chain.tip().height;
+        let sent_to = if is_ours {
+            height.max(flight.last)
+        } else {
+            flight.last
+        };
+        if flight.outdated {
+            // The branch that was sent is no longer the main chain; send the new one from where they part.
+            let from = book.common_height(hash).next().min(flight.first);
+            self.outbox.advance(now, chain_id, from);
+        } else if sent_to >= our_tip && !is_ours {
+            // Everything is there, yet the validator follows another branch that we do not have. Ask again later:
+            // ours may grow heavier, or a peer may report the other one.
+            self.last_failure = Some(format!(
+                "the validator follows another branch of {}",
+                book.label
+            ));
+            self.outbox.retry(now, chain_id, our_tip);
+        } else if self.outbox.advance(now, chain_id, sent_to.next()) == Recovery::AfterFailures {
+            self.probe_others(now, chain_id);
+        }
+        if self.outbox.failing() == 0 {
+            self.last_failure = None;
+        }
+    }
+
+    /// The validator lacks blocks below those it was sent: send from what it says it has.
+    fn on_behind(
+        &mut self,
+        now: TimestampMs,
+        chain_id: ChainId,
+        flight: Flight,
+        tip: (Height, Option<Hash>),
+    ) {
+        let Some(book) = self.books.get_mut(&chain_id) else {
+            return;
+        };
+        let (height, hash) = tip;
+        let known = height == Height::GENESIS || hash.is_some_and(|hash| book.has(height, &hash));
+        let next = match hash {
+            _ if known => height.next(),
+            Some(hash) if book.chain.header(&hash).is_some() => book.common_height(hash).next(),
+            _ => step_back(flight.first, self.outbox.failures(chain_id)),
+        };
+        let has_lost = known
+            && book
+                .confirmed
+                .as_ref()
+                .is_some_and(|confirmed| confirmed.height > height.0);
+        if has_lost {
+            book.confirmed = None;
+            self.outputs.push_back(Output::Persist(Change::Confirmed {
+                chain_id,
+                confirmed: None,
+            }));
+            self.probe_others(now, chain_id);
+        }
+        if next < flight.first {
+            self.outbox.advance(now, chain_id, next);
+        } else {
+            // It says it has the parent and yet does not know it.
+            self.last_failure = Some("the validator refuses blocks that follow its own tip".into());
+            self.outbox.retry(now, chain_id, next.min(flight.first));
+        }
+    }
+
+    fn probe_others(&mut self, now: TimestampMs, except: ChainId) {
+        let others = self
+            .books
+            .iter()
+            .filter(|(chain_id, _)| **chain_id != except);
+        let starts: Vec<_> = others
+            .map(|(chain_id, book)| (*chain_id, probe_height(book)))
+            .collect();
+        for (chain_id, from) in starts {
+            self.enqueue(now, chain_id, from);
+        }
+    }
+}
+
+/// Where to ask whether the validator still has what it confirmed.
+fn probe_height(book: &Book) -> Height {
+    let common = book
+        .confirmed
+        .as_ref()
+        .map_or(Height::GENESIS, |confirmed| {
+            book.common_height(confirmed.hash)
+        });
+    Height(common.0.max(1))
+}
+
+/// Further back with each try: the fork is likely near.
+fn step_back(first: Height, tries: u32) -> Height {
+    let blocks = u32::try_from(limits::UPDATE_BLOCKS_MAX).unwrap_or(u32::MAX);
+    let step = blocks.checked_shl(tries.min(16)).unwrap_or(u32::MAX);
+    Height(first.0.saturating_sub(step).max(1))
+}
+
+/// Who reports to the validator; for its records only.
+const FORWARDER: &str = "tracker";

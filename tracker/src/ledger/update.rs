@@ -1,0 +1,215 @@
+//! Blocks and transactions from outside: parsed, checked with `shared`, and only then counted or shown.
+//!
+//! An update is taken block by block. The blocks before a bad one stay: each proved itself. The bad one and what
+//! follows it are not counted.
+
+use api::ws::ServerMessage;
+use api::{TenantBlock, TenantTransaction};
+use shared::block::UncheckedBlock;
+use shared::chain::ChainError;
+use shared::ids::{ChainId, Height, TimestampMs};
+use shared::transaction::Transaction;
+
+use super::book::{Book, Progress, reason_of, transaction_count};
+use super::{Asker, Change, Ledger, NetworkName, Output, Refusal, UpdateVerdict, shown};
+use crate::hub::{self, ConnectionId, UpdateOutcome};
+
+impl Ledger {
+    pub(super) fn on_blocks_reported(
+        &mut self,
+        now: TimestampMs,
+        asker: Asker,
+        network: NetworkName,
+        blocks: &[TenantBlock],
+    ) {
+        let Some(chain_id) = self.find(&network) else {
+            if let Asker::Request(request) = asker {
+                self.outputs.push_back(Output::Answer {
+                    request,
+                    verdict: Err(Refusal::UnknownNetwork),
+                });
+            }
+            return;
+        };
+        let Some(book) = self.books.get_mut(&chain_id) else {
+            return;
+        };
+        let before = book.chain.tip().hash;
+        let taken = take_blocks(book, now, blocks);
+        let (label, tip) = (book.label.clone(), book.tip());
+        let is_moved = book.chain.tip().hash != before;
+        for change in taken.changes {
+            self.outputs.push_back(Output::Persist(change));
+        }
+        let verdict = match taken.refusal {
+            Some(refusal) => Err(refusal),
+            None => Ok(UpdateVerdict {
+                label: label.clone(),
+                chain_id,
+                new_blocks: taken.new_blocks,
+                transactions: taken.transactions,
+                already_known: taken.already_known,
+                tip: tip.clone(),
+            }),
+        };
+        match asker {
+            Asker::Request(request) => self.outputs.push_back(Output::Answer { request, verdict }),
+            Asker::Connection(connection) => {
+                let outcome = match verdict {
+                    Ok(_) => UpdateOutcome::Accepted(tip.clone()),
+                    Err(refusal) => UpdateOutcome::Refused(tip.clone(), refusal.to_string()),
+                };
+                self.tell(hub::Input::UpdateChecked {
+                    connection,
+                    label,
+                    outcome,
+                });
+            }
+        }
+        if is_moved {
+            self.tell(hub::Input::TipMoved { chain_id, tip });
+            self.enqueue(now, chain_id, taken.changed_from);
+        }
+    }
+
+    pub(super) fn on_block_shown(
+        &mut self,
+        connection: ConnectionId,
+        chain_id: ChainId,
+        block: Box<TenantBlock>,
+    ) {
+        let Some(book) = self.books.get(&chain_id) else {
+            return;
+        };
+        let height = block.block_id;
+        let checked = UncheckedBlock::try_from(&*block)
+            .map_err(|error| reason_of(height, &error))
+            .and_then(|unchecked| {
+                unchecked
+                    .check(book.chain.genesis())
+                    .map_err(|error| reason_of(height, &error))
+            });
+        let verdict = checked.map(|_| shown(ServerMessage::Block { block }));
+        self.tell(hub::Input::RelayChecked {
+            connection,
+            chain_id,
+            verdict,
+        });
+    }
+
+    pub(super) fn on_transaction_shown(
+        &mut self,
+        connection: ConnectionId,
+        chain_id: ChainId,
+        transaction: Box<TenantTransaction>,
+    ) {
+        let Some(book) = self.books.get(&chain_id) else {
+            return;
+        };
+        let checked = transaction
+            .raw_bytes()
+            .map_err(|error| error.to_string())
+            .and_then(|raw| {
+                Transaction::decode(&raw, &book.chain.genesis().rules)
+                    .and_then(|transaction| transaction.verify(chain_id))
+                    .map_err(|error| error.to_string())
+            });
+        let verdict = checked.map(|_| {
+            shown(ServerMessage::Transaction {
+                transaction: *transaction,
+            })
+        });
+        self.tell(hub::Input::RelayChecked {
+            connection,
+            chain_id,
+            verdict,
+        });
+    }
+}
+
+/// What became of an update's blocks.
+struct Taken {
+    new_blocks: u32,
+    transactions: u64,
+    already_known: u32,
+    /// The lowest height at which the main chain changed.
+    changed_from: Height,
+    changes: Vec<Change>,
+    /// Why the first bad block was not taken.
+    refusal: Option<Refusal>,
+}
+
+fn take_blocks(book: &mut Book, now: TimestampMs, blocks: &[TenantBlock]) -> Taken {
+    let mut taken = Taken {
+        new_blocks: 0,
+        transactions: 0,
+        already_known: 0,
+        changed_from: Height(u32::MAX),
+        changes: Vec::new(),
+        refusal: None,
+    };
+    for block in blocks {
+        if let Err(refusal) = take_block(book, now, block, &mut taken) {
+            taken.refusal = Some(refusal);
+            break;
+        }
+    }
+    taken
+}
+
+fn take_block(
+    book: &mut Book,
+    now: TimestampMs,
+    shape: &TenantBlock,
+    taken: &mut Taken,
+) -> Result<(), Refusal> {
+    let invalid = |book: &Book, error: &dyn std::fmt::Display| Refusal::Invalid {
+        reason: reason_of(shape.block_id, error),
+        tip: book.tip(),
+    };
+    let unchecked = UncheckedBlock::try_from(shape).map_err(|error| invalid(book, &error))?;
+    let hash = unchecked.header.hash();
+    // A known header with another body must still be refused, so the bodies are compared.
+    if book
+        .chain
+        .block(&hash)
+        .is_some_and(|known| known.encode() == unchecked.encode())
+    {
+        taken.already_known = taken.already_known.saturating_add(1);
+        return Ok(());
+    }
+    let block = unchecked
+        .check(book.chain.genesis())
+        .map_err(|error| invalid(book, &error))?;
+    let change = Change::Block {
+        chain_id: book.chain_id(),
+        height: block.header().height,
+        hash,
+        bytes: block.encode(),
+    };
+    let transactions = transaction_count(&block);
+    match book.insert(block, now) {
+        Ok(Progress::Known) => {
+            taken.already_known = taken.already_known.saturating_add(1);
+            return Ok(());
+        }
+        Ok(Progress::Beside) => {}
+        Ok(Progress::Connected { from }) => taken.changed_from = taken.changed_from.min(from),
+        Err(error) => return Err(refusal_of(book, shape.block_id, &error)),
+    }
+    taken.changes.push(change);
+    taken.new_blocks = taken.new_blocks.saturating_add(1);
+    taken.transactions = taken.transactions.saturating_add(transactions);
+    Ok(())
+}
+
+fn refusal_of(book: &Book, height: u32, error: &ChainError) -> Refusal {
+    let (reason, tip) = (reason_of(height, error), book.tip());
+    if matches!(error, ChainError::UnknownParent { .. }) {
+        Refusal::UnknownParent { reason, tip }
+    } else if matches!(error, ChainError::TooFarAhead { .. }) {
+        Refusal::TooEarly { reason, tip }
+    } else {
+        Refusal::Invalid { reason, tip }
+    }
+}

@@ -1,0 +1,60 @@
+//! Every bound of the tracker, by name.
+
+/// The longest message of any kind but those that carry blocks, in bytes.
+pub const MESSAGE_BYTES_MAX: usize = 64 * 1024;
+/// The longest message that carries blocks, in bytes: a full block in hex with its texts, twice over.
+pub const UPDATE_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// The longest HTTP body, in bytes.
+pub const BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// The read buffer of a connection, in bytes. The library's own 128 KiB would be most of a connection's memory.
+pub const READ_BUFFER_BYTES: usize = 4 * 1024;
+/// Messages that wait for one slow connection; beyond, it is disconnected.
+pub const QUEUE_MESSAGES_MAX: usize = 1024;
+/// Bytes that wait for one slow connection; beyond, it is disconnected.
+pub const QUEUE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// How soon after connecting a client must have joined, created or asked for the list, in ms.
+pub const JOIN_TIMEOUT_MS: u64 = 10_000;
+/// How often the tracker pings, in ms.
+pub const PING_INTERVAL_MS: u64 = 25_000;
+/// How long after a ping an answer may take, in ms; also how long one write may take.
+pub const PONG_TIMEOUT_MS: u64 = 10_000;
+/// Messages that may come at once.
+pub const MESSAGE_BURST: u32 = 100;
+/// Messages a second after the burst.
+pub const MESSAGES_PER_SECOND: u32 = 20;
+/// Relayed and reported bytes that may come at once.
+pub const RELAY_BURST_BYTES: u32 = 4 * 1024 * 1024;
+/// Relayed and reported bytes a second after the burst.
+pub const RELAY_BYTES_PER_SECOND: u32 = 1024 * 1024;
+/// What the smallest relayed frame counts, in bytes, so that tiny frames are not free.
+pub const RELAY_FRAME_BYTES_MIN: u32 = 512;
+/// Messages refused for their rate before the connection is closed.
+pub const RATE_REFUSALS_MAX: u32 = 1_000;
+/// Peers in one room; beyond, joins are answered `full`.
+pub const ROOM_PEERS_MAX: usize = 1_024;
+/// Networks in the registry; beyond, registrations are answered `full`.
+pub const NETWORKS_MAX: usize = 20_000;
+/// Networks in one public list, the first by name.
+pub const LIST_NETWORKS_MAX: usize = 1_000;
+/// The least time between two pushes of the public list, in ms.
+pub const LIST_INTERVAL_MS: u64 = 1_000;
+/// Blocks in one update, in either direction.
+pub const UPDATE_BLOCKS_MAX: usize = 50;
+/// JSON bytes of blocks in one update to the validator; one block always fits.
+pub const FORWARD_BYTES_MAX: usize = 1024 * 1024;
+/// Updates in flight to the validator, over all networks; one for each network.
+pub const FORWARDS_IN_FLIGHT_MAX: usize = 4;
+/// How long the validator may take to answer, in ms.
+pub const FORWARD_TIMEOUT_MS: u64 = 15_000;
+/// The first pause after a failed update, in ms; it doubles.
+pub const BACKOFF_FIRST_MS: u64 = 250;
+/// The longest pause between two tries, in ms.
+pub const BACKOFF_MAX_MS: u64 = 5_000;
+/// Requests of strangers that wait for the ledger; beyond, they are answered `full`.
+pub const LEDGER_QUEUE_MAX: usize = 1_024;
+/// Requests that one commit makes durable together.
+pub const LEDGER_BATCH_MAX: usize = 64;
+/// The least time between two writes of `tracker_integration.json`, in ms.
+pub const EXPORT_INTERVAL_MS: u64 = 1_000;
+/// Blocks of each network in `tracker_integration.json`.
+pub const EXPORT_BLOCKS: u32 = 5;

@@ -1,0 +1,26 @@
+//! The tracker's program: reads the configuration, takes the port, runs.
+
+use anyhow::Context;
+use clap::Parser;
+
+/// Lets the browsers of a tenant find each other, checks and forwards tenant updates.
+#[derive(Parser, Debug)]
+#[command(name = "tracker", version)]
+struct Arguments {
+    #[command(flatten)]
+    config: tracker::Config,
+    /// Write the log as JSON lines
+    #[arg(long, env = "DISTLI_LOG_JSON")]
+    log_json: bool,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    service::init_tracing(arguments.log_json);
+    let config = arguments.config;
+    let listener = service::bind(config.bind, config.port, "tracker", "--port").await?;
+    tracker::run(listener, config, service::shutdown_signal())
+        .await
+        .context("the tracker ended")
+}

@@ -1,0 +1,305 @@
+//! The driver of the ledger: one thread that owns the machine and the store.
+//!
+//! It takes up to [`limits::LEDGER_BATCH_MAX`] facts, makes what they changed durable by one commit, and only then
+//! performs the orders that followed, in their order. So whatever anyone is told is on the disk, and one flush serves
+//! many. When the disk refuses, the thread ends and the tracker with it: the machine is then ahead of the disk.
+//!
+//! It also writes `tracker_integration.json`, a derived file for other programs, at most once in
+//! [`limits::EXPORT_INTERVAL_MS`] and at the end.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::Duration;
+
+use api::{BlockchainUpdate, TenantBlock};
+use shared::ids::{ChainId, TimestampMs};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::engine::Engine;
+use crate::ledger::{
+    Asker, Change, Input, Ledger, NetworkName, Output, Refusal, RequestId, Summary, UpdateVerdict,
+};
+use crate::limits;
+use crate::store::{Store, StoreError};
+
+/// The file that other programs read.
+pub(crate) const INTEGRATION_FILE_NAME: &str = "tracker_integration.json";
+
+/// Where facts for the ledger go.
+#[derive(Clone, Debug)]
+pub(crate) struct LedgerSender {
+    commands: Sender<Command>,
+    /// Requests of strangers that wait.
+    waiting: Arc<AtomicUsize>,
+}
+
+/// Where the recorder reads them.
+#[derive(Debug)]
+pub(crate) struct LedgerReceiver {
+    commands: Receiver<Command>,
+    waiting: Arc<AtomicUsize>,
+}
+
+/// An update on its way to the forwarder.
+#[derive(Debug)]
+pub(crate) struct Posting {
+    pub(crate) chain_id: ChainId,
+    pub(crate) update: Box<BlockchainUpdate>,
+}
+
+/// The ledger takes no more now, or has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the tracker is busy; try again")]
+pub(crate) struct Busy;
+
+#[derive(Debug)]
+enum Command {
+    /// A stranger's request; counted.
+    Ask(Input),
+    /// A stranger's report over HTTP; counted.
+    Report {
+        network: NetworkName,
+        blocks: Vec<TenantBlock>,
+        reply: oneshot::Sender<Result<UpdateVerdict, Refusal>>,
+    },
+    /// A fact of our own.
+    Fact(Input),
+    /// How things stand.
+    Summarise(oneshot::Sender<Summary>),
+    /// End after what is already here.
+    Stop,
+}
+
+/// A new channel to a recorder.
+pub(crate) fn ledger_channel() -> (LedgerSender, LedgerReceiver) {
+    let (sender, receiver) = channel();
+    let waiting = Arc::new(AtomicUsize::new(0));
+    (
+        LedgerSender {
+            commands: sender,
+            waiting: Arc::clone(&waiting),
+        },
+        LedgerReceiver {
+            commands: receiver,
+            waiting,
+        },
+    )
+}
+
+impl LedgerSender {
+    /// Hands over a stranger's request. Never waits.
+    pub(crate) fn ask(&self, input: Input) -> Result<(), Busy> {
+        self.send_counted(Command::Ask(input))
+    }
+
+    /// Has blocks checked and kept; returns when they are durable.
+    pub(crate) async fn report(
+        &self,
+        network: NetworkName,
+        blocks: Vec<TenantBlock>,
+    ) -> Result<Result<UpdateVerdict, Refusal>, Busy> {
+        let (reply, answer) = oneshot::channel();
+        self.send_counted(Command::Report {
+            network,
+            blocks,
+            reply,
+        })?;
+        answer.await.map_err(|_| Busy)
+    }
+
+    /// Hands over a fact of our own. Never waits and is never refused.
+    pub(crate) fn tell(&self, input: Input) {
+        // A recorder that has ended ends the tracker; nobody waits for this fact then.
+        let _ = self.commands.send(Command::Fact(input));
+    }
+
+    pub(crate) async fn summary(&self) -> Result<Summary, Busy> {
+        let (reply, answer) = oneshot::channel();
+        self.commands
+            .send(Command::Summarise(reply))
+            .map_err(|_| Busy)?;
+        let answer = tokio::time::timeout(Duration::from_millis(SUMMARY_TIMEOUT_MS), answer);
+        answer.await.map_err(|_| Busy)?.map_err(|_| Busy)
+    }
+
+    pub(crate) fn stop(&self) {
+        let _ = self.commands.send(Command::Stop);
+    }
+
+    fn send_counted(&self, command: Command) -> Result<(), Busy> {
+        if self.waiting.fetch_add(1, Ordering::Relaxed) >= limits::LEDGER_QUEUE_MAX {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+            return Err(Busy);
+        }
+        self.commands.send(command).map_err(|_| Busy)
+    }
+}
+
+/// See the module's text.
+#[derive(Debug)]
+pub(crate) struct Recorder {
+    pub(crate) ledger: Ledger,
+    pub(crate) store: Store,
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) receiver: LedgerReceiver,
+    pub(crate) postings: mpsc::UnboundedSender<Posting>,
+    /// Where `tracker_integration.json` goes.
+    pub(crate) integration_path: PathBuf,
+}
+
+/// What a recorder keeps while it runs.
+#[derive(Debug, Default)]
+struct Desk {
+    replies: BTreeMap<RequestId, oneshot::Sender<Result<UpdateVerdict, Refusal>>>,
+    next_request: u64,
+    wake_at: Option<TimestampMs>,
+    /// When the derived file is written next, if it is out of date.
+    export_at: Option<TimestampMs>,
+    exported_at: TimestampMs,
+    is_stopping: bool,
+}
+
+impl Recorder {
+    /// Works until told to stop.
+    ///
+    /// # Errors
+    /// The disk refused a commit.
+    pub(crate) fn run(mut self) -> Result<(), StoreError> {
+        let mut desk = Desk {
+            export_at: Some(TimestampMs(0)),
+            ..Desk::default()
+        };
+        self.perform(&mut desk)?;
+        while !desk.is_stopping {
+            match self.receiver.commands.recv_timeout(pause(&desk)) {
+                Ok(command) => self.take(&mut desk, command),
+                Err(RecvTimeoutError::Timeout) => self.wake(&mut desk),
+                Err(RecvTimeoutError::Disconnected) => desk.is_stopping = true,
+            }
+            for _ in 1..limits::LEDGER_BATCH_MAX {
+                let Ok(command) = self.receiver.commands.try_recv() else {
+                    break;
+                };
+                self.take(&mut desk, command);
+            }
+            self.perform(&mut desk)?;
+            self.export_if_due(&mut desk);
+        }
+        desk.export_at = desk.export_at.map(|_| TimestampMs(0));
+        self.export_if_due(&mut desk);
+        Ok(())
+    }
+
+    fn take(&mut self, desk: &mut Desk, command: Command) {
+        let now = now();
+        match command {
+            Command::Ask(input) => {
+                self.receiver.waiting.fetch_sub(1, Ordering::Relaxed);
+                self.ledger.handle(now, input);
+            }
+            Command::Report {
+                network,
+                blocks,
+                reply,
+            } => {
+                self.receiver.waiting.fetch_sub(1, Ordering::Relaxed);
+                let request = RequestId(desk.next_request);
+                desk.next_request = desk.next_request.wrapping_add(1);
+                desk.replies.insert(request, reply);
+                let asker = Asker::Request(request);
+                self.ledger.handle(
+                    now,
+                    Input::BlocksReported {
+                        asker,
+                        network,
+                        blocks,
+                    },
+                );
+            }
+            Command::Fact(input) => self.ledger.handle(now, input),
+            Command::Summarise(reply) => {
+                // The asker may have gone away.
+                let _ = reply.send(self.ledger.summary());
+            }
+            Command::Stop => desk.is_stopping = true,
+        }
+    }
+
+    fn wake(&mut self, desk: &mut Desk) {
+        let now = now();
+        if desk.wake_at.is_some_and(|at| at <= now) {
+            desk.wake_at = None;
+            self.ledger.handle(now, Input::Woken);
+        }
+    }
+
+    /// Commits what is to be persisted, then performs the rest in order.
+    fn perform(&mut self, desk: &mut Desk) -> Result<(), StoreError> {
+        let mut changes: Vec<Change> = Vec::new();
+        let mut orders = Vec::new();
+        while let Some(output) = self.ledger.poll() {
+            if let Output::Persist(change) = output {
+                changes.push(change);
+            } else {
+                orders.push(output);
+            }
+        }
+        if !changes.is_empty() {
+            self.store.commit(&changes)?;
+            let earliest = desk.exported_at.plus_ms(limits::EXPORT_INTERVAL_MS);
+            desk.export_at = desk.export_at.or(Some(earliest));
+        }
+        for order in orders {
+            self.perform_one(desk, order);
+        }
+        Ok(())
+    }
+
+    fn perform_one(&self, desk: &mut Desk, order: Output) {
+        match order {
+            Output::Tell(fact) => self.engine.handle(*fact),
+            Output::Answer { request, verdict } => {
+                if let Some(reply) = desk.replies.remove(&request) {
+                    // The asker may have gone away; the blocks are kept all the same.
+                    let _ = reply.send(verdict);
+                }
+            }
+            Output::Forward { chain_id, update } => {
+                // The forwarder ends only when the tracker does; the outbox is derived from the store at the next start.
+                let _ = self.postings.send(Posting { chain_id, update });
+            }
+            Output::WakeAt { at } => desk.wake_at = Some(at),
+            Output::Persist(_) => {}
+        }
+    }
+
+    fn export_if_due(&self, desk: &mut Desk) {
+        let now = now();
+        if desk.export_at.is_none_or(|at| at > now) {
+            return;
+        }
+        desk.export_at = None;
+        desk.exported_at = now;
+        let bytes = serde_json::to_vec_pretty(&self.ledger.integration())
+            .expect("the file has string keys and no failing parts, so it serialises");
+        if let Err(error) = service::atomic_write(&self.integration_path, &bytes) {
+            tracing::warn!(path = %self.integration_path.display(), %error, "cannot write the integration file");
+        }
+    }
+}
+
+fn pause(desk: &Desk) -> Duration {
+    let next = [desk.wake_at, desk.export_at].into_iter().flatten().min();
+    Duration::from_millis(next.map_or(IDLE_MS, |at| at.since(now())))
+}
+
+fn now() -> TimestampMs {
+    TimestampMs(service::now_ms())
+}
+
+const SUMMARY_TIMEOUT_MS: u64 = 2_000;
+/// With nothing planned the thread sleeps so long; a command wakes it.
+const IDLE_MS: u64 = 3_600_000;

@@ -1,0 +1,157 @@
+//! `/ws`: the driver of one connection.
+//!
+//! One task reads, parses and hands to the engine, and writes what the engine queued. Dead connections are found by
+//! ping: silence for a ping interval and a pong timeout ends them. A write that takes longer than the pong timeout
+//! ends them too.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::ws::ErrorCode;
+use axum::extract::State;
+use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade, close_code};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use futures_util::SinkExt;
+use service::Problem;
+use shared::hash::Hash;
+use shared::ids::PeerId;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, timeout};
+
+use crate::App;
+use crate::engine::{Engine, Orders};
+use crate::hub::message::{self, MessageError};
+use crate::hub::{ConnectionId, Input};
+use crate::limits;
+
+/// Answers the upgrade, if the page's origin may connect and there is room.
+pub(crate) async fn upgrade(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    upgrade: WebSocketUpgrade,
+) -> Response {
+    if !app.origins.allows(&headers) {
+        let origin = headers
+            .get(header::ORIGIN)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or("?");
+        tracing::info!(origin, "a page of another origin was refused");
+        let detail = "pages of this origin may not connect; allow it with --allow-origin";
+        return Problem::new(StatusCode::FORBIDDEN, "origin-not-allowed", detail).into_response();
+    }
+    let Ok(permit) = Arc::clone(&app.connections).try_acquire_owned() else {
+        let detail = "the tracker has as many connections as it may; try again later";
+        return Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "too-many-connections",
+            detail,
+        )
+        .into_response();
+    };
+    upgrade
+        .read_buffer_size(limits::READ_BUFFER_BYTES)
+        .max_message_size(limits::UPDATE_BYTES_MAX)
+        .max_frame_size(limits::UPDATE_BYTES_MAX)
+        .on_upgrade(move |socket| serve(socket, app, permit))
+}
+
+async fn serve(mut socket: WebSocket, app: Arc<App>, permit: OwnedSemaphorePermit) {
+    let (mut peer, mut nonce) = ([0; 32], [0; 32]);
+    if getrandom::fill(&mut peer)
+        .and_then(|()| getrandom::fill(&mut nonce))
+        .is_err()
+    {
+        return tracing::error!("no randomness: a connection was refused");
+    }
+    let (connection, orders) = app.engine.connect(PeerId(Hash(peer)), nonce);
+    let reason = converse(&mut socket, &app.engine, connection, orders).await;
+    app.engine.disconnect(connection);
+    tracing::debug!(connection = connection.0, reason, "connection ended");
+    let frame = CloseFrame {
+        code: close_code::POLICY,
+        reason: Utf8Bytes::from_static(reason),
+    };
+    let _ = timeout(PONG_TIMEOUT, socket.send(Message::Close(Some(frame)))).await;
+    drop(permit);
+}
+
+/// Reads and writes until one side ends it; says why.
+async fn converse(
+    socket: &mut WebSocket,
+    engine: &Engine,
+    connection: ConnectionId,
+    mut orders: Orders,
+) -> &'static str {
+    let mut heard_at = Instant::now();
+    let mut ping_at = heard_at + PING_INTERVAL;
+    loop {
+        tokio::select! {
+            received = socket.recv() => {
+                let Some(Ok(message)) = received else { return "gone" };
+                heard_at = Instant::now();
+                match message {
+                    Message::Text(text) => take_text(engine, connection, text),
+                    Message::Binary(_) => refuse_binary(engine, connection),
+                    Message::Close(_) => return "closed by the client",
+                    Message::Ping(_) | Message::Pong(_) => {}
+                }
+            }
+            order = orders.next() => match order {
+                Ok(text) => if !write(socket, text, &mut orders).await { return "too slow" },
+                Err(reason) => return reason,
+            },
+            () = tokio::time::sleep_until(ping_at) => {
+                if heard_at.elapsed() > PING_INTERVAL + PONG_TIMEOUT {
+                    return "silent";
+                }
+                ping_at = Instant::now() + PING_INTERVAL;
+                let ping = socket.send(Message::Ping(Vec::new().into()));
+                if !matches!(timeout(PONG_TIMEOUT, ping).await, Ok(Ok(()))) {
+                    return "too slow";
+                }
+            }
+        }
+    }
+}
+
+fn take_text(engine: &Engine, connection: ConnectionId, text: Utf8Bytes) {
+    let bytes = text.len();
+    let message = message::parse(text.as_str().to_owned());
+    engine.handle(Input::Received {
+        connection,
+        message,
+        bytes,
+    });
+}
+
+fn refuse_binary(engine: &Engine, connection: ConnectionId) {
+    let message = "messages are text".to_owned();
+    let error = MessageError {
+        code: ErrorCode::BadMessage,
+        message,
+    };
+    engine.handle(Input::Received {
+        connection,
+        message: Err(error),
+        bytes: 0,
+    });
+}
+
+/// Writes this text and those that wait behind it, with one flush.
+async fn write(socket: &mut WebSocket, first: Utf8Bytes, orders: &mut Orders) -> bool {
+    let write = async {
+        socket.feed(Message::Text(first)).await?;
+        for _ in 1..FLUSH_MESSAGES_MAX {
+            let Some(text) = orders.next_now() else { break };
+            socket.feed(Message::Text(text)).await?;
+        }
+        socket.flush().await
+    };
+    matches!(timeout(PONG_TIMEOUT, write).await, Ok(Ok(())))
+}
+
+const PING_INTERVAL: Duration = Duration::from_millis(limits::PING_INTERVAL_MS);
+const PONG_TIMEOUT: Duration = Duration::from_millis(limits::PONG_TIMEOUT_MS);
+/// So many texts are written with one flush.
+const FLUSH_MESSAGES_MAX: usize = 64;

@@ -1,0 +1,281 @@
+//! The store: networks, verified blocks and confirmations, in one redb file.
+//!
+//! One [`Store::commit`] is one transaction, flushed to the disk before it returns. Whatever cannot be read back is
+//! refused at the start, by name and with what to do; the tracker never begins empty over a damaged file.
+
+use std::path::{Path, PathBuf};
+
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use serde::{Deserialize, Serialize};
+use shared::hash::Hash;
+use shared::ids::{ChainId, TimestampMs};
+
+use crate::hub::message::Listing;
+use crate::label::Label;
+use crate::ledger::{Change, Confirmed, Forwarding, Ledger};
+
+/// The store's file in the data directory.
+pub const FILE_NAME: &str = "tracker.redb";
+
+/// An open store.
+#[derive(Debug)]
+pub struct Store {
+    database: Database,
+    path: PathBuf,
+}
+
+impl Store {
+    /// Opens the store in `directory`, or makes an empty one there if there is none.
+    ///
+    /// # Errors
+    /// The file is damaged, of another version, in use, or cannot be made.
+    pub fn open(directory: &Path) -> Result<Self, StoreError> {
+        let path = directory.join(FILE_NAME);
+        let failed = |reason: String| StoreError::Open {
+            path: path.clone(),
+            reason,
+        };
+        std::fs::create_dir_all(directory).map_err(|error| failed(error.to_string()))?;
+        let database = Database::create(&path).map_err(|error| failed(error.to_string()))?;
+        let store = Self { database, path };
+        store.check_version()?;
+        Ok(store)
+    }
+
+    /// Makes all changes durable, or none.
+    ///
+    /// # Errors
+    /// The disk refused. What the changes were made from is then ahead of the disk, so the caller stops.
+    pub fn commit(&self, changes: &[Change]) -> Result<(), StoreError> {
+        self.write(|transaction| {
+            for change in changes {
+                write_change(transaction, change)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Reads everything back.
+    ///
+    /// # Errors
+    /// A record is damaged or does not fit the others.
+    pub fn restore(&self, forwarding: Forwarding, now: TimestampMs) -> Result<Ledger, StoreError> {
+        let mut ledger = Ledger::new(forwarding);
+        let transaction = self
+            .database
+            .begin_read()
+            .map_err(|error| self.damaged(error))?;
+        let networks = transaction
+            .open_table(NETWORKS)
+            .map_err(|error| self.damaged(error))?;
+        for row in networks.iter().map_err(|error| self.damaged(error))? {
+            let (key, value) = row.map_err(|error| self.damaged(error))?;
+            let record: NetworkRecord =
+                serde_json::from_slice(value.value()).map_err(|error| self.damaged(error))?;
+            let label = Label::parse(&record.label).map_err(|error| self.damaged(error))?;
+            let genesis = hex::decode(&record.genesis).map_err(|error| self.damaged(error))?;
+            let listing = Listing::from_flag(record.listed);
+            let chain_id = ledger
+                .restore_network(label, listing, &genesis)
+                .map_err(|error| self.damaged(error))?;
+            if chain_id.0.as_bytes() != key.value() {
+                return Err(self.damaged(format!("the genesis stored for {chain_id} is another's")));
+            }
+        }
+        let blocks = transaction
+            .open_table(BLOCKS)
+            .map_err(|error| self.damaged(error))?;
+        for row in blocks.iter().map_err(|error| self.damaged(error))? {
+            let (key, value) = row.map_err(|error| self.damaged(error))?;
+            let ((chain_id, (height, _)), bytes) = (key.value(), value.value());
+            let restored = ledger.restore_block(ChainId(Hash(*chain_id)), bytes);
+            restored.map_err(|error| self.damaged(format!("block {height}: {error}")))?;
+        }
+        let confirmed = transaction
+            .open_table(CONFIRMED)
+            .map_err(|error| self.damaged(error))?;
+        for row in confirmed.iter().map_err(|error| self.damaged(error))? {
+            let (key, value) = row.map_err(|error| self.damaged(error))?;
+            let record: Confirmed =
+                serde_json::from_slice(value.value()).map_err(|error| self.damaged(error))?;
+            ledger.restore_confirmed(ChainId(Hash(*key.value())), record);
+        }
+        ledger.restored(now);
+        Ok(ledger)
+    }
+
+    fn check_version(&self) -> Result<(), StoreError> {
+        self.write(|transaction| {
+            transaction.open_table(NETWORKS)?;
+            transaction.open_table(BLOCKS)?;
+            transaction.open_table(CONFIRMED)?;
+            let mut meta = transaction.open_table(META)?;
+            if meta.get(VERSION_KEY)?.is_none() {
+                meta.insert(VERSION_KEY, VERSION)?;
+            }
+            Ok(())
+        })?;
+        let transaction = self
+            .database
+            .begin_read()
+            .map_err(|error| self.damaged(error))?;
+        let meta = transaction
+            .open_table(META)
+            .map_err(|error| self.damaged(error))?;
+        let found = meta
+            .get(VERSION_KEY)
+            .map_err(|error| self.damaged(error))?
+            .map_or(0, |value| value.value());
+        if found == VERSION {
+            return Ok(());
+        }
+        Err(StoreError::Version {
+            path: self.path.clone(),
+            found,
+            allowed: VERSION,
+        })
+    }
+
+    fn write(
+        &self,
+        body: impl FnOnce(&redb::WriteTransaction) -> Result<(), redb::Error>,
+    ) -> Result<(), StoreError> {
+        let commit = || -> Result<(), redb::Error> {
+            let transaction = self.database.begin_write()?;
+            body(&transaction)?;
+            transaction.commit()?;
+            Ok(())
+        };
+        commit().map_err(|error| StoreError::Write {
+            path: self.path.clone(),
+            reason: error.to_string(),
+        })
+    }
+
+    fn damaged(&self, reason: impl std::fmt::Display) -> StoreError {
+        StoreError::Damaged {
+            path: self.path.clone(),
+            reason: reason.to_string(),
+        }
+    }
+}
+
+fn write_change(transaction: &redb::WriteTransaction, change: &Change) -> Result<(), redb::Error> {
+    match change {
+        Change::Network {
+            chain_id,
+            label,
+            listing,
+            genesis,
+        } => {
+            let record = NetworkRecord {
+                label: label.to_string(),
+                listed: listing.is_listed(),
+                genesis: hex::encode(genesis),
+            };
+            transaction
+                .open_table(NETWORKS)?
+                .insert(chain_id.0.as_bytes(), to_json(&record).as_slice())?;
+        }
+        Change::Block {
+            chain_id,
+            height,
+            hash,
+            bytes,
+        } => {
+            let key = (chain_id.0.as_bytes(), (height.0, hash.as_bytes()));
+            transaction
+                .open_table(BLOCKS)?
+                .insert(key, bytes.as_slice())?;
+        }
+        Change::Confirmed {
+            chain_id,
+            confirmed: Some(confirmed),
+        } => {
+            transaction
+                .open_table(CONFIRMED)?
+                .insert(chain_id.0.as_bytes(), to_json(confirmed).as_slice())?;
+        }
+        Change::Confirmed {
+            chain_id,
+            confirmed: None,
+        } => {
+            transaction
+                .open_table(CONFIRMED)?
+                .remove(chain_id.0.as_bytes())?;
+        }
+    }
+    Ok(())
+}
+
+fn to_json(record: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(record)
+        .expect("a record has string keys and no failing parts, so it serialises")
+}
+
+#[derive(Serialize, Deserialize)]
+struct NetworkRecord {
+    label: String,
+    listed: bool,
+    genesis: String,
+}
+
+/// The store cannot be used; each message says what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// It cannot be opened.
+    #[error(
+        "{path}: {reason}. If another tracker runs on this directory, end it; if the file is damaged, put back a copy \
+         of it, or move it away to start empty: the browsers then report their blocks again"
+    )]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// What was wrong.
+        reason: String,
+    },
+    /// It was written by another version.
+    #[error(
+        "{path}: written in version {found}, this program reads version {allowed}; use the program that wrote it"
+    )]
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
+        /// The version this program reads.
+        allowed: u32,
+    },
+    /// A record cannot be read back.
+    #[error(
+        "{path} is damaged: {reason}. Put back a copy of it, or move it away to start empty: the browsers then report \
+         their blocks again"
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What was wrong.
+        reason: String,
+    },
+    /// A change could not be made durable.
+    #[error("{path}: {reason}; see whether the disk is full")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What was wrong.
+        reason: String,
+    },
+}
+
+/// Chain id → the network.
+const NETWORKS: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("networks");
+/// Chain id, then height and hash → canonical block; so a scan gives parents before children.
+#[expect(clippy::type_complexity, reason = "the key's parts say what it is")]
+const BLOCKS: TableDefinition<'_, (&[u8; 32], (u32, &[u8; 32])), &[u8]> =
+    TableDefinition::new("blocks");
+/// Chain id → the newest confirmed block.
+const CONFIRMED: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("confirmed");
+const META: TableDefinition<'_, &str, u32> = TableDefinition::new("meta");
+const VERSION_KEY: &str = "version";
+const VERSION: u32 = 1;

@@ -1,0 +1,17 @@
+//! The tracker over real sockets: rooms and isolation, registration, checked updates, durability, forwarding.
+
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "a test picks the messages that it asks for"
+)]
+
+#[cfg(test)]
+mod forwarding;
+#[cfg(test)]
+mod http;
+#[cfg(test)]
+mod joining;
+#[cfg(test)]
+mod support;
+#[cfg(test)]
+mod updates;

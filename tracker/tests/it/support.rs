@@ -1,0 +1,346 @@
+//! A running tracker, clients of it, networks to join, and a validator's double that confirms or is out.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use api::TenantBlock;
+use api::ws::{ClientMessage, ServerMessage};
+use futures_util::{SinkExt, StreamExt};
+use shared::block::{Block, MinerRecord};
+use shared::chain::Chain;
+use shared::genesis::{Access, Genesis, Rules};
+use shared::hash::Hash;
+use shared::identity::Identity;
+use shared::ids::{ChainId, NetworkId, PeerId, Sequence, TimestampMs};
+use shared::miner::{Miner, Step};
+use shared::pow::Target;
+use shared::transaction::{Payload, Transaction};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+use tracker::hub::{JOIN_DOMAIN, join_bytes};
+
+/// A tracker on a free port.
+pub(crate) struct Running {
+    pub(crate) address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<Result<(), tracker::Error>>,
+}
+
+impl Running {
+    /// Starts a tracker over `data` without a validator.
+    pub(crate) async fn start(data: &Path) -> Self {
+        Self::start_with(data, |_| {}).await
+    }
+
+    /// Starts a tracker that reports to `validator`.
+    pub(crate) async fn reporting_to(data: &Path, validator: SocketAddr) -> Self {
+        Self::start_with(data, |config| {
+            config.enterprise_bc_url = Some(format!("http://{validator}"))
+        })
+        .await
+    }
+
+    pub(crate) async fn start_with(data: &Path, change: impl FnOnce(&mut tracker::Config)) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut config = tracker::Config {
+            data: data.into(),
+            www: data.join("www"),
+            ..tracker::Config::default()
+        };
+        change(&mut config);
+        let (stop, stopped) = oneshot::channel();
+        let shutdown = async {
+            let _ = stopped.await;
+        };
+        let task = tokio::spawn(tracker::run(listener, config, shutdown));
+        Self {
+            address,
+            stop,
+            task,
+        }
+    }
+
+    /// Stops it and waits until its files are written.
+    pub(crate) async fn stop(self) {
+        self.stop.send(()).unwrap();
+        self.task.await.unwrap().unwrap();
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> reqwest::Response {
+        reqwest::get(format!("http://{}{path}", self.address))
+            .await
+            .unwrap()
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &impl serde::Serialize) -> reqwest::Response {
+        let url = format!("http://{}{path}", self.address);
+        reqwest::Client::new()
+            .post(url)
+            .json(body)
+            .send()
+            .await
+            .unwrap()
+    }
+}
+
+/// One connection to `/ws`.
+pub(crate) struct Client {
+    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    pub(crate) provisional: PeerId,
+    pub(crate) nonce: [u8; 32],
+}
+
+impl Client {
+    pub(crate) async fn connect(tracker: &Running) -> Self {
+        let url = format!("ws://{}/ws", tracker.address);
+        let (socket, _) = tokio_tungstenite::connect_async(url).await.unwrap();
+        let mut client = Self {
+            socket,
+            provisional: PeerId(Hash([0; 32])),
+            nonce: [0; 32],
+        };
+        let ServerMessage::Welcome { peer_id, nonce, .. } = client.receive().await else {
+            panic!("no welcome")
+        };
+        client.provisional = peer_id.parse().unwrap();
+        client.nonce = shared::hash::parse_hex(&nonce).unwrap();
+        client
+    }
+
+    pub(crate) async fn send(&mut self, message: &ClientMessage) {
+        self.send_text(serde_json::to_string(message).unwrap())
+            .await;
+    }
+
+    pub(crate) async fn send_text(&mut self, text: String) {
+        self.socket.send(Message::text(text)).await.unwrap();
+    }
+
+    /// The next message; none when the tracker closed the connection.
+    pub(crate) async fn receive_or_end(&mut self) -> Option<ServerMessage> {
+        loop {
+            let next = tokio::time::timeout(PATIENCE, self.socket.next())
+                .await
+                .expect("nothing came");
+            match next {
+                Some(Ok(Message::Text(text))) => return Some(serde_json::from_str(&text).unwrap()),
+                Some(Ok(Message::Close(_)) | Err(_)) | None => return None,
+                Some(Ok(_)) => {}
+            }
+        }
+    }
+
+    pub(crate) async fn receive(&mut self) -> ServerMessage {
+        self.receive_or_end()
+            .await
+            .expect("the connection was closed")
+    }
+
+    /// The next message that `pick` takes; others are passed over.
+    pub(crate) async fn until<T>(
+        &mut self,
+        mut pick: impl FnMut(&ServerMessage) -> Option<T>,
+    ) -> T {
+        loop {
+            let message = self.receive().await;
+            if let Some(picked) = pick(&message) {
+                return picked;
+            }
+        }
+    }
+
+    /// All messages up to the answer to a request that every client may make; so "nothing came" needs no waiting.
+    pub(crate) async fn drain(&mut self) -> Vec<ServerMessage> {
+        self.send(&ClientMessage::ListNetworks {}).await;
+        let mut before = Vec::new();
+        loop {
+            match self.receive().await {
+                ServerMessage::NetworkListUpdate { .. } => return before,
+                message => before.push(message),
+            }
+        }
+    }
+
+    pub(crate) async fn create(&mut self, network: &Network) {
+        self.send(&ClientMessage::CreateNetwork {
+            genesis: network.genesis_hex(),
+            listed: true,
+            label: None,
+        })
+        .await;
+        self.until(|message| matches!(message, ServerMessage::NetworkCreated { .. }).then_some(()))
+            .await;
+    }
+
+    /// Joins with a key and returns the peers that were there.
+    pub(crate) async fn join(&mut self, network: &Network, identity: &Identity) -> Vec<String> {
+        let join = self.join_message(network, identity);
+        self.send(&join).await;
+        self.until(|message| match message {
+            ServerMessage::Joined { peers, peer_id, .. } => {
+                assert_eq!(*peer_id, identity.peer_id().to_string());
+                Some(peers.clone())
+            }
+            ServerMessage::Error { message, .. } => panic!("{message}"),
+            _ => None,
+        })
+        .await
+    }
+
+    pub(crate) fn join_message(&self, network: &Network, identity: &Identity) -> ClientMessage {
+        let chain = network.chain_id();
+        let signature = identity.sign(
+            JOIN_DOMAIN,
+            chain,
+            &join_bytes(self.provisional, &self.nonce),
+        );
+        ClientMessage::JoinNetwork {
+            network_id: network.label().into(),
+            chain_id: Some(chain.to_string()),
+            key: Some(identity.public_key().to_string()),
+            signature: Some(signature.to_string()),
+        }
+    }
+
+    /// Reports blocks and returns the answer's status, height and reason.
+    pub(crate) async fn report(&mut self, network: &Network, blocks: &[Block]) -> UpdateAnswer {
+        let shapes = blocks.iter().map(TenantBlock::from).collect();
+        self.report_shapes(network, shapes).await
+    }
+
+    pub(crate) async fn report_shapes(
+        &mut self,
+        network: &Network,
+        latest_blocks: Vec<TenantBlock>,
+    ) -> UpdateAnswer {
+        let network_id = network.label().to_owned();
+        let block_count = latest_blocks.len() as u64;
+        self.send(&ClientMessage::BlockchainUpdate {
+            network_id,
+            block_count,
+            latest_blocks,
+        })
+        .await;
+        self.until(|message| match message {
+            ServerMessage::UpdateResult {
+                status,
+                height,
+                hash,
+                reason,
+                ..
+            } => Some(UpdateAnswer {
+                is_accepted: *status == api::UpdateStatus::Accepted,
+                height: *height,
+                hash: hash.clone(),
+                reason: reason.clone().unwrap_or_default(),
+            }),
+            ServerMessage::Error { message, .. } => panic!("{message}"),
+            _ => None,
+        })
+        .await
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct UpdateAnswer {
+    pub(crate) is_accepted: bool,
+    pub(crate) height: u32,
+    pub(crate) hash: String,
+    pub(crate) reason: String,
+}
+
+/// A network whose blocks the test mines.
+#[derive(Clone)]
+pub(crate) struct Network {
+    pub(crate) chain: Chain,
+    miner: Identity,
+    sequence: u64,
+    now: TimestampMs,
+}
+
+impl Network {
+    /// A network of this name; `seed` tells networks of one name apart.
+    pub(crate) fn new(label: &str, seed: u8) -> Self {
+        let miner = Identity::from_seed([seed; 32]);
+        let mut rules = Rules::open_default(Target::for_hashes(16).to_compact());
+        rules.stamp_bits = 4;
+        let created_at = TimestampMs(service::now_ms()).minus_ms(86_400_000);
+        let genesis = Genesis {
+            network_id: NetworkId::parse(label).unwrap(),
+            rules,
+            created_at,
+            owner: miner.public_key(),
+            enterprise_genesis: None,
+            predecessor: None,
+            access: Access::Open,
+        };
+        Self {
+            chain: Chain::new(genesis),
+            miner,
+            sequence: 0,
+            now: created_at,
+        }
+    }
+
+    pub(crate) fn label(&self) -> &str {
+        self.chain.genesis().network_id.as_str()
+    }
+
+    pub(crate) fn chain_id(&self) -> ChainId {
+        self.chain.chain_id()
+    }
+
+    pub(crate) fn genesis_hex(&self) -> String {
+        hex::encode(self.chain.genesis().encode())
+    }
+
+    /// Mines a block with one message on the tip.
+    pub(crate) fn mine(&mut self, text: &str) -> Block {
+        let genesis = self.chain.genesis().clone();
+        self.now = self.now.plus_ms(u64::from(genesis.rules.interval_ms));
+        let payload = Payload::Message(text.into());
+        let sequence = Sequence(self.sequence);
+        let transaction = Transaction::create(
+            &self.miner,
+            genesis.chain_id(),
+            &genesis.rules,
+            sequence,
+            self.now,
+            payload,
+        )
+        .unwrap();
+        self.sequence += 1;
+        let record = MinerRecord {
+            key: self.miner.public_key(),
+            free: [0; 8],
+        };
+        let template = self.chain.template(record, vec![transaction], self.now);
+        let target = template.header.target.target();
+        let Step::Found { nonce } =
+            Miner::new(&template.header, &target, 0, u32::MAX).step(u32::MAX)
+        else {
+            panic!("an easy target is met");
+        };
+        let block = template.solved(&genesis, nonce).unwrap();
+        self.chain.insert(block.clone(), self.now).unwrap();
+        block
+    }
+
+    pub(crate) fn mine_many(&mut self, count: usize, text: &str) -> Vec<Block> {
+        (0..count)
+            .map(|index| self.mine(&format!("{text} {index}")))
+            .collect()
+    }
+}
+
+pub(crate) fn identity(seed: u8) -> Identity {
+    Identity::from_seed([seed; 32])
+}
+
+/// How long a test waits for something that must come.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);

@@ -133,7 +133,7 @@ function show(snapshot) {
   const link = snapshot.validator ?? { reachable: status !== null };
   noteStart(status, link, snapshot.at ?? Date.now());
   showOverview(status, tenants, networks);
-  showHealth(snapshot.health?.status ?? status?.chain_health ?? "unknown", snapshot.health?.checks ?? {});
+  showHealth(snapshot.health ?? null, status, [["validator", link.reachable], ["tracker", snapshot.tracker?.reachable ?? true]]);
   showValidator(status, link);
   showTenants(tenants, peers, status !== null);
   showBlocks(blocks, status);
@@ -143,7 +143,7 @@ function show(snapshot) {
 function showOverview(status, tenants, networks) {
   setText(byId("height"), status ? count(status.height) : "–");
   byId("height").dataset.value = status ? String(status.height) : "";
-  byId("height-note").replaceChildren(status?.latest_block_time ? setTime(element("time"), status.latest_block_time) : status ? "no block yet" : "not reachable");
+  byId("height-note").replaceChildren(status?.latest_block_time ? setTime(element("time"), status.latest_block_time) : status ? "no block yet" : "");
   setText(byId("tenant-count"), status ? count(status.active_tenants ?? tenants.length) : "–");
   const online = networks.reduce((sum, network) => sum + network.peer_count, 0);
   setText(byId("tenant-note"), networks.length > 0 ? `${plural(online, "peer")} online` : "");
@@ -162,7 +162,7 @@ function showValidator(status, link) {
   byId("validator").dataset.level = link.reachable ? "ok" : "fail";
   const others = Array.isArray(status?.active_validators) ? status.active_validators.length : status?.active_validators;
   const known = status ? `${status.validator}${others > 1 ? `, ${others} active` : ""}` : "";
-  setText(byId("validator-note"), link.reachable ? known : "Start it, or check VALIDATOR_URL. Numbers are the last known.");
+  setText(byId("validator-note"), link.reachable ? known : status ? "numbers are the last known" : "start it, or check its address");
   byId("validator-note").title = link.reason ?? "";
   setText(byId("uptime-note"), status ? `${plural(status.total_blocks, "block")} in all` : "");
   showUptime();
@@ -180,13 +180,18 @@ function showUptime() {
   setText(byId("uptime"), startedAt === null ? "–" : duration(Date.now() - startedAt));
 }
 
-function showHealth(verdict, checks) {
+function showHealth(health, status, links) {
+  const verdict = health?.status ?? status?.chain_health ?? "unknown";
   const place = byId("health");
   setText(place, capital(verdict));
   place.dataset.state = verdict;
   place.dataset.level = HEALTH[verdict] ?? "wait";
-  const reasons = Object.entries(checks).map(([name, words]) => `${name}: ${words}`);
-  setText(byId("health-note"), verdict !== "healthy" ? reasons.join("; ") : reasons.length > 0 ? `${plural(reasons.length, "check")} passed` : "");
+  const reasons = Object.entries(health?.checks ?? {}).map(([name, words]) => `${name}: ${words}`);
+  const away = links.filter(([, reachable]) => !reachable).map(([name]) => name);
+  let note = reasons.length > 0 ? `${plural(reasons.length, "check")} passed` : "";
+  if (away.length > 0) note = `${away.join(" and ")} not reachable`;
+  else if (verdict !== "healthy") note = reasons.join("; ");
+  setText(byId("health-note"), note);
   place.title = reasons.join("\n");
 }
 

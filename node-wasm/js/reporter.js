@@ -4,12 +4,15 @@
 
 const STATUS_MS = 250;
 const MINING_STATUS_MS = 500;
-const PENDING_MS = 50;
+const PENDING_MS = 10;
 const WINDOW_MS = 1_000;
 const QUOTA_MS = 30_000;
 /** After a long sync only the newest blocks of a step are announced; the others are there to be read. */
 const ANNOUNCED_MAX = 50;
 const ALMOST_FULL = 0.9;
+
+/** A task that takes long is run so seldom that it takes a tenth of the time at most. */
+const SHARE = 10;
 
 /**
  * Runs a task at once, then at most every `ms`, never losing the last request.
@@ -21,11 +24,13 @@ function throttled(ms, task) {
   let again = false;
   const run = () => {
     again = false;
+    const started = performance.now();
+    task();
+    const took = performance.now() - started;
     timer = setTimeout(() => {
       timer = 0;
       if (again) run();
-    }, ms);
-    task();
+    }, Math.max(ms, took * SHARE));
   };
   return {
     call() {

@@ -33,6 +33,8 @@ export class DistliNode extends EventTarget {
   #starting;
   /** @type {{name: string, detail: any}[] | null} events of the start, kept until the page could add its listeners */
   #held = [];
+  /** A page that goes for good hangs up, so that its peers need not wait for a time-out. @param {PageTransitionEvent} event */
+  #onPageHide = ({ persisted }) => persisted || this.#rtc.close();
   networkId = "";
   chainId = "";
 
@@ -71,6 +73,7 @@ export class DistliNode extends EventTarget {
     this.#worker.onmessage = ({ data }) => this.#onMessage(data);
     this.#worker.onerror = (event) => this.#onWorkerError(event);
     this.#worker.postMessage({ type: "start", options: start });
+    addEventListener("pagehide", this.#onPageHide);
   }
 
   /** @param {string | {record: Uint8Array}} message */
@@ -208,6 +211,7 @@ export class DistliNode extends EventTarget {
 
   #end() {
     this.#closed = true;
+    removeEventListener("pagehide", this.#onPageHide);
     this.#window.close();
     this.#rtc.close();
     this.#worker.terminate();

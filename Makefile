@@ -72,7 +72,7 @@ build-web: setup ## Build the browser app into www/dist
 .PHONY: test
 test: setup browser ## Prove it: every check and test there is, in order, with the time each took
 	@mkdir -p artifacts; : > artifacts/times; \
-	for step in fmt clippy doc unit purity sim wasm-test e2e; do \
+	for step in fmt clippy doc unit js-test purity sim wasm-test e2e; do \
 	  what=$$(sed -n "s/^$$step:.*## \(.*\)/\1/p" Makefile); \
 	  printf '\n\033[1m== %s: %s\033[0m\n' "$$step" "$$what"; \
 	  start=$$(date +%s); \
@@ -100,6 +100,10 @@ doc: ## The documentation builds without a warning
 unit: ## Unit and integration tests of every crate
 	@$(RUN_TESTS) --locked $(OURS) --exclude sim --exclude e2e
 
+.PHONY: js-test
+js-test: ## The pure parts of the browser node's JavaScript, where node is installed (e2e runs all of it in a browser)
+	@if command -v node >/dev/null; then node --test node-wasm/js/tests/*.test.js; else echo "node is not installed: skipped"; fi
+
 .PHONY: sim
 sim: ## The node machine with 3 to 50 nodes under loss, delay, partition and crashes
 	@$(RUN_TESTS) --locked -p sim
@@ -108,7 +112,7 @@ sim: ## The node machine with 3 to 50 nodes under loss, delay, partition and cra
 purity: ## shared reads no clock, no randomness, no I/O: it builds for bare metal and for wasm32, without std crates
 	@rustup target list --installed | grep -qx $(BARE) || rustup target add $(BARE)
 	cargo check --locked -p shared --target $(BARE)
-	cargo test --locked -p shared --target $(WASM) --no-run
+	cargo check --locked -p shared --target $(WASM) --tests
 	@for crate in getrandom rand tokio mio socket2 web-sys js-sys wasm-bindgen std-shims; do \
 	  if cargo tree --locked -p shared -e normal --target all -i $$crate 2>/dev/null | grep -q .; then \
 	    echo "shared depends on $$crate, which needs a system underneath:"; \

@@ -6,7 +6,9 @@ set -eu
 wasm="$TARGET/wasm32-unknown-unknown/release/node_wasm.wasm"
 rm -rf "$DIST"
 mkdir -p "$DIST/node"
-wasm-bindgen --target web --no-typescript --out-dir "$DIST/pkg" "$wasm"
+# Names are a tenth of the module and only a debugger reads them.
+wasm-bindgen --target web --no-typescript --remove-name-section --remove-producers-section \
+  --out-dir "$DIST/pkg" "$wasm"
 
 for file in www/*.html www/*.css www/*.js www/*.svg www/*.png www/*.webmanifest; do
   if [ -f "$file" ]; then cp "$file" "$DIST/"; fi

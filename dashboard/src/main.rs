@@ -11,12 +11,15 @@ use clap::Parser;
 struct Arguments {
     #[command(flatten)]
     config: dashboard::Config,
+    /// Write the log as JSON lines
+    #[arg(long, env = "DISTLI_LOG_JSON")]
+    log_json: bool,
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let Arguments { config } = Arguments::parse();
-    service::init_tracing(config.log_json);
+    let Arguments { config, log_json } = Arguments::parse();
+    service::init_tracing(log_json);
     let listener = service::bind(config.bind, config.port, "dashboard", "--port").await?;
     dashboard::run(listener, config, service::shutdown_signal()).await?;
     Ok(())

@@ -43,7 +43,6 @@ impl Running {
             port: address.port(),
             validator_url: validator_url.to_owned(),
             tracker_url: tracker_url.to_owned(),
-            log_json: false,
         };
         let (stop, stopped) = oneshot::channel::<()>();
         let stopped = async {

@@ -56,6 +56,9 @@ impl Node {
         let block = self.parse(bytes).map_err(|reason| blame(from, &reason))?;
         let header = block.header().clone();
         self.on_body(now, from, &hash);
+        if let Some(peer) = self.peers.get_mut(&from) {
+            peer.known_blocks.insert(hash);
+        }
         let taken = self
             .take_block(now, block, bytes.len(), Source::Peer(from))
             .map_err(|error| blame(from, &error))?;

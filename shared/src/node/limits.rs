@@ -32,8 +32,8 @@ pub const HEADERS_TIMEOUT_MS: u64 = 4_000;
 pub const HEADERS_PAUSE_MS: u64 = 10_000;
 /// Bodies in flight from one peer.
 pub const BODIES_PER_PEER_MAX: usize = 16;
-/// Bodies ahead of the tip that are asked for at a time.
-pub const BODY_WINDOW: usize = 256;
+/// How far above the lowest missing body others are asked for, in blocks.
+pub const BODY_WINDOW: u32 = 256;
 /// Without a body from a peer for so long, its requests go to others, ms; doubled with every stall in a row.
 pub const STALL_MS: u64 = 2_000;
 /// Longest stall time, ms.

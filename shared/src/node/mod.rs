@@ -298,3 +298,6 @@ impl Node {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -100,6 +100,12 @@ impl Orphans {
         Some(waiting)
     }
 
+    /// Number of waiting blocks.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.blocks.len()
+    }
+
     /// Takes every block that waits for this parent.
     pub(super) fn take_children(&mut self, parent: &Hash) -> Vec<Waiting> {
         let children = self.by_parent.get(parent).cloned().unwrap_or_default();

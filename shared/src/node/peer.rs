@@ -111,6 +111,16 @@ impl Peer {
 }
 
 impl BodyRequests {
+    /// How many more bodies may be asked for; a peer that stalled is tried with one.
+    pub(super) fn free(&self) -> usize {
+        let allowed = if self.stalls == 0 {
+            limits::BODIES_PER_PEER_MAX
+        } else {
+            1
+        };
+        allowed.saturating_sub(self.in_flight)
+    }
+
     /// When the requests in flight count as stalled.
     pub(super) fn stalled_at(&self) -> Option<TimestampMs> {
         let shift = self.stalls.min(8);

@@ -64,12 +64,15 @@ impl Reporter {
     }
 
     /// When something is to be done although nothing happens.
-    pub(super) fn due_at(&self) -> Option<TimestampMs> {
+    pub(super) fn due_at(&self, now: TimestampMs) -> Option<TimestampMs> {
         let patience_ends = self.told_at.plus_ms(limits::REPORT_PATIENCE_MS);
-        self.is_connected.then(|| {
-            self.deadline
-                .unwrap_or_else(|| self.not_before.max(patience_ends))
-        })
+        let times = self
+            .deadline
+            .map_or([self.not_before, patience_ends], |deadline| [deadline; 2]);
+        times
+            .into_iter()
+            .filter(|at| self.is_connected && *at > now)
+            .min()
     }
 
     /// How many blocks further back than confirmed a report starts.

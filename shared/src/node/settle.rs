@@ -156,7 +156,7 @@ impl Node {
             (!self.outbox.is_empty()).then_some(self.timers.outbox_at),
             self.wanted.due_at(),
             self.mining.due_at(self.timers.pending_version),
-            self.reporter.due_at(),
+            self.reporter.due_at(now),
         ]
     }
 }

@@ -3,7 +3,8 @@
 //! Header requests: at most one in flight for a peer and [`limits::HEADER_REQUESTS_MAX`] in all, to peers that claim at
 //! least the work of the best header known with another tip; those that brought nothing lately last, then most work first. A claim that leads nowhere is remembered (`barren_tip`) and not
 //! followed again until it changes. Bodies: the lowest missing ones of the best header branch, each from one peer at a
-//! time, spread over all peers that should have them, those that stalled last.
+//! time, spread over all peers that should have them. A peer that stalled is left out for a while if there are others,
+//! and is then tried with one body.
 //!
 //! Only main-chain headers and bodies are served: they were verified here, so a peer may blame for them.
 
@@ -247,7 +248,8 @@ impl Node {
             if peer.bodies.stalled_at().is_some_and(|at| at <= now) {
                 peer.bodies.in_flight = 0;
                 peer.bodies.stalls = peer.bodies.stalls.saturating_add(1);
-                peer.bodies.last_until = now.plus_ms(limits::STALLED_LAST_MS);
+                peer.bodies.last_until =
+                    now.plus_ms(limits::STALLED_LAST_MS.saturating_mul(peer.bodies.stalls.into()));
                 stalled.push(*id);
             }
         }
@@ -327,8 +329,25 @@ impl Node {
         if self.chain.best_header().work <= self.chain.tip().work {
             return;
         }
+        let free = |peer: &Peer| limits::BODIES_PER_PEER_MAX.saturating_sub(peer.bodies.in_flight);
+        let free: usize = self
+            .peers
+            .values()
+            .filter(|peer| peer.best.is_some())
+            .map(free)
+            .sum();
+        if free == 0 {
+            return;
+        }
         let mut requests: BTreeMap<PeerId, Vec<Hash>> = BTreeMap::new();
-        for (height, hash) in self.chain.missing_bodies(limits::BODY_WINDOW) {
+        let missing = self
+            .chain
+            .missing_bodies(self.downloads.asked.len().saturating_add(free));
+        // What came ahead of a body that stalls is kept in memory, so not too far ahead.
+        let end = missing.first().map_or(0, |(lowest, _)| {
+            lowest.0.saturating_add(limits::BODY_WINDOW)
+        });
+        for (height, hash) in missing.into_iter().filter(|(height, _)| height.0 < end) {
             if self.downloads.asked.contains_key(&hash) || self.orphans.contains(&hash) {
                 continue;
             }
@@ -356,12 +375,19 @@ impl Node {
         }
     }
 
-    /// The peer to ask for a body: not stalled lately, then with the fewest in flight.
+    /// The peer to ask for a body: of those that did not stall lately, or if there are none of the others, the one with
+    /// the fewest in flight.
     fn best_source(&self, now: TimestampMs, height: Height, hash: &Hash) -> Option<PeerId> {
-        let able = self.peers.iter().filter(|(_, peer)| {
-            peer.may_have(height, hash) && peer.bodies.in_flight < limits::BODIES_PER_PEER_MAX
+        let having = || {
+            self.peers
+                .iter()
+                .filter(|(_, peer)| peer.may_have(height, hash))
+        };
+        let only_stalled = having().all(|(_, peer)| peer.bodies.last_until > now);
+        let able = having().filter(|(_, peer)| {
+            (only_stalled || peer.bodies.last_until <= now) && peer.bodies.free() > 0
         });
-        able.min_by_key(|(_, peer)| (peer.bodies.last_until > now, peer.bodies.in_flight))
+        able.min_by_key(|(_, peer)| peer.bodies.in_flight)
             .map(|(id, _)| *id)
     }
 }

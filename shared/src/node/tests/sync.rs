@@ -1,0 +1,155 @@
+use super::*;
+use crate::{ids::Height, message::BLOCKS_MAX};
+
+#[test]
+fn newcomer_gets_thousands_of_blocks_from_several_peers_although_one_never_answers() {
+    let chain = grown(4_500, 3);
+    let holders = (1..=3).map(|seed| Bench::holding(seed, &chain));
+    let mut benches: Vec<Bench> = holders.collect();
+    benches.push(Bench::restored(4, chain.tip().timestamp, BTreeMap::new()));
+    let mut net = Net::new(benches);
+    for holder in 0..3 {
+        net.link(holder, 3);
+    }
+    net.run(40);
+    net.mute = vec![0];
+    net.run(60_000);
+    assert_eq!(net.benches[3].node.status().tip, chain.tip().hash);
+    assert!(!net.benches[3].node.status().syncing);
+    assert_eq!(net.benches[3].node.peers().count(), 3);
+}
+
+#[test]
+fn bodies_are_asked_of_all_peers_at_most_sixteen_each() {
+    let chain = grown(100, 3);
+    let mut bench = Bench::restored(4, chain.tip().timestamp, BTreeMap::new());
+    let status = {
+        let mut holder = Bench::holding(1, &chain);
+        holder.give(Input::PeerConnected { peer: peer(9) });
+        holder.sent().remove(0).1
+    };
+    for number in [1, 2, 3] {
+        bench.give(Input::PeerConnected { peer: peer(number) });
+        bench.receive(peer(number), &status);
+    }
+    bench.taken();
+    let headers = chain
+        .headers_after(&[], 2_000)
+        .iter()
+        .map(|header| Bytes(header.encode().to_vec()))
+        .collect();
+    bench.receive(peer(1), &Message::Headers { headers });
+    let mut asked: BTreeMap<PeerId, Vec<Hash>> = BTreeMap::new();
+    for (to, message) in bench.sent() {
+        if let Message::GetBlocks { hashes } = message {
+            asked.entry(to).or_default().extend(hashes);
+        }
+    }
+    assert_eq!(
+        asked.values().map(Vec::len).collect::<Vec<_>>(),
+        [BLOCKS_MAX; 3]
+    );
+    let mut all: Vec<Hash> = asked.into_values().flatten().collect();
+    all.sort_unstable();
+    all.dedup();
+    assert_eq!(all.len(), 3 * BLOCKS_MAX, "no body is asked for twice");
+}
+
+#[test]
+fn stalled_bodies_are_asked_of_another_peer() {
+    let chain = grown(3, 3);
+    let mut bench = Bench::restored(4, chain.tip().timestamp, BTreeMap::new());
+    let mut holder = Bench::holding(1, &chain);
+    holder.give(Input::PeerConnected { peer: peer(9) });
+    let status = holder.sent().remove(0).1;
+    bench.give(Input::PeerConnected { peer: peer(1) });
+    bench.receive(peer(1), &status);
+    let headers = chain
+        .headers_after(&[], 2_000)
+        .iter()
+        .map(|header| Bytes(header.encode().to_vec()))
+        .collect();
+    bench.receive(peer(1), &Message::Headers { headers });
+    bench.taken();
+    bench.give(Input::PeerConnected { peer: peer(2) });
+    bench.receive(peer(2), &status);
+    assert!(
+        !bench
+            .sent()
+            .iter()
+            .any(|(_, message)| matches!(message, Message::GetBlocks { .. }))
+    );
+    bench.pass(super::super::limits::STALL_MS + 1);
+    let asked = bench
+        .sent()
+        .into_iter()
+        .find(|(_, message)| matches!(message, Message::GetBlocks { .. }))
+        .unwrap();
+    assert_eq!(asked.0, peer(2));
+}
+
+#[test]
+fn peer_three_blocks_behind_catches_up_and_then_follows() {
+    let chain = grown(10, 3);
+    let mut behind = Bench::holding(2, &grown(7, 3));
+    behind.now = chain.tip().timestamp;
+    let mut net = Net::new(vec![Bench::holding(1, &chain), behind]);
+    net.link(0, 1);
+    net.run(1_000);
+    assert_eq!(net.benches[1].node.status().tip, chain.tip().hash);
+    net.benches[0].give(Input::MiningSet {
+        when: super::super::MiningWhen::Always,
+    });
+    net.run(1_000);
+    net.benches[0].mine();
+    net.run(100);
+    assert_eq!(net.benches[1].node.status().height, Height(11));
+}
+
+#[test]
+fn heavier_branch_wins_from_both_sides() {
+    let (mut short, mut long) = (grown(4, 3), grown(4, 3));
+    extend(&mut short, 5, Vec::new());
+    for _ in 0..3 {
+        extend(&mut long, 6, Vec::new());
+    }
+    let mut first = Bench::holding(1, &short);
+    first.now = long.tip().timestamp;
+    let mut net = Net::new(vec![first, Bench::holding(2, &long)]);
+    net.link(0, 1);
+    net.run(2_000);
+    for bench in &net.benches {
+        assert_eq!(bench.node.status().tip, long.tip().hash);
+    }
+}
+
+#[test]
+fn claims_that_lead_nowhere_are_not_followed_for_ever() {
+    let mut bench = Bench::alone(1, BIRTH);
+    bench.give(Input::PeerConnected { peer: peer(2) });
+    let status = Message::Status(crate::message::Status {
+        chain_id: genesis().chain_id().0,
+        height: 9,
+        tip: Hash([7; 32]),
+        work: [1; 32],
+        clock_ms: bench.now.0,
+        pending: 0,
+        pending_digest: Hash::ZERO,
+    });
+    bench.receive(peer(2), &status);
+    bench.receive(
+        peer(2),
+        &Message::Headers {
+            headers: Vec::new(),
+        },
+    );
+    bench.taken();
+    bench.receive(peer(2), &status);
+    bench.pass(60_000);
+    assert!(
+        !bench
+            .sent()
+            .iter()
+            .any(|(_, message)| matches!(message, Message::GetHeaders { .. }))
+    );
+}

@@ -2,7 +2,10 @@
 //!
 //! `cargo run --release -p shared --example stamp_cost` prints the figures of `docs/adr/0001-stamp-inside-signature.md`.
 
-#![expect(clippy::print_stdout, reason = "the figures are printed for the reader")]
+#![expect(
+    clippy::print_stdout,
+    reason = "the figures are printed for the reader"
+)]
 #![expect(clippy::disallowed_methods, reason = "a measurement reads the clock")]
 
 use std::{hint::black_box, time::Instant};
@@ -37,7 +40,14 @@ fn main() {
     }
     let signing = started.elapsed();
 
-    println!("{TRIES} hashes of {} bytes: {:.1} ms", content.len(), hashing.as_secs_f64() * 1e3);
+    println!(
+        "{TRIES} hashes of {} bytes: {:.1} ms",
+        content.len(),
+        hashing.as_secs_f64() * 1e3
+    );
     println!("{TRIES} signatures: {:.0} ms", signing.as_secs_f64() * 1e3);
-    println!("ratio: {:.0}", signing.as_secs_f64() / hashing.as_secs_f64());
+    println!(
+        "ratio: {:.0}",
+        signing.as_secs_f64() / hashing.as_secs_f64()
+    );
 }

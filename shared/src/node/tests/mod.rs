@@ -74,7 +74,7 @@ fn extend(chain: &mut Chain, miner: u8, transactions: Vec<VerifiedTransaction>) 
 fn grind(header: &crate::header::Header, target: &Target) -> u32 {
     match Miner::new(header, target, 0, u32::MAX).step(u32::MAX) {
         Step::Found { nonce } => nonce,
-        other => panic!("{other:?}"),
+        other @ (Step::Working | Step::Exhausted) => panic!("{other:?}"),
     }
 }
 
@@ -242,9 +242,11 @@ impl Bench {
     }
 
     fn sent(&mut self) -> Vec<(PeerId, Message)> {
-        let sent = |order| match order {
-            Output::Send { peer, bytes } => Some((peer, Message::decode(&bytes).unwrap())),
-            _ => None,
+        let sent = |order| {
+            let Output::Send { peer, bytes } = order else {
+                return None;
+            };
+            Some((peer, Message::decode(&bytes).unwrap()))
         };
         self.taken().into_iter().filter_map(sent).collect()
     }
@@ -281,11 +283,12 @@ impl Net {
                 bench.pass(self.latency_ms);
                 let mut kept = VecDeque::new();
                 for order in bench.orders.drain(..) {
-                    match order {
-                        Output::Send { peer, bytes } if !self.mute.contains(&index) => {
-                            under_way.push((index, peer, bytes))
-                        }
-                        other => kept.push_back(other),
+                    if let Output::Send { peer, bytes } = &order
+                        && !self.mute.contains(&index)
+                    {
+                        under_way.push((index, *peer, bytes.clone()));
+                    } else {
+                        kept.push_back(order);
                     }
                 }
                 bench.orders = kept;

@@ -3,14 +3,16 @@ use crate::{ids::Height, node::MiningWhen};
 
 /// Heights of the blocks in each report ordered so far.
 fn reports(bench: &mut Bench) -> Vec<Vec<u32>> {
-    let heights = |order| match order {
-        Output::Report { blocks } => Some(
+    let heights = |order| {
+        let Output::Report { blocks } = order else {
+            return None;
+        };
+        Some(
             blocks
                 .iter()
                 .map(|block: &Block| block.header().height.0)
                 .collect(),
-        ),
-        _ => None,
+        )
     };
     bench.taken().into_iter().filter_map(heights).collect()
 }

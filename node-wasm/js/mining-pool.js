@@ -65,6 +65,11 @@ export class MiningPool {
     if (this.#job) this.start(this.#job);
   }
 
+  /** Loads the workers ahead of the first job. */
+  warm() {
+    while (this.#workers.length < this.#size) this.#workers.push(this.#spawn());
+  }
+
   /**
    * Works on this job only; an older one is dropped.
    * @param {Job} job
@@ -76,7 +81,7 @@ export class MiningPool {
     }
     this.#job = job;
     this.#exhausted = 0;
-    while (this.#workers.length < this.#size) this.#workers.push(this.#spawn());
+    this.warm();
     const ranges = nonceRanges(this.#size);
     this.#workers.forEach((worker, index) => {
       worker.postMessage({ type: "job", job: job.id, header: job.header, target: job.target, ...ranges[index] });

@@ -112,8 +112,10 @@ export class NodeSession {
     /** @param {{when: string, workers?: number}} wish */
     setMining: async ({ when, workers }) => {
       if (workers !== undefined) this.pool.resize(workers);
+      if (when !== "off") this.pool.warm();
       this.loop.handle({ type: "mining", when });
       await this.loop.settled();
+      if (when === "off") this.pool.close();
     },
     status: async () => this.reporter.status(),
     /** @param {{from?: number, limit: number}} range */

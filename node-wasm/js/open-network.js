@@ -35,10 +35,23 @@ export async function createNetwork(around, options, ownerSeed) {
   const answer = await askTracker(around, networkId);
   if (answer.found) throw new DistliError(`The network “${networkId}” already exists.`, "Join it, or choose another name.", "network_exists");
   const hashesPerSecond = measureHashRate(wasm);
-  const made = wasm.createGenesis({ networkId, createdAt: Date.now(), ownerSeed, hashesPerSecond, rules: rules ?? {} });
+  const made = makeGenesis(wasm, { networkId, createdAt: Date.now(), ownerSeed, hashesPerSecond, rules: rules ?? {} });
   const network = { networkId, chainId: made.chainId, genesis: made.genesis, listed, expectedHeight: 0 };
   await archive.keepNetwork(network);
   return network;
+}
+
+/**
+ * @param {Wasm} wasm
+ * @param {object} options
+ * @returns {{genesis: Uint8Array, chainId: string}}
+ */
+function makeGenesis(wasm, options) {
+  try {
+    return wasm.createGenesis(options);
+  } catch (error) {
+    throw new DistliError(String(error instanceof Error ? error.message : error), "Choose other rules, or leave them out.", "bad_rules");
+  }
 }
 
 /**

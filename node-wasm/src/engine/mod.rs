@@ -456,4 +456,3 @@ impl From<MiningWhen> for node::MiningWhen {
         }
     }
 }
-

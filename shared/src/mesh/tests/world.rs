@@ -95,7 +95,7 @@ impl World {
         self.ends[end].connected = true;
         self.queue.push_back((end, Input::TrackerOpened));
         let welcome = FromTracker::Welcomed {
-            provisional: vec![end as u8; 32],
+            provisional: vec![provisional_byte(end); 32],
             nonce: vec![9; 16],
         };
         self.queue.push_back((end, Input::TrackerReceived(welcome)));
@@ -302,7 +302,7 @@ impl World {
                 signature,
                 ..
             } => {
-                let proof = [vec![end as u8; 32], vec![9; 16]].concat();
+                let proof = [vec![provisional_byte(end); 32], vec![9; 16]].concat();
                 crate::identity::verify(JOIN_DOMAIN, chain, &key, &proof, &signature)
                     .expect("a true proof");
                 if self.registered != Some(chain) {
@@ -410,4 +410,9 @@ fn parse_description(sdp: &str) -> (usize, LinkId) {
         .unwrap();
     let (end, link) = origin.split_once(' ').unwrap();
     (end.parse().unwrap(), LinkId(link.parse().unwrap()))
+}
+
+/// A tracker's provisional peer id is this byte, repeated.
+fn provisional_byte(end: usize) -> u8 {
+    u8::try_from(end).unwrap()
 }

@@ -1,6 +1,6 @@
 //! SHA-256 values.
 //!
-//! [`Hash`] orders by its bytes as a big-endian number, which is also how proof of work reads it.
+//! [`struct@Hash`] orders by its bytes as a big-endian number, which is also how proof of work reads it.
 
 use core::{fmt, str::FromStr};
 

@@ -1,7 +1,8 @@
 //! A resumable miner: a budget of nonces at a time, one SHA-256 compression each.
 //!
 //! The first 64 bytes of a header do not hold the nonce, so their compression (the midstate) is done once. The rest,
-//! padding included, is one block with the nonce as word 12. Hardware SHA is used where `sha2` finds it.
+//! padding included, is one block with the nonce as word 12. Hardware SHA is used where `sha2` finds it; WebAssembly has
+//! none and tries four nonces at a time in SIMD lanes (`docs/adr/0003-four-lanes-in-webassembly.md`).
 
 use sha2::block_api::compress256;
 
@@ -9,6 +10,9 @@ use crate::{
     header::{HEADER_BYTES, Header},
     pow::Target,
 };
+
+#[cfg(any(target_arch = "wasm32", test))]
+mod lanes;
 
 /// What a step came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +34,8 @@ pub struct Miner {
     midstate: [u32; 8],
     block: [u8; 64],
     target: [u32; 8],
+    #[cfg(any(target_arch = "wasm32", test))]
+    kernel: lanes::Kernel,
     next: Option<u32>,
     end: u32,
     hashes: u64,
@@ -53,14 +59,12 @@ impl Miner {
         block[56..].copy_from_slice(&HEADER_BITS.to_be_bytes());
         let mut midstate = INITIAL_STATE;
         compress256(&mut midstate, &[first]);
-        let mut words = [0; 8];
-        for (word, bytes) in words.iter_mut().zip(target.to_be_bytes().as_chunks().0) {
-            *word = u32::from_be_bytes(*bytes);
-        }
         Self {
+            #[cfg(any(target_arch = "wasm32", test))]
+            kernel: lanes::Kernel::new(&midstate, words(&block)),
             midstate,
             block,
-            target: words,
+            target: words(&target.to_be_bytes()),
             next: (start <= end).then_some(start),
             end,
             hashes: 0,
@@ -69,21 +73,25 @@ impl Miner {
 
     /// Tries up to `budget` nonces.
     pub fn step(&mut self, budget: u32) -> Step {
+        #[cfg(target_arch = "wasm32")]
+        return self.step_in_lanes(budget);
+        #[cfg(not(target_arch = "wasm32"))]
+        self.step_one_by_one(budget)
+    }
+
+    /// Nonces tried so far.
+    #[must_use]
+    pub const fn hashes(&self) -> u64 {
+        self.hashes
+    }
+
+    fn step_one_by_one(&mut self, budget: u32) -> Step {
         for _ in 0..budget {
             let Some(nonce) = self.next else {
                 return Step::Exhausted;
             };
-            self.next = if nonce < self.end {
-                nonce.checked_add(1)
-            } else {
-                None
-            };
-            self.hashes = self.hashes.saturating_add(1);
-            self.block[NONCE_AT..NONCE_AT + 4].copy_from_slice(&nonce.to_be_bytes());
-            let mut state = self.midstate;
-            compress256(&mut state, &[self.block]);
-            // Words compare like the big-endian number; nearly always the first decides.
-            if state <= self.target {
+            self.advance(nonce, 1);
+            if self.meets(nonce) {
                 return Step::Found { nonce };
             }
         }
@@ -94,11 +102,58 @@ impl Miner {
         }
     }
 
-    /// Nonces tried so far.
-    #[must_use]
-    pub const fn hashes(&self) -> u64 {
-        self.hashes
+    /// Skips groups of four nonces none of which can meet the target, and tries the others one by one.
+    #[cfg(any(target_arch = "wasm32", test))]
+    fn step_in_lanes(&mut self, budget: u32) -> Step {
+        let mut left = budget;
+        while let Some(nonce) = self.next {
+            let groups = (self.end - nonce).min(left) / lanes::LANES;
+            if groups == 0 {
+                return self.step_one_by_one(left);
+            }
+            let skipped = self
+                .kernel
+                .scan(nonce, groups, self.target[0])
+                .unwrap_or(groups)
+                * lanes::LANES;
+            self.advance(nonce, skipped);
+            left -= skipped;
+            // Where the scan stopped early one of the next four may do.
+            let candidates = if skipped < groups * lanes::LANES {
+                lanes::LANES
+            } else {
+                0
+            };
+            if let found @ Step::Found { .. } = self.step_one_by_one(candidates) {
+                return found;
+            }
+            left -= candidates;
+        }
+        Step::Exhausted
     }
+
+    /// Counts `tried` nonces from `nonce` on as done.
+    fn advance(&mut self, nonce: u32, tried: u32) {
+        self.next = nonce.checked_add(tried).filter(|next| *next <= self.end);
+        self.hashes = self.hashes.saturating_add(tried.into());
+    }
+
+    fn meets(&mut self, nonce: u32) -> bool {
+        self.block[NONCE_AT..NONCE_AT + 4].copy_from_slice(&nonce.to_be_bytes());
+        let mut state = self.midstate;
+        compress256(&mut state, &[self.block]);
+        // Words compare like the big-endian number; nearly always the first decides.
+        state <= self.target
+    }
+}
+
+/// Big-endian words.
+fn words<const N: usize>(bytes: &[u8]) -> [u32; N] {
+    let mut words = [0; N];
+    for (word, bytes) in words.iter_mut().zip(bytes.as_chunks().0) {
+        *word = u32::from_be_bytes(*bytes);
+    }
+    words
 }
 
 /// Where the nonce stands in the second block.
@@ -138,12 +193,15 @@ mod tests {
         }
     }
 
+    type StepFn = fn(&mut Miner, u32) -> Step;
+    const WAYS: [StepFn; 2] = [Miner::step_one_by_one, Miner::step_in_lanes];
+
     #[test]
     fn it_finds_exactly_the_nonces_that_hashing_finds() {
-        let header = header();
-        let target = header.target.target();
-        let expected: Vec<u32> = (0..20_000)
-            .filter(|n| {
+        for (bits, end) in [(10, 19_998), (0, 99), (2, 101), (5, 5_000)] {
+            let header = header();
+            let target = Target::for_hashes(1 << bits);
+            let meets = |n: &u32| {
                 target.is_met_by(
                     &Header {
                         nonce: *n,
@@ -151,20 +209,31 @@ mod tests {
                     }
                     .hash(),
                 )
-            })
-            .collect();
-        let mut miner = Miner::new(&header, &target, 0, 19_999);
-        let mut found = Vec::new();
-        loop {
-            match miner.step(777) {
-                Step::Found { nonce } => found.push(nonce),
-                Step::Working => {}
-                Step::Exhausted => break,
+            };
+            let expected: Vec<u32> = (3..=end).filter(meets).collect();
+            assert!(!expected.is_empty());
+            for step in WAYS {
+                for budget in [1, 7, 777, u32::MAX] {
+                    let mut miner = Miner::new(&header, &target, 3, end);
+                    assert_eq!(all(&mut miner, step, budget), expected);
+                    assert_eq!(miner.hashes(), u64::from(end) - 2);
+                }
             }
         }
-        assert!(!expected.is_empty());
-        assert_eq!(found, expected);
-        assert_eq!(miner.hashes(), 20_000);
+    }
+
+    fn all(miner: &mut Miner, step: StepFn, budget: u32) -> Vec<u32> {
+        let mut found = Vec::new();
+        loop {
+            let before = miner.hashes();
+            let outcome = step(miner, budget);
+            assert!(miner.hashes() - before <= u64::from(budget));
+            match outcome {
+                Step::Found { nonce } => found.push(nonce),
+                Step::Working => assert_eq!(miner.hashes() - before, u64::from(budget)),
+                Step::Exhausted => return found,
+            }
+        }
     }
 
     #[test]

@@ -9,8 +9,8 @@
 //! `best` is the path of the heaviest header; no invalid block is in `nodes`; every node's parent is in `nodes` or is
 //! the genesis.
 //!
-//! Limits: [`limits::INVALID_REMEMBERED_MAX`] remembered hashes (the oldest is forgotten and would be checked again);
-//! [`limits::SIDE_HEADERS_MAX`] headers beside main chain and best branch (the lightest leaf goes first). Proof of work
+//! Limits: [`INVALID_REMEMBERED_MAX`](crate::limits::INVALID_REMEMBERED_MAX) remembered hashes (the oldest is forgotten and would be checked again);
+//! [`SIDE_HEADERS_MAX`](crate::limits::SIDE_HEADERS_MAX) headers beside main chain and best branch (the lightest leaf goes first). Proof of work
 //! is checked before anything is stored. Blocks stay in memory.
 
 use alloc::{

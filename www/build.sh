@@ -18,14 +18,14 @@ for file in node-wasm/js/*.js node-wasm/js/*.d.ts; do
 done
 
 # The service worker's list: what a page needs to open without the server, and one hash over all of it.
-if [ -f "$DIST/sw.js" ]; then
+if [ -f "$DIST/sw.js" ]; then (
   cd "$DIST"
   assets=$(find . -type f ! -name sw.js ! -name '*.d.ts' | LC_ALL=C sort |
     sed 's#^\.##; s#^/index.html$#/#; s#.*#"&"#' | paste -sd, -)
   version=$(find . -type f ! -name '*.d.ts' | LC_ALL=C sort | xargs sha256sum | sha256sum | cut -c1-16)
   sed -i "s#\"__VERSION__\"#\"$version\"#; s#\"__ASSETS__\"#$assets#" sw.js
   echo "service worker: version $version, $(echo "$assets" | tr ',' '\n' | wc -l) files"
-fi
+) fi
 
 # The tracker serves these to browsers that take gzip: a third of the bytes.
 find "$DIST" -type f \( -name '*.js' -o -name '*.css' -o -name '*.html' -o -name '*.svg' -o -name '*.wasm' \) -exec gzip -9knf {} +

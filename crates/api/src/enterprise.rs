@@ -52,7 +52,7 @@ pub struct Status {
     pub active_validators: Vec<String>,
     /// Tenant transactions received but not yet in an enterprise block.
     pub pending_transactions: u64,
-    /// Enterprise blocks, the genesis included.
+    /// Enterprise blocks; the genesis is none.
     pub total_blocks: u64,
     /// Tenant transactions in enterprise blocks, each counted once.
     pub total_transactions: u64,

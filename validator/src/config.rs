@@ -1,0 +1,54 @@
+//! Flags and environment of the validator.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+
+use shared::hash::Hash;
+use shared::ids::{NetworkId, NetworkIdError};
+
+/// The port by default.
+pub const PORT_DEFAULT: u16 = 8080;
+
+/// What the validator can be told.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Config {
+    /// The validator's name; its files are named after it
+    #[arg(long, env = "DISTLI_ID", default_value = "validator1", value_parser = parse_id)]
+    pub id: NetworkId,
+    /// The port for HTTP
+    #[arg(long, env = "DISTLI_PORT", default_value_t = PORT_DEFAULT)]
+    pub port: u16,
+    /// The address to listen on; only this machine unless told otherwise
+    #[arg(long, env = "DISTLI_BIND", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
+    pub bind: IpAddr,
+    /// The directory for key, store and export
+    #[arg(long, env = "DISTLI_DATA", default_value = "data")]
+    pub data: PathBuf,
+    /// The enterprise genesis hash that the data must belong to; another chain is refused
+    #[arg(long, env = "DISTLI_ENTERPRISE_GENESIS")]
+    pub enterprise_genesis: Option<Hash>,
+    /// Writes the log as JSON lines
+    #[arg(long, env = "DISTLI_LOG_JSON")]
+    pub log_json: bool,
+}
+
+impl Config {
+    /// The usual configuration over a data directory.
+    ///
+    /// # Errors
+    /// When `id` is not an identifier.
+    pub fn new(id: &str, data: PathBuf) -> Result<Self, NetworkIdError> {
+        Ok(Self {
+            id: NetworkId::parse(id)?,
+            port: PORT_DEFAULT,
+            bind: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            data,
+            enterprise_genesis: None,
+            log_json: false,
+        })
+    }
+}
+
+fn parse_id(text: &str) -> Result<NetworkId, NetworkIdError> {
+    NetworkId::parse(text)
+}

@@ -1,0 +1,248 @@
+//! The one loop that owns ledger, agreement and store: a thread that takes updates in batches and answers when durable.
+//!
+//! Group commit: whatever arrived while the last block was written to disk shares the next one. An update is answered
+//! only after the transaction that holds it returned. When a write fails, nothing more is taken: the memory is ahead of
+//! the disk, and a restart brings both together again. Readers go on.
+//!
+//! Limits: [`QUEUE_MAX`] waiting updates (senders wait for room), [`BATCH_MAX`] updates a cycle.
+
+use std::sync::Arc;
+
+use shared::ids::{PublicKey, TimestampMs};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::agreement::{Agreement, AgreementError, Input, Output};
+use crate::ledger::{Ledger, ProposalError, Receipt, Refusal, Submission};
+use crate::store::{HeadFile, Store, StoreError};
+use crate::view::View;
+
+/// Updates that wait for the engine.
+pub const QUEUE_MAX: usize = 1_024;
+/// Updates of one cycle.
+const BATCH_MAX: usize = 512;
+
+/// Why a write has no answer of its own.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Unavailable {
+    /// A write failed; the validator takes no more until it is restarted.
+    #[error(
+        "the store cannot be written ({0}); free space or mend the disk and restart the validator"
+    )]
+    Failed(Arc<str>),
+    /// The validator is ending.
+    #[error("the validator is shutting down")]
+    Ending,
+}
+
+/// The answer to a submission: the verdict, once what was taken is durable.
+pub type Verdict = Result<Receipt, Refusal>;
+
+/// A submission on its way to the engine.
+#[derive(Debug)]
+struct Command {
+    submission: Submission,
+    reply: oneshot::Sender<Result<Verdict, Unavailable>>,
+}
+
+/// The way to the engine. When the last one is dropped, the engine ends.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    commands: mpsc::Sender<Command>,
+    view: watch::Receiver<Arc<View>>,
+}
+
+impl Handle {
+    /// Submits checked blocks and waits until the verdict is durable.
+    ///
+    /// # Errors
+    /// [`Unavailable`] when the engine takes no writes.
+    pub async fn submit(&self, submission: Submission) -> Result<Verdict, Unavailable> {
+        let (reply, answer) = oneshot::channel();
+        let command = Command { submission, reply };
+        self.commands
+            .send(command)
+            .await
+            .map_err(|_| Unavailable::Ending)?;
+        answer.await.unwrap_or(Err(Unavailable::Ending))
+    }
+
+    /// The picture as it is now.
+    #[must_use]
+    pub fn view(&self) -> Arc<View> {
+        Arc::clone(&self.view.borrow())
+    }
+
+    /// A receiver that is told of every new picture.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<Arc<View>> {
+        self.view.clone()
+    }
+
+    /// Submissions that wait for the engine.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        QUEUE_MAX.saturating_sub(self.commands.capacity())
+    }
+
+    /// Whether the engine runs.
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
+        !self.commands.is_closed()
+    }
+}
+
+/// The parts that the engine owns.
+pub struct Engine {
+    /// The chain's rules and state.
+    pub ledger: Ledger,
+    /// Who decides.
+    pub agreement: Box<dyn Agreement>,
+    /// Where it is kept.
+    pub store: Arc<Store>,
+    /// The head file beside it.
+    pub head: HeadFile,
+    /// This validator's key.
+    pub proposer: PublicKey,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Engine")
+            .field("proposer", &self.proposer)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    /// Starts the engine on a thread of its own, which ends when all handles are gone.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn start(self) -> std::io::Result<(Handle, std::thread::JoinHandle<()>)> {
+        let (commands, received) = mpsc::channel(QUEUE_MAX);
+        let (publish, view) = watch::channel(Arc::new(View::new(&self.ledger)));
+        let thread = std::thread::Builder::new()
+            .name("engine".into())
+            .spawn(move || self.run(received, &publish))?;
+        Ok((Handle { commands, view }, thread))
+    }
+
+    fn run(mut self, mut commands: mpsc::Receiver<Command>, view: &watch::Sender<Arc<View>>) {
+        // What the start changed (held blocks that no longer fit) goes first.
+        self.ledger.take_changed();
+        let mut failure = None;
+        while let Some(first) = commands.blocking_recv() {
+            let mut batch = vec![first];
+            while batch.len() < BATCH_MAX
+                && let Ok(command) = commands.try_recv()
+            {
+                batch.push(command);
+            }
+            match &failure {
+                None => failure = self.cycle(batch, view),
+                Some(reason) => refuse(batch, reason),
+            }
+        }
+    }
+
+    /// Takes a batch, makes it durable, shows it and answers; says why when that failed.
+    fn cycle(&mut self, batch: Vec<Command>, view: &watch::Sender<Arc<View>>) -> Option<Arc<str>> {
+        let now = TimestampMs(service::now_ms());
+        let mut answers = Vec::with_capacity(batch.len());
+        for Command { submission, reply } in batch {
+            answers.push((reply, self.ledger.accept(now, submission)));
+        }
+        match self.decide_pending(now) {
+            Ok(()) => {
+                let changed = self.ledger.take_changed();
+                if !changed.is_empty() {
+                    let next = view.borrow().after(&self.ledger, changed);
+                    view.send_replace(Arc::new(next));
+                }
+                for (reply, verdict) in answers {
+                    // A sender that has gone away finds its blocks known when it asks again.
+                    let _ = reply.send(Ok(verdict));
+                }
+                None
+            }
+            Err(error) => {
+                tracing::error!(%error, "the validator takes no more writes");
+                let reason: Arc<str> = error.to_string().into();
+                let next = view.borrow().failed(&reason);
+                view.send_replace(Arc::new(next));
+                for (reply, _) in answers {
+                    let _ = reply.send(Err(Unavailable::Failed(Arc::clone(&reason))));
+                }
+                Some(reason)
+            }
+        }
+    }
+
+    /// Decides block after block until nothing is pending, and stores what is held besides.
+    fn decide_pending(&mut self, now: TimestampMs) -> Result<(), EngineError> {
+        while self.ledger.has_pending() {
+            let height = self.ledger.verifier().height().next();
+            self.agreement.handle(now, Input::WorkPending { height })?;
+            while let Some(output) = self.agreement.poll() {
+                self.perform(now, output)?;
+            }
+            if self.ledger.verifier().height() < height {
+                return Err(EngineError::Stalled);
+            }
+        }
+        let batch = self.ledger.take_batch();
+        if !batch.is_empty() {
+            self.store.commit(&batch)?;
+        }
+        Ok(())
+    }
+
+    fn perform(&mut self, now: TimestampMs, output: Output) -> Result<(), EngineError> {
+        match output {
+            Output::BuildValue { height, round } => {
+                let block_hash = self.ledger.propose(now, self.proposer)?;
+                self.agreement.handle(
+                    now,
+                    Input::ValueBuilt {
+                        height,
+                        round,
+                        block_hash,
+                    },
+                )?;
+            }
+            Output::Decide { certificate } => {
+                let decided = self.ledger.decide(certificate)?;
+                let mut batch = self.ledger.take_batch();
+                batch.decided = Some(decided);
+                self.store.commit(&batch)?;
+                let head = self.ledger.finish()?;
+                if let Err(error) = self.head.write(head) {
+                    tracing::warn!(%error, "the head file could not be written");
+                }
+                tracing::debug!(height = head.height.0, hash = %head.hash, "decided");
+            }
+        }
+        Ok(())
+    }
+}
+
+fn refuse(batch: Vec<Command>, reason: &Arc<str>) {
+    for Command { reply, .. } in batch {
+        let _ = reply.send(Err(Unavailable::Failed(Arc::clone(reason))));
+    }
+}
+
+/// Why a cycle failed.
+#[derive(Debug, thiserror::Error)]
+enum EngineError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Agreement(#[from] AgreementError),
+    #[error(transparent)]
+    Proposal(#[from] ProposalError),
+    #[error("the agreement did not decide")]
+    Stalled,
+}

@@ -1,0 +1,152 @@
+//! `/api/blocks`: enterprise blocks with the tenant transactions they anchor.
+
+use std::sync::Arc;
+
+use api::{EnterpriseBlock as BlockShape, EnterpriseTransaction};
+use axum::Json;
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use service::Problem;
+use shared::block::Block;
+use shared::enterprise::{EnterpriseHeader, EnterpriseHeight};
+use shared::transaction::{Payload, Transaction};
+
+use super::status::count;
+use super::{App, Page, TRANSACTIONS_SHOWN_MAX, bad_path, bad_query, reading};
+use crate::start::bodies;
+use crate::view::{TenantView, View};
+
+pub(super) async fn blocks(
+    State(app): State<Arc<App>>,
+    page: Result<Query<Page>, QueryRejection>,
+) -> Result<Json<Vec<BlockShape>>, Problem> {
+    let Query(page) = page.map_err(|rejection| bad_query(&rejection))?;
+    let limit = page.limit(BLOCKS_DEFAULT);
+    let shapes = reading(move || {
+        let view = app.handle.view();
+        let mut room = TRANSACTIONS_SHOWN_MAX;
+        let heights = (1..=view.head.height.0).rev().take(limit);
+        heights
+            .map(|height| shape(&app, &view, EnterpriseHeight(height), &mut room))
+            .collect()
+    });
+    shapes.await.map(Json)
+}
+
+pub(super) async fn block(
+    State(app): State<Arc<App>>,
+    height: Result<Path<u64>, PathRejection>,
+) -> Result<Json<BlockShape>, Problem> {
+    let Path(height) = height.map_err(|rejection| bad_path(&rejection))?;
+    let shape = reading(move || {
+        let view = app.handle.view();
+        if height == 0 || height > view.head.height.0 {
+            let detail = format!("the chain has the blocks 1 to {}", view.head.height);
+            return Err(Problem::new(StatusCode::NOT_FOUND, "block-unknown", detail));
+        }
+        block_shape(&app, &view, EnterpriseHeight(height))
+    });
+    shape.await.map(Json)
+}
+
+/// The shape of a decided block.
+///
+/// # Errors
+/// A problem when the store cannot be read.
+pub fn block_shape(
+    app: &App,
+    view: &View,
+    height: EnterpriseHeight,
+) -> Result<BlockShape, Problem> {
+    shape(app, view, height, &mut { TRANSACTIONS_SHOWN_MAX })
+}
+
+/// Lists as many transactions as there is room for; the counts are of all.
+fn shape(
+    app: &App,
+    view: &View,
+    height: EnterpriseHeight,
+    room: &mut usize,
+) -> Result<BlockShape, Problem> {
+    let (block, certificate) = app
+        .store
+        .block(height)
+        .map_err(|error| Problem::internal(&error))?;
+    let bodies = bodies(&app.store, &block).map_err(|error| Problem::internal(&error))?;
+    let keys: Vec<_> = crate::store::anchored(&block).collect();
+    let mut transactions = Vec::new();
+    let mut total = 0_u64;
+    for ((chain_id, _), body) in keys.iter().zip(bodies) {
+        total = total.saturating_add(count(body.transactions.len()));
+        if *room == 0 {
+            continue;
+        }
+        let Some(tenant) = view.tenants.get(chain_id) else {
+            continue;
+        };
+        let body = archived(tenant, body)?;
+        for transaction in body.transactions().iter().take(*room) {
+            let tenant_block = body.header().height.0;
+            transactions.push(transaction_shape(transaction, tenant, tenant_block, height));
+        }
+        *room = room.saturating_sub(body.transactions().len());
+    }
+    let header = block.header();
+    Ok(BlockShape {
+        height: height.0,
+        hash: certificate.block_hash.to_string(),
+        previous_hash: header.previous.to_string(),
+        timestamp: header.time.0,
+        validator: proposer_name(app, header),
+        transaction_count: total,
+        transactions,
+        merkle_root: header.data_root.to_string(),
+        header: Some(hex::encode(header.encode())),
+        certificate: Some(hex::encode(certificate.encode())),
+        tenant_block_count: count(keys.len()),
+    })
+}
+
+/// A block of the store with its transactions decoded; its signatures were verified before it was written.
+pub(super) fn archived(
+    tenant: &TenantView,
+    body: shared::block::UncheckedBlock,
+) -> Result<Block, Problem> {
+    body.check_archived(&tenant.genesis)
+        .map_err(|error| Problem::internal(&error))
+}
+
+pub(super) fn transaction_shape(
+    transaction: &Transaction,
+    tenant: &TenantView,
+    tenant_block: u32,
+    height: EnterpriseHeight,
+) -> EnterpriseTransaction {
+    EnterpriseTransaction {
+        tx_id: transaction.id().to_string(),
+        tenant_network: tenant.name.clone(),
+        tenant_block_id: tenant_block,
+        transaction_data: match transaction.payload() {
+            Payload::Message(text) => text.clone(),
+            Payload::Record(bytes) => hex::encode(bytes),
+        },
+        timestamp: transaction.timestamp().0,
+        from_peer: transaction.sender().to_string(),
+        chain_id: tenant.chain_id.to_string(),
+        enterprise_height: height.0,
+    }
+}
+
+fn proposer_name(app: &App, header: &EnterpriseHeader) -> String {
+    let validators = app.genesis.validators();
+    let proposer = validators
+        .index_of(&header.proposer)
+        .and_then(|index| validators.get(index));
+    proposer.map_or_else(
+        || header.proposer.to_string(),
+        |proposer| proposer.name.to_string(),
+    )
+}
+
+const BLOCKS_DEFAULT: usize = 10;

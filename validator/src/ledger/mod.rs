@@ -1,0 +1,355 @@
+//! The enterprise chain's rules over tenants: what an update adds, what a block of it holds, what a decided block does.
+//!
+//! Purpose: one pure value between the engine and the chains. An update is executed in its tenant's own
+//! [`Chain`](shared::chain::Chain); blocks that join the tenant's heaviest chain become pending entries;
+//! [`Ledger::propose`] makes a block of them, [`Ledger::decide`] verifies its certificate, [`Ledger::finish`] takes it
+//! over once it is durable. [`Ledger::replay`] takes the same decisions from the store at a start.
+//!
+//! It does no I/O: what has to be stored is collected ([`Ledger::take_batch`]).
+//!
+//! # Invariants
+//! - An entry is pending or decided once, whoever sends its block however often.
+//! - A block is anchored only when it is on its tenant's heaviest chain and after its parent; what a heavier chain
+//!   replaces stays on record.
+//! - Counts are of the heaviest anchored chain.
+//!
+//! # Limits
+//! Tenants by the genesis. Blocks beside a tenant's heaviest chain: [`HELD_BLOCKS_MAX`] and [`HELD_BYTES_MAX`]; beyond,
+//! a further one is refused unless it makes its branch the heaviest. Blocks stay in memory.
+
+mod proposal;
+mod replay;
+mod tenant;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use shared::block::{Block, BlockError};
+use shared::chain::{ChainError, Inserted};
+use shared::enterprise::{Anchor, EnterpriseError, EnterpriseGenesis, Entry, Tenants, Verifier};
+use shared::genesis::{Access, Genesis};
+use shared::hash::Hash;
+use shared::ids::{ChainId, Height, TimestampMs};
+
+use crate::store::{Batch, BodyKey};
+
+pub use proposal::ProposalError;
+pub use replay::{ReplayError, Signatures};
+pub use tenant::{MainChain, TenantLedger, TenantName};
+
+/// Blocks that a tenant may have beside its heaviest chain.
+pub const HELD_BLOCKS_MAX: usize = 512;
+/// Their bytes.
+pub const HELD_BYTES_MAX: usize = 16 << 20;
+
+/// Checked blocks of one tenant, oldest first.
+#[derive(Debug)]
+pub struct Submission {
+    /// The tenant's genesis.
+    pub genesis: Arc<Genesis>,
+    /// Its hash.
+    pub chain_id: ChainId,
+    /// The blocks.
+    pub blocks: Vec<Block>,
+}
+
+/// What a submission added.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Receipt {
+    /// Blocks that were new.
+    pub blocks: u32,
+    /// Transactions in them.
+    pub transactions: u32,
+    /// Blocks that were known.
+    pub already_known: u32,
+}
+
+/// Why a submission is refused. The blocks before the refused one are taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The tenant may not register.
+    #[error("the tenant is not registered: {0}")]
+    Registration(#[from] EnterpriseError),
+    /// Private tenants report headers only, which this version does not take.
+    #[error("the tenant is private: this validator takes open networks only")]
+    Private,
+    /// No more tenants.
+    #[error("the chain has {allowed} tenants, the most its genesis allows")]
+    TooManyTenants {
+        /// The most.
+        allowed: u32,
+    },
+    /// The tenant is not registered, and the submission has no block that would register it.
+    #[error("the tenant is not known, and the update has no blocks")]
+    NoBlocks,
+    /// The first block does not follow a known one.
+    #[error("block {height}: its parent {previous} is not known here")]
+    UnknownParent {
+        /// The block's height.
+        height: Height,
+        /// The parent's hash.
+        previous: Hash,
+    },
+    /// The header's time is too far ahead of enterprise time.
+    #[error("block {height}: its time {found} is ahead of {allowed}, the latest allowed now")]
+    TooFarAhead {
+        /// The block's height.
+        height: Height,
+        /// The header's time.
+        found: TimestampMs,
+        /// The latest allowed.
+        allowed: TimestampMs,
+    },
+    /// The block breaks a rule of its chain.
+    #[error("block {height}: {error}")]
+    Invalid {
+        /// The block's height.
+        height: Height,
+        /// The rule.
+        error: BlockError,
+    },
+    /// Too many blocks beside the heaviest chain.
+    #[error("block {height} is on a lighter branch, and {held} such blocks are held already")]
+    BranchesFull {
+        /// The block's height.
+        height: Height,
+        /// How many are held.
+        held: usize,
+    },
+}
+
+/// The state of the enterprise chain at its tip, with its tenants' chains and what waits for the next block.
+#[derive(Debug)]
+pub struct Ledger {
+    genesis: EnterpriseGenesis,
+    verifier: Verifier,
+    state: Tenants,
+    tenants: BTreeMap<ChainId, TenantLedger>,
+    names: BTreeMap<TenantName, ChainId>,
+    pending: VecDeque<Entry>,
+    queued: BTreeSet<BodyKey>,
+    proposal: Option<proposal::Proposal>,
+    batch: Batch,
+    arrivals: u64,
+    changed: BTreeSet<ChainId>,
+    transactions: u64,
+}
+
+impl Ledger {
+    /// The ledger of a chain without blocks.
+    #[must_use]
+    pub fn new(genesis: EnterpriseGenesis) -> Self {
+        Self {
+            verifier: Verifier::new(&genesis),
+            state: Tenants::new(&genesis),
+            genesis,
+            tenants: BTreeMap::new(),
+            names: BTreeMap::new(),
+            pending: VecDeque::new(),
+            queued: BTreeSet::new(),
+            proposal: None,
+            batch: Batch::default(),
+            arrivals: 0,
+            changed: BTreeSet::new(),
+            transactions: 0,
+        }
+    }
+
+    /// The genesis.
+    #[must_use]
+    pub const fn genesis(&self) -> &EnterpriseGenesis {
+        &self.genesis
+    }
+
+    /// Where the chain stands.
+    #[must_use]
+    pub const fn verifier(&self) -> &Verifier {
+        &self.verifier
+    }
+
+    /// The tenants, by chain id.
+    #[must_use]
+    pub const fn tenants(&self) -> &BTreeMap<ChainId, TenantLedger> {
+        &self.tenants
+    }
+
+    /// The tenants that changed since this was last asked.
+    pub fn take_changed(&mut self) -> BTreeSet<ChainId> {
+        std::mem::take(&mut self.changed)
+    }
+
+    /// Transactions on the tenants' heaviest anchored chains.
+    #[must_use]
+    pub const fn transactions(&self) -> u64 {
+        self.transactions
+    }
+
+    /// Whether entries wait for a block.
+    #[must_use]
+    pub fn has_pending(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    /// Executes a submission in its tenant's chain.
+    ///
+    /// # Errors
+    /// [`Refusal`] of the first block that is not taken; the blocks before it are.
+    pub fn accept(&mut self, now: TimestampMs, submission: Submission) -> Result<Receipt, Refusal> {
+        let Submission {
+            genesis,
+            chain_id,
+            blocks,
+        } = submission;
+        let now = self.verifier.next_time(now);
+        let mut receipt = Receipt::default();
+        if !self.tenants.contains_key(&chain_id) {
+            self.may_register(&genesis)?;
+            if blocks.is_empty() {
+                return Err(Refusal::NoBlocks);
+            }
+        }
+        for block in blocks {
+            let transactions = u32::try_from(block.transactions().len()).unwrap_or(u32::MAX);
+            if self.insert(now, &genesis, chain_id, block)? {
+                receipt.blocks = receipt.blocks.saturating_add(1);
+                receipt.transactions = receipt.transactions.saturating_add(transactions);
+            } else {
+                receipt.already_known = receipt.already_known.saturating_add(1);
+            }
+        }
+        Ok(receipt)
+    }
+
+    /// Hands over what is to be stored besides the block.
+    #[must_use]
+    pub fn take_batch(&mut self) -> Batch {
+        std::mem::take(&mut self.batch)
+    }
+
+    fn may_register(&self, genesis: &Genesis) -> Result<(), Refusal> {
+        if !matches!(genesis.access, Access::Open) {
+            return Err(Refusal::Private);
+        }
+        let allowed = self.genesis.tenants().tenants_max;
+        if self.tenants.len() >= usize::try_from(allowed).unwrap_or(usize::MAX) {
+            return Err(Refusal::TooManyTenants { allowed });
+        }
+        Ok(self.state.may_register(genesis)?)
+    }
+
+    /// Inserts one block; answers whether it was new.
+    fn insert(
+        &mut self,
+        now: TimestampMs,
+        genesis: &Arc<Genesis>,
+        chain_id: ChainId,
+        block: Block,
+    ) -> Result<bool, Refusal> {
+        let height = block.header().height;
+        let (key, bytes) = ((chain_id, block.hash()), block.encode());
+        let mut fresh = None;
+        let tenant = match self.tenants.get_mut(&chain_id) {
+            Some(tenant) => tenant,
+            None => fresh.insert(TenantLedger::new(
+                Arc::clone(genesis),
+                chain_id,
+                &self.names,
+            )),
+        };
+        if let Err(held) = tenant.has_room_for(&block, bytes.len()) {
+            return Err(Refusal::BranchesFull { height, held });
+        }
+        match tenant.chain.insert(block, now) {
+            Err(error) => {
+                self.forget(chain_id);
+                Err(refusal(height, error))
+            }
+            Ok(Inserted::AlreadyKnown) => Ok(false),
+            Ok(Inserted::Stored) => {
+                self.hold(key, bytes);
+                Ok(true)
+            }
+            Ok(Inserted::Connected { connected, .. }) => {
+                if let Some(tenant) = fresh {
+                    self.register(tenant);
+                }
+                self.batch.bodies.push((key, bytes));
+                self.queue(chain_id, &connected);
+                Ok(true)
+            }
+        }
+    }
+
+    fn register(&mut self, tenant: TenantLedger) {
+        let genesis = Box::new((**tenant.genesis()).clone());
+        self.pending.push_back(Entry::TenantRegistered(genesis));
+        self.names.insert(tenant.name().clone(), tenant.chain_id());
+        self.tenants.insert(tenant.chain_id(), tenant);
+    }
+
+    /// Keeps a block that is not on the heaviest chain, unless the chain let it go.
+    fn hold(&mut self, key: BodyKey, bytes: Vec<u8>) {
+        self.arrivals = self.arrivals.saturating_add(1);
+        let Some(tenant) = self.tenants.get_mut(&key.0) else {
+            return;
+        };
+        if tenant.chain.block(&key.1).is_some() {
+            tenant.hold(key.1, bytes.len());
+            self.batch.hold.push((key, self.arrivals));
+            self.batch.bodies.push((key, bytes));
+        }
+        self.forget(key.0);
+    }
+
+    /// Lets go of held blocks that the tenant's chain has dropped as too light or invalid.
+    fn forget(&mut self, chain_id: ChainId) {
+        if let Some(tenant) = self.tenants.get_mut(&chain_id) {
+            let dropped = tenant.drop_forgotten();
+            self.batch
+                .forget
+                .extend(dropped.into_iter().map(|hash| (chain_id, hash)));
+        }
+    }
+
+    /// Makes entries of blocks that joined the heaviest chain and are not on the enterprise chain yet.
+    fn queue(&mut self, chain_id: ChainId, connected: &[Hash]) {
+        let Some(tenant) = self.tenants.get_mut(&chain_id) else {
+            return;
+        };
+        for hash in connected {
+            let key = (chain_id, *hash);
+            if tenant.release(hash) {
+                self.batch.release.push(key);
+            }
+            if self.state.is_anchored(chain_id, *hash) || !self.queued.insert(key) {
+                continue;
+            }
+            if let Some(header) = tenant.chain.header(hash) {
+                let header = header.clone();
+                self.pending
+                    .push_back(Entry::BlockAnchored(Anchor { chain_id, header }));
+            }
+        }
+    }
+}
+
+fn refusal(height: Height, error: ChainError) -> Refusal {
+    match error {
+        ChainError::UnknownParent { previous } => Refusal::UnknownParent { height, previous },
+        ChainError::TooFarAhead { found, allowed } => Refusal::TooFarAhead {
+            height,
+            found,
+            allowed,
+        },
+        ChainError::Invalid(error) => Refusal::Invalid { height, error },
+        // A reason that a later version of the chain adds is one more way not to be taken.
+        _ => Refusal::UnknownParent {
+            height,
+            previous: Hash::ZERO,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests;

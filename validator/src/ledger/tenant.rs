@@ -1,0 +1,278 @@
+//! One tenant: its chain, its name, and what the enterprise chain says of it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use shared::block::Block;
+use shared::chain::Chain;
+use shared::enterprise::{EnterpriseHeight, TenantState};
+use shared::genesis::Genesis;
+use shared::hash::Hash;
+use shared::ids::{ChainId, Height, TimestampMs};
+use shared::transaction::Payload;
+
+use super::{HELD_BLOCKS_MAX, HELD_BYTES_MAX};
+use crate::store::Head;
+
+/// Messages kept for showing.
+const RECENT_MESSAGES_MAX: usize = 10;
+const RECENT_BLOCKS_MAX: usize = 200;
+const PREFIX_CHARS: usize = 8;
+
+/// The name a tenant is shown under: its label, or `label~` and the start of its chain id when the label was taken.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TenantName(String);
+
+impl TenantName {
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The first free name for a chain under this label.
+    fn choose(label: &str, chain_id: ChainId, taken: &BTreeMap<Self, ChainId>) -> Self {
+        let bare = Self(label.to_owned());
+        if !taken.contains_key(&bare) {
+            return bare;
+        }
+        let id = chain_id.to_string();
+        let prefixed = (PREFIX_CHARS..id.len())
+            .filter_map(|length| id.get(..length))
+            .map(|prefix| Self(format!("{label}~{prefix}")))
+            .find(|name| !taken.contains_key(name));
+        prefixed.unwrap_or_else(|| Self(format!("{label}~{id}")))
+    }
+}
+
+impl fmt::Display for TenantName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+/// The hashes of a tenant's heaviest anchored chain, lowest first; shared with readers, written by the engine.
+#[derive(Clone, Debug, Default)]
+pub struct MainChain(Arc<RwLock<Vec<Hash>>>);
+
+impl MainChain {
+    /// Up to `limit` hashes from height `from` (the first block is 1) upwards.
+    #[must_use]
+    pub fn page(&self, from: u32, limit: usize) -> Vec<Hash> {
+        let skipped = usize::try_from(from.saturating_sub(1)).unwrap_or(usize::MAX);
+        self.read(|hashes| hashes.iter().skip(skipped).take(limit).copied().collect())
+    }
+
+    /// Whether the block at this height is on the chain.
+    #[must_use]
+    pub fn has(&self, height: Height, hash: &Hash) -> bool {
+        let index = height
+            .0
+            .checked_sub(1)
+            .and_then(|index| usize::try_from(index).ok());
+        self.read(|hashes| index.and_then(|index| hashes.get(index)) == Some(hash))
+    }
+
+    fn read<T>(&self, reader: impl FnOnce(&[Hash]) -> T) -> T {
+        reader(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Follows the chain to a new tip: what is not below it is replaced.
+    fn follow(&self, chain: &Chain, tip: Hash) {
+        let mut hashes = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let (mut at, mut above) = (tip, Vec::new());
+        let kept = loop {
+            let Some(header) = chain.header(&at) else {
+                break 0;
+            };
+            let index = usize::try_from(header.height.0.saturating_sub(1)).unwrap_or(usize::MAX);
+            if hashes.get(index) == Some(&at) {
+                break index.saturating_add(1);
+            }
+            above.push(at);
+            at = header.previous;
+        };
+        hashes.truncate(kept);
+        hashes.extend(above.into_iter().rev());
+    }
+}
+
+/// A tenant's chain and its standing on the enterprise chain.
+#[derive(Debug)]
+pub struct TenantLedger {
+    genesis: Arc<Genesis>,
+    name: TenantName,
+    pub(super) chain: Chain,
+    /// Transactions from the first block up to each anchored one, on its own branch.
+    transactions: BTreeMap<Hash, u64>,
+    held: BTreeMap<Hash, usize>,
+    held_bytes: usize,
+    main: MainChain,
+    state: TenantState,
+    anchored_in: Head,
+    last_activity: TimestampMs,
+}
+
+impl TenantLedger {
+    pub(super) fn new(
+        genesis: Arc<Genesis>,
+        chain_id: ChainId,
+        taken: &BTreeMap<TenantName, ChainId>,
+    ) -> Self {
+        Self {
+            name: TenantName::choose(genesis.network_id.as_str(), chain_id, taken),
+            chain: Chain::new((*genesis).clone()),
+            genesis,
+            transactions: BTreeMap::new(),
+            held: BTreeMap::new(),
+            held_bytes: 0,
+            main: MainChain::default(),
+            state: TenantState::registered(chain_id),
+            anchored_in: Head {
+                height: EnterpriseHeight(0),
+                hash: Hash::ZERO,
+            },
+            last_activity: TimestampMs(0),
+        }
+    }
+
+    /// The genesis.
+    #[must_use]
+    pub const fn genesis(&self) -> &Arc<Genesis> {
+        &self.genesis
+    }
+
+    /// The chain id.
+    #[must_use]
+    pub const fn chain_id(&self) -> ChainId {
+        self.chain.chain_id()
+    }
+
+    /// The name to show.
+    #[must_use]
+    pub const fn name(&self) -> &TenantName {
+        &self.name
+    }
+
+    /// The heaviest anchored chain.
+    #[must_use]
+    pub const fn state(&self) -> &TenantState {
+        &self.state
+    }
+
+    /// The hashes of that chain.
+    #[must_use]
+    pub const fn main(&self) -> &MainChain {
+        &self.main
+    }
+
+    /// The enterprise block that anchors its tip.
+    #[must_use]
+    pub const fn anchored_in(&self) -> Head {
+        self.anchored_in
+    }
+
+    /// Enterprise time of the last anchored block.
+    #[must_use]
+    pub const fn last_activity(&self) -> TimestampMs {
+        self.last_activity
+    }
+
+    /// Transactions on the heaviest anchored chain.
+    #[must_use]
+    pub fn transaction_count(&self) -> u64 {
+        self.transactions
+            .get(&self.state.hash)
+            .copied()
+            .unwrap_or(0)
+    }
+
+    /// The newest messages of the heaviest anchored chain with the heights of their blocks, newest first.
+    #[must_use]
+    pub fn recent_messages(&self) -> Vec<(u32, String)> {
+        let mut messages = Vec::new();
+        let mut at = self.state.hash;
+        for _ in 0..RECENT_BLOCKS_MAX {
+            let Some(block) = self.chain.block(&at) else {
+                break;
+            };
+            for transaction in block.transactions().iter().rev() {
+                if let Payload::Message(text) = transaction.payload() {
+                    messages.push((block.header().height.0, text.clone()));
+                }
+                if messages.len() >= RECENT_MESSAGES_MAX {
+                    return messages;
+                }
+            }
+            at = block.header().previous;
+        }
+        messages
+    }
+
+    /// Whether a block may be added: it extends the heaviest chain, makes its branch the heaviest, is known, or there is
+    /// room for one more beside.
+    ///
+    /// # Errors
+    /// How many blocks are held beside.
+    pub(super) fn has_room_for(&self, block: &Block, bytes: usize) -> Result<(), usize> {
+        let (tip, header) = (self.chain.tip(), block.header());
+        let full = self.held.len() >= HELD_BLOCKS_MAX
+            || self.held_bytes.saturating_add(bytes) > HELD_BYTES_MAX;
+        if !full || header.previous == tip.hash || self.chain.block(&block.hash()).is_some() {
+            return Ok(());
+        }
+        match self.chain.work_of(&header.previous) {
+            // An unknown parent has its own answer.
+            None => Ok(()),
+            Some(parent) if parent.plus(header.work()) > tip.work => Ok(()),
+            Some(_) => Err(self.held.len()),
+        }
+    }
+
+    pub(super) fn hold(&mut self, hash: Hash, bytes: usize) {
+        if self.held.insert(hash, bytes).is_none() {
+            self.held_bytes = self.held_bytes.saturating_add(bytes);
+        }
+    }
+
+    pub(super) fn release(&mut self, hash: &Hash) -> bool {
+        match self.held.remove(hash) {
+            Some(bytes) => {
+                self.held_bytes = self.held_bytes.saturating_sub(bytes);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Lets go of held blocks that the chain has dropped.
+    pub(super) fn drop_forgotten(&mut self) -> Vec<Hash> {
+        let gone = self
+            .held
+            .keys()
+            .filter(|hash| self.chain.block(hash).is_none());
+        let forgotten: Vec<Hash> = gone.copied().collect();
+        for hash in &forgotten {
+            self.release(hash);
+        }
+        forgotten
+    }
+
+    /// Counts an anchored block; `transactions` are its own.
+    pub(super) fn count(&mut self, hash: Hash, previous: &Hash, transactions: usize) {
+        let before = self.transactions.get(previous).copied().unwrap_or(0);
+        let own = u64::try_from(transactions).unwrap_or(u64::MAX);
+        self.transactions.insert(hash, before.saturating_add(own));
+    }
+
+    /// Takes over where a decided block leaves the tenant.
+    pub(super) fn stand(&mut self, state: TenantState, head: Head, time: TimestampMs) {
+        if state.hash != self.state.hash {
+            self.anchored_in = head;
+            self.main.follow(&self.chain, state.hash);
+        }
+        self.state = state;
+        self.last_activity = time;
+    }
+}

@@ -1,0 +1,425 @@
+//! From a data directory to a running chain: first start, restart, and refusing damaged data with what to do about it.
+//!
+//! Files, for the validator `v`: `validator_v.key` (its secret, mode 0600), `enterprise_v.redb` (the store),
+//! `enterprise_v.head` (see [`crate::store`]) and `enterprise_blockchain_v.json` (the derived export).
+//!
+//! A first start makes key, genesis and store. A restart verifies everything in the store again and never starts over
+//! something that does not verify: each refusal names the file, what is wrong, and the remedy.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use shared::block::UncheckedBlock;
+use shared::enterprise::{
+    EnterpriseBlock, EnterpriseError, EnterpriseGenesis, EnterpriseHeight, ValidatorInfo,
+    ValidatorSet,
+};
+use shared::identity::Identity;
+use shared::ids::{NetworkId, TimestampMs};
+
+use crate::ledger::{Ledger, Signatures};
+use crate::store::{Head, HeadFile, Store, StoreError, anchored};
+
+/// The files of one validator.
+#[derive(Clone, Debug)]
+pub struct Files {
+    /// The secret key.
+    pub key: PathBuf,
+    /// The store.
+    pub store: PathBuf,
+    /// The head file.
+    pub head: PathBuf,
+    /// The derived export.
+    pub export: PathBuf,
+    directory: PathBuf,
+}
+
+impl Files {
+    /// The files of the validator `id` in a directory.
+    #[must_use]
+    pub fn new(directory: &Path, id: &NetworkId) -> Self {
+        let file = |name: String| directory.join(name);
+        Self {
+            key: file(format!("validator_{id}.key")),
+            store: file(format!("enterprise_{id}.redb")),
+            head: file(format!("enterprise_{id}.head")),
+            export: file(format!("enterprise_blockchain_{id}.json")),
+            directory: directory.to_owned(),
+        }
+    }
+}
+
+/// Why a validator does not start; the text says what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// A file or directory cannot be used.
+    #[error("{}: {error}. Check that the directory exists, has space, and belongs to this user", path.display())]
+    Io {
+        /// The path.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// The key file is not a key.
+    #[error("{}: {reason}. Restore the file from a backup: the store beside it belongs to that key", path.display())]
+    Key {
+        /// The path.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Others can read the key.
+    #[error("{}: other users may read this secret (mode {mode:o}). Run: chmod 600 {}", path.display(), path.display())]
+    KeyExposed {
+        /// The path.
+        path: PathBuf,
+        /// The permission bits.
+        mode: u32,
+    },
+    /// The key is gone while the store is there.
+    #[error("{} is missing, but {} is there and belongs to that key. Restore the key file from a backup, or move \
+             the store away to begin a new chain", key.display(), store.display())]
+    KeyMissing {
+        /// The missing key.
+        key: PathBuf,
+        /// The store.
+        store: PathBuf,
+    },
+    /// The key is not in the chain's validator set.
+    #[error("{}: this key is not a validator of the chain in {}. Restore the right key file, or move the store away \
+             to begin a new chain", key.display(), store.display())]
+    OtherKey {
+        /// The key.
+        key: PathBuf,
+        /// The store.
+        store: PathBuf,
+    },
+    /// The store holds another chain than the one asked for.
+    #[error("{} holds the enterprise chain {found}, not {expected}. Start with the data directory of that chain, or \
+             without --enterprise-genesis", store.display())]
+    OtherChain {
+        /// The store.
+        store: PathBuf,
+        /// The chain in it.
+        found: String,
+        /// The chain asked for.
+        expected: String,
+    },
+    /// The store is gone while its head file is there.
+    #[error("{} is missing, but {} says that it held {height} blocks. Restore it from a backup, or rebuild it: \
+             validator import {}. To begin a new chain, move {} away as well",
+            store.display(), head.display(), export.display(), head.display())]
+    StoreMissing {
+        /// The missing store.
+        store: PathBuf,
+        /// The head file.
+        head: PathBuf,
+        /// The export to rebuild it from.
+        export: PathBuf,
+        /// The height the head file names.
+        height: EnterpriseHeight,
+    },
+    /// The store is damaged.
+    #[error("{} is damaged: {reason}. Not started. Keep a copy of the directory; then restore the file from a \
+             backup, or move it away together with {} and rebuild it: validator import {}",
+            store.display(), head.display(), export.display())]
+    Damaged {
+        /// The store.
+        store: PathBuf,
+        /// The head file.
+        head: PathBuf,
+        /// The export to rebuild it from.
+        export: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Another process uses the store.
+    #[error("{} is in use by another process. End that validator, or choose another --data or --id", store.display())]
+    InUse {
+        /// The store.
+        store: PathBuf,
+    },
+    /// The genesis cannot be made.
+    #[error("the enterprise genesis: {0}")]
+    Genesis(#[from] EnterpriseError),
+}
+
+/// A chain that was opened and verified.
+#[derive(Debug)]
+pub struct Opened {
+    /// Its state at the tip.
+    pub ledger: Ledger,
+    /// The store.
+    pub store: Store,
+    /// This validator's key.
+    pub identity: Identity,
+}
+
+/// Opens the chain in a directory, or begins one, and verifies it from the genesis to the tip.
+///
+/// # Errors
+/// [`StartError`] with the remedy.
+pub fn open(
+    files: &Files,
+    id: &NetworkId,
+    expected: Option<shared::hash::Hash>,
+) -> Result<Opened, StartError> {
+    let io_error = |path: &Path| {
+        let path = path.to_owned();
+        move |error| StartError::Io { path, error }
+    };
+    std::fs::create_dir_all(&files.directory).map_err(io_error(&files.directory))?;
+    let head = HeadFile::read(&files.head).unwrap_or_else(|error| {
+        tracing::warn!(file = %files.head.display(), %error, "the head file is not used");
+        None
+    });
+    let exists = files.store.try_exists().map_err(io_error(&files.store))?;
+    if let Some(head) = head
+        && !exists
+    {
+        let Files {
+            store,
+            head: path,
+            export,
+            ..
+        } = files.clone();
+        return Err(StartError::StoreMissing {
+            store,
+            head: path,
+            export,
+            height: head.height,
+        });
+    }
+    let identity = key(files, exists)?;
+    if !exists {
+        begin(files, id, &identity)?;
+    }
+    let (store, ledger) = verified(files, head)?;
+    let found = store.genesis().hash();
+    if let Some(expected) = expected
+        && expected != found
+    {
+        let (found, expected) = (found.to_string(), expected.to_string());
+        return Err(StartError::OtherChain {
+            store: files.store.clone(),
+            found,
+            expected,
+        });
+    }
+    if ledger
+        .verifier()
+        .validators()
+        .index_of(&identity.public_key())
+        .is_none()
+    {
+        let (key, store) = (files.key.clone(), files.store.clone());
+        return Err(StartError::OtherKey { key, store });
+    }
+    Ok(Opened {
+        ledger,
+        store,
+        identity,
+    })
+}
+
+/// Opens the store and verifies every block in it.
+///
+/// # Errors
+/// [`StartError::Damaged`], [`StartError::InUse`] or [`StartError::Io`].
+pub fn verified(files: &Files, head: Option<Head>) -> Result<(Store, Ledger), StartError> {
+    let store = Store::open(&files.store).map_err(|error| refused(files, error))?;
+    let mut ledger = Ledger::new(store.genesis().clone());
+    let tip = store.tip().map_err(|error| refused(files, error))?;
+    let height = tip.map_or(EnterpriseHeight(0), |tip| tip.height);
+    let damaged = |reason: String| damaged(files, reason);
+    let count = store.block_count().map_err(|error| refused(files, error))?;
+    if count != height.0 {
+        return Err(damaged(format!(
+            "it holds {count} blocks, its tip says {height}"
+        )));
+    }
+    if let Some(head) = head
+        && (head.height > height || (head.height == height && tip != Some(head)))
+    {
+        let reason = format!(
+            "it ends at block {height}, but block {} was decided",
+            head.height
+        );
+        return Err(damaged(reason));
+    }
+    for height in 1..=height.0 {
+        replay(&store, &mut ledger, EnterpriseHeight(height))
+            .map_err(|reason| damaged(format!("block {height}: {reason}")))?;
+    }
+    if let Some(tip) = tip
+        && tip.hash != ledger.verifier().hash()
+    {
+        return Err(damaged(format!(
+            "its tip says {}, block {height} is another",
+            tip.hash
+        )));
+    }
+    replay_held(&store, &mut ledger).map_err(|error| refused(files, error))?;
+    Ok((store, ledger))
+}
+
+fn replay(store: &Store, ledger: &mut Ledger, height: EnterpriseHeight) -> Result<(), String> {
+    let (block, certificate) = store.block(height).map_err(|error| error.to_string())?;
+    for key in anchored(&block) {
+        if store.anchor(&key).map_err(|error| error.to_string())? != Some(height) {
+            return Err(format!(
+                "the index does not name it for tenant block {}",
+                key.1
+            ));
+        }
+    }
+    let bodies = bodies(store, &block)?;
+    let replayed = ledger.replay(block, certificate, bodies, Signatures::Verified);
+    replayed.map(drop).map_err(|error| error.to_string())
+}
+
+/// The bodies of the tenant blocks that a block anchors, in order.
+///
+/// # Errors
+/// Says which one is missing or not intact.
+pub fn bodies(store: &Store, block: &EnterpriseBlock) -> Result<Vec<UncheckedBlock>, String> {
+    let mut bodies = Vec::new();
+    for key in anchored(block) {
+        let bytes = store.body(&key).map_err(|error| error.to_string())?;
+        let bytes =
+            bytes.ok_or_else(|| format!("tenant block {} of chain {} is missing", key.1, key.0))?;
+        let body = UncheckedBlock::decode(&bytes);
+        bodies.push(body.map_err(|error| format!("tenant block {}: {error}", key.1))?);
+    }
+    Ok(bodies)
+}
+
+fn replay_held(store: &Store, ledger: &mut Ledger) -> Result<(), StoreError> {
+    let now = TimestampMs(service::now_ms());
+    for ((chain_id, hash), arrival) in store.held()? {
+        let body = store
+            .body(&(chain_id, hash))?
+            .and_then(|bytes| UncheckedBlock::decode(&bytes).ok());
+        if let Some(body) = body {
+            ledger.replay_held(now, chain_id, arrival, body);
+        }
+    }
+    Ok(())
+}
+
+fn begin(files: &Files, id: &NetworkId, identity: &Identity) -> Result<(), StartError> {
+    let validator = ValidatorInfo {
+        key: identity.public_key(),
+        name: id.clone(),
+    };
+    let set = ValidatorSet::new(vec![validator])?;
+    let genesis = EnterpriseGenesis::new(id.clone(), TimestampMs(service::now_ms()), set);
+    Store::create(&files.store, &genesis).map_err(|error| refused(files, error))?;
+    tracing::info!(chain = %genesis.hash(), store = %files.store.display(), "a new enterprise chain");
+    Ok(())
+}
+
+/// Reads the key, or makes one when there is no store that needs another.
+fn key(files: &Files, store_exists: bool) -> Result<Identity, StartError> {
+    let path = &files.key;
+    let io_error = |error| StartError::Io {
+        path: path.clone(),
+        error,
+    };
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound && store_exists => {
+            return Err(StartError::KeyMissing {
+                key: path.clone(),
+                store: files.store.clone(),
+            });
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return make_key(path).map_err(io_error);
+        }
+        Err(error) => return Err(io_error(error)),
+    };
+    refuse_exposed(path)?;
+    let mut seed = [0; 32];
+    hex::decode_to_slice(text.trim_end(), &mut seed).map_err(|_| StartError::Key {
+        path: path.clone(),
+        reason: "it does not hold 64 hexadecimal digits".into(),
+    })?;
+    Ok(Identity::from_seed(seed))
+}
+
+fn make_key(path: &Path) -> io::Result<Identity> {
+    use std::io::Write as _;
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(|error| io::Error::other(error.to_string()))?;
+    let unfinished = path.with_extension("key.unfinished");
+    match std::fs::remove_file(&unfinished) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(&unfinished)?;
+    writeln!(file, "{}", hex::encode(seed))?;
+    file.sync_all()?;
+    std::fs::rename(&unfinished, path)?;
+    if let Some(directory) = path.parent() {
+        std::fs::File::open(directory)?.sync_all()?;
+    }
+    Ok(Identity::from_seed(seed))
+}
+
+#[cfg(unix)]
+fn refuse_exposed(path: &Path) -> Result<(), StartError> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let metadata = std::fs::metadata(path);
+    let metadata = metadata.map_err(|error| StartError::Io {
+        path: path.to_owned(),
+        error,
+    })?;
+    let mode = metadata.permissions().mode() & 0o777;
+    if mode & 0o077 == 0 {
+        Ok(())
+    } else {
+        Err(StartError::KeyExposed {
+            path: path.to_owned(),
+            mode,
+        })
+    }
+}
+
+#[cfg(not(unix))]
+fn refuse_exposed(_path: &Path) -> Result<(), StartError> {
+    Ok(())
+}
+
+fn refused(files: &Files, error: StoreError) -> StartError {
+    match error {
+        StoreError::Damaged(reason) => damaged(files, reason),
+        StoreError::InUse => StartError::InUse {
+            store: files.store.clone(),
+        },
+        StoreError::Io(reason) => StartError::Io {
+            path: files.store.clone(),
+            error: io::Error::other(reason),
+        },
+    }
+}
+
+fn damaged(files: &Files, reason: String) -> StartError {
+    let Files {
+        store,
+        head,
+        export,
+        ..
+    } = files.clone();
+    StartError::Damaged {
+        store,
+        head,
+        export,
+        reason,
+    }
+}

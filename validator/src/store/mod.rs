@@ -1,0 +1,409 @@
+//! The durable store: one redb file with blocks, certificates, tenant bodies and what is held for later.
+//!
+//! Purpose: a decision is one transaction, durable (two-phase, flushed) when [`Store::commit`] returns. Every record
+//! carries a checksum over its table, key and content. It does not judge content: whoever opens a store verifies the
+//! chain in it again, block by block.
+//!
+//! Tables: `meta` (format, genesis, tip), `blocks` (height → block and certificate), `bodies` (chain id and hash →
+//! tenant block), `anchors` (chain id and hash →
+//! height of the enterprise block that anchors it), `held` (chain id and hash → arrival number; bodies that are not on the enterprise chain).
+//!
+//! Opening checks every page of the file; a damaged file is refused, never repaired into an older state in silence: the
+//! [`head`] file beside it says which tip it must reach.
+
+mod head;
+mod record;
+
+use std::path::{Path, PathBuf};
+
+use redb::{Database, Durability, ReadableDatabase as _, ReadableTable as _, TableDefinition};
+use shared::enterprise::{
+    BlockLimits, Certificate, DecidedBlock, EnterpriseBlock, EnterpriseGenesis, EnterpriseHeight,
+    Entry,
+};
+use shared::hash::Hash;
+use shared::ids::ChainId;
+
+pub use head::{Head, HeadFile};
+
+/// A tenant block in the store.
+pub type BodyKey = (ChainId, Hash);
+
+/// What one transaction writes.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// The block decided, if one is.
+    pub decided: Option<DecidedBlock>,
+    /// New tenant blocks with their bytes.
+    pub bodies: Vec<(BodyKey, Vec<u8>)>,
+    /// Bodies held for later, with their arrival number.
+    pub hold: Vec<(BodyKey, u64)>,
+    /// Held bodies that are on the enterprise chain now.
+    pub release: Vec<BodyKey>,
+    /// Held bodies that are dropped.
+    pub forget: Vec<BodyKey>,
+}
+
+impl Batch {
+    /// Whether there is nothing to write.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.decided.is_none()
+            && self.bodies.is_empty()
+            && self.release.is_empty()
+            && self.forget.is_empty()
+    }
+}
+
+/// Why a store cannot be opened, read or written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The file is damaged: pages, records or their order.
+    #[error("{0}")]
+    Damaged(String),
+    /// Another process has the file open.
+    #[error("another process has the store open")]
+    InUse,
+    /// The system refused.
+    #[error("{0}")]
+    Io(String),
+}
+
+/// An open store.
+#[derive(Debug)]
+pub struct Store {
+    database: Database,
+    genesis: EnterpriseGenesis,
+}
+
+impl Store {
+    /// Creates a store with a genesis and no blocks; the file appears under `path` only when it is complete.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] when the file cannot be written.
+    pub fn create(path: &Path, genesis: &EnterpriseGenesis) -> Result<(), StoreError> {
+        let unfinished = unfinished_path(path);
+        match std::fs::remove_file(&unfinished) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io(error)),
+            Ok(()) | Err(_) => {}
+        }
+        let database = Database::create(&unfinished).map_err(opening)?;
+        let transaction = begin(&database)?;
+        {
+            let mut meta = transaction.open_table(META).map_err(io)?;
+            meta.insert(
+                FORMAT_KEY,
+                record::seal("meta", FORMAT_KEY.as_bytes(), &FORMAT).as_slice(),
+            )
+            .map_err(io)?;
+            let sealed = record::seal("meta", GENESIS_KEY.as_bytes(), &genesis.encode());
+            meta.insert(GENESIS_KEY, sealed.as_slice()).map_err(io)?;
+            transaction.open_table(BLOCKS).map_err(io)?;
+            transaction.open_table(BODIES).map_err(io)?;
+            transaction.open_table(ANCHORS).map_err(io)?;
+            transaction.open_table(HELD).map_err(io)?;
+        }
+        transaction.commit().map_err(io)?;
+        database.close().map_err(opening)?;
+        std::fs::rename(&unfinished, path).map_err(io)?;
+        sync_directory(path)
+    }
+
+    /// Opens a store and checks every page of its file.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] for a file that is not intact, [`StoreError::InUse`], [`StoreError::Io`].
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let mut builder = Database::builder();
+        let database = builder
+            .set_check_integrity_on_open(true)
+            .open(path)
+            .map_err(opening)?;
+        let read = database.begin_read().map_err(reading)?;
+        let meta = read.open_table(META).map_err(reading)?;
+        let format = meta_value(&meta, FORMAT_KEY)?;
+        if format != FORMAT {
+            return Err(StoreError::Damaged(format!(
+                "the store's format is {format:?}, this program knows {FORMAT:?}"
+            )));
+        }
+        let genesis = EnterpriseGenesis::decode(&meta_value(&meta, GENESIS_KEY)?)
+            .map_err(|error| StoreError::Damaged(format!("the enterprise genesis: {error}")))?;
+        drop(meta);
+        drop(read);
+        Ok(Self { database, genesis })
+    }
+
+    /// The genesis of the chain in the store.
+    #[must_use]
+    pub const fn genesis(&self) -> &EnterpriseGenesis {
+        &self.genesis
+    }
+
+    /// Writes a batch in one transaction; it is durable when this returns.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`], and then nothing of the batch is written.
+    pub fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
+        let transaction = begin(&self.database)?;
+        {
+            let mut bodies = transaction.open_table(BODIES).map_err(io)?;
+            for (key, bytes) in &batch.bodies {
+                let key = body_key(key);
+                bodies
+                    .insert(
+                        key.as_slice(),
+                        record::seal("bodies", &key, bytes).as_slice(),
+                    )
+                    .map_err(io)?;
+            }
+            let mut held = transaction.open_table(HELD).map_err(io)?;
+            for (key, arrival) in &batch.hold {
+                held.insert(body_key(key).as_slice(), *arrival)
+                    .map_err(io)?;
+            }
+            for key in &batch.release {
+                held.remove(body_key(key).as_slice()).map_err(io)?;
+            }
+            for key in &batch.forget {
+                held.remove(body_key(key).as_slice()).map_err(io)?;
+                bodies.remove(body_key(key).as_slice()).map_err(io)?;
+            }
+            if let Some(decided) = &batch.decided {
+                let height = decided.block().header().height;
+                let mut blocks = transaction.open_table(BLOCKS).map_err(io)?;
+                let sealed = record::seal("blocks", &height.0.to_be_bytes(), &block_bytes(decided));
+                blocks.insert(height.0, sealed.as_slice()).map_err(io)?;
+                let mut anchors = transaction.open_table(ANCHORS).map_err(io)?;
+                for key in anchored(decided.block()) {
+                    anchors
+                        .insert(body_key(&key).as_slice(), height.0)
+                        .map_err(io)?;
+                }
+                let head = Head {
+                    height,
+                    hash: decided.certificate().block_hash,
+                };
+                let mut meta = transaction.open_table(META).map_err(io)?;
+                let sealed = record::seal("meta", TIP_KEY.as_bytes(), &head.encode());
+                meta.insert(TIP_KEY, sealed.as_slice()).map_err(io)?;
+            }
+        }
+        transaction.commit().map_err(io)
+    }
+
+    /// The tip that the last decision wrote; none before the first.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it cannot be read.
+    pub fn tip(&self) -> Result<Option<Head>, StoreError> {
+        let read = self.database.begin_read().map_err(reading)?;
+        let meta = read.open_table(META).map_err(reading)?;
+        let Some(value) = meta.get(TIP_KEY).map_err(reading)? else {
+            return Ok(None);
+        };
+        let bytes =
+            record::open("meta", TIP_KEY.as_bytes(), value.value()).map_err(StoreError::Damaged)?;
+        Head::decode(bytes)
+            .map(Some)
+            .ok_or_else(|| StoreError::Damaged("the tip record is malformed".into()))
+    }
+
+    /// How many blocks there are.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table cannot be read.
+    pub fn block_count(&self) -> Result<u64, StoreError> {
+        use redb::ReadableTableMetadata as _;
+        let read = self.database.begin_read().map_err(reading)?;
+        read.open_table(BLOCKS)
+            .map_err(reading)?
+            .len()
+            .map_err(reading)
+    }
+
+    /// A block and its certificate, as stored.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] when the record is missing or not intact.
+    pub fn block(
+        &self,
+        height: EnterpriseHeight,
+    ) -> Result<(EnterpriseBlock, Certificate), StoreError> {
+        let read = self.database.begin_read().map_err(reading)?;
+        let blocks = read.open_table(BLOCKS).map_err(reading)?;
+        let value = blocks.get(height.0).map_err(reading)?;
+        let value =
+            value.ok_or_else(|| StoreError::Damaged(format!("block {height} is missing")))?;
+        let bytes = record::open("blocks", &height.0.to_be_bytes(), value.value())
+            .map_err(|error| StoreError::Damaged(format!("block {height}: {error}")))?;
+        read_block(bytes, self.genesis.blocks())
+            .map_err(|error| StoreError::Damaged(format!("block {height}: {error}")))
+    }
+
+    /// The bytes of a tenant block, if it is here.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] when the record is not intact.
+    pub fn body(&self, key: &BodyKey) -> Result<Option<Vec<u8>>, StoreError> {
+        let read = self.database.begin_read().map_err(reading)?;
+        let bodies = read.open_table(BODIES).map_err(reading)?;
+        let bytes = body_key(key);
+        let Some(value) = bodies.get(bytes.as_slice()).map_err(reading)? else {
+            return Ok(None);
+        };
+        let body = record::open("bodies", &bytes, value.value()).map_err(|error| {
+            StoreError::Damaged(format!(
+                "tenant block {} of chain {}: {error}",
+                key.1, key.0
+            ))
+        })?;
+        Ok(Some(body.to_vec()))
+    }
+
+    /// The height of the enterprise block that anchors a tenant block, if one does.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table cannot be read.
+    pub fn anchor(&self, key: &BodyKey) -> Result<Option<EnterpriseHeight>, StoreError> {
+        let read = self.database.begin_read().map_err(reading)?;
+        let anchors = read.open_table(ANCHORS).map_err(reading)?;
+        let height = anchors.get(body_key(key).as_slice()).map_err(reading)?;
+        Ok(height.map(|height| EnterpriseHeight(height.value())))
+    }
+
+    /// The held bodies in the order in which they arrived.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table cannot be read.
+    pub fn held(&self) -> Result<Vec<(BodyKey, u64)>, StoreError> {
+        let read = self.database.begin_read().map_err(reading)?;
+        let table = read.open_table(HELD).map_err(reading)?;
+        let mut held = Vec::new();
+        for row in table.iter().map_err(reading)? {
+            let (key, arrival) = row.map_err(reading)?;
+            let key = parse_body_key(key.value()).ok_or_else(|| {
+                StoreError::Damaged("a key of the table held is malformed".into())
+            })?;
+            held.push((key, arrival.value()));
+        }
+        held.sort_by_key(|(_, arrival)| *arrival);
+        Ok(held)
+    }
+}
+
+const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
+const BLOCKS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("blocks");
+const BODIES: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("bodies");
+const ANCHORS: TableDefinition<'_, &[u8], u64> = TableDefinition::new("anchors");
+const HELD: TableDefinition<'_, &[u8], u64> = TableDefinition::new("held");
+const FORMAT_KEY: &str = "format";
+const GENESIS_KEY: &str = "genesis";
+const TIP_KEY: &str = "tip";
+const FORMAT: [u8; 2] = 1_u16.to_be_bytes();
+
+fn begin(database: &Database) -> Result<redb::WriteTransaction, StoreError> {
+    let mut transaction = database.begin_write().map_err(io)?;
+    transaction
+        .set_durability(Durability::Immediate)
+        .map_err(io)?;
+    transaction.set_two_phase_commit(true);
+    Ok(transaction)
+}
+
+fn meta_value(
+    meta: &impl redb::ReadableTable<&'static str, &'static [u8]>,
+    key: &'static str,
+) -> Result<Vec<u8>, StoreError> {
+    let value = meta.get(key).map_err(reading)?;
+    let value = value.ok_or_else(|| StoreError::Damaged(format!("the record {key} is missing")))?;
+    let bytes = record::open("meta", key.as_bytes(), value.value());
+    bytes
+        .map(<[u8]>::to_vec)
+        .map_err(|error| StoreError::Damaged(format!("the record {key}: {error}")))
+}
+
+fn body_key((chain_id, hash): &BodyKey) -> [u8; 64] {
+    let mut key = [0; 64];
+    let (left, right) = key.split_at_mut(32);
+    left.copy_from_slice(chain_id.0.as_bytes());
+    right.copy_from_slice(hash.as_bytes());
+    key
+}
+
+fn parse_body_key(bytes: &[u8]) -> Option<BodyKey> {
+    let (left, right) = bytes.split_at_checked(32)?;
+    Some((
+        ChainId(Hash(left.try_into().ok()?)),
+        Hash(right.try_into().ok()?),
+    ))
+}
+
+/// The tenant blocks that a block anchors, in order.
+pub fn anchored(block: &EnterpriseBlock) -> impl Iterator<Item = BodyKey> {
+    block.entries().iter().filter_map(|entry| match entry {
+        Entry::BlockAnchored(anchor) => Some((anchor.chain_id, anchor.header.hash())),
+        Entry::TenantRegistered(_) => None,
+    })
+}
+
+/// The length of the certificate (4 bytes), the certificate, the block.
+fn block_bytes(decided: &DecidedBlock) -> Vec<u8> {
+    let certificate = decided.certificate().encode();
+    let length = u32::try_from(certificate.len()).unwrap_or(u32::MAX);
+    [
+        length.to_be_bytes().as_slice(),
+        &certificate,
+        &decided.block().encode(),
+    ]
+    .concat()
+}
+
+fn read_block(bytes: &[u8], limits: BlockLimits) -> Result<(EnterpriseBlock, Certificate), String> {
+    let (length, rest) = bytes
+        .split_first_chunk::<4>()
+        .ok_or("the record is too short")?;
+    let length = usize::try_from(u32::from_be_bytes(*length)).unwrap_or(usize::MAX);
+    let (certificate, block) = rest
+        .split_at_checked(length)
+        .ok_or("the record is too short")?;
+    let certificate = Certificate::decode(certificate).map_err(|error| error.to_string())?;
+    let block = EnterpriseBlock::decode(block, limits).map_err(|error| error.to_string())?;
+    Ok((block, certificate))
+}
+
+fn unfinished_path(path: &Path) -> PathBuf {
+    path.with_extension("redb.unfinished")
+}
+
+fn sync_directory(path: &Path) -> Result<(), StoreError> {
+    let directory = path.parent().unwrap_or_else(|| Path::new("."));
+    std::fs::File::open(directory)
+        .and_then(|directory| directory.sync_all())
+        .map_err(io)
+}
+
+fn io(error: impl std::fmt::Display) -> StoreError {
+    StoreError::Io(error.to_string())
+}
+
+fn opening(error: redb::DatabaseError) -> StoreError {
+    use std::io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem, StorageFull};
+    if let redb::DatabaseError::Storage(redb::StorageError::Io(error)) = &error
+        && matches!(
+            error.kind(),
+            PermissionDenied | ReadOnlyFilesystem | StorageFull
+        )
+    {
+        return io(error);
+    }
+    if matches!(error, redb::DatabaseError::DatabaseAlreadyOpen) {
+        return StoreError::InUse;
+    }
+    StoreError::Damaged(error.to_string())
+}
+
+fn reading(error: impl std::fmt::Display) -> StoreError {
+    StoreError::Damaged(error.to_string())
+}

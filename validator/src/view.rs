@@ -1,0 +1,140 @@
+//! What readers see: an immutable picture of the chain at one tip, replaced after every decision.
+//!
+//! Readers never wait for the engine and never see half of a block. Blocks and bodies are read from the store.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use shared::genesis::Genesis;
+use shared::hash::Hash;
+use shared::ids::{ChainId, Height, TimestampMs};
+
+use crate::ledger::{Ledger, MainChain, TenantLedger};
+use crate::store::Head;
+
+/// The chain at one tip.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// Counts the pictures, so that a reader knows whether it has seen one.
+    pub generation: u64,
+    /// The newest decided block, or height 0 and the genesis hash.
+    pub head: Head,
+    /// Its enterprise time.
+    pub time: TimestampMs,
+    /// The tenants.
+    pub tenants: BTreeMap<ChainId, Arc<TenantView>>,
+    /// Their chain ids by the name shown.
+    pub names: BTreeMap<String, ChainId>,
+    /// Transactions on the heaviest anchored chains.
+    pub transactions: u64,
+    /// Why the validator takes no more writes, if it does not.
+    pub failure: Option<Arc<str>>,
+}
+
+/// One tenant at one tip.
+#[derive(Clone, Debug)]
+pub struct TenantView {
+    /// The chain id.
+    pub chain_id: ChainId,
+    /// The genesis.
+    pub genesis: Arc<Genesis>,
+    /// The name shown.
+    pub name: String,
+    /// The height of the heaviest anchored chain.
+    pub height: Height,
+    /// The hash of its tip.
+    pub tip: Hash,
+    /// The hashes of that chain; may be ahead of this picture.
+    pub main: MainChain,
+    /// The enterprise block that anchors the tip.
+    pub anchored_in: Head,
+    /// Transactions on that chain.
+    pub transactions: u64,
+    /// Enterprise time of the last anchored block.
+    pub last_activity: TimestampMs,
+    /// Heights and texts of the newest messages, newest first.
+    pub recent_messages: Vec<(u32, String)>,
+}
+
+impl View {
+    /// The picture of a ledger.
+    #[must_use]
+    pub fn new(ledger: &Ledger) -> Self {
+        let mut view = Self {
+            generation: 0,
+            head: Head {
+                height: ledger.verifier().height(),
+                hash: ledger.verifier().hash(),
+            },
+            time: ledger.verifier().time(),
+            tenants: BTreeMap::new(),
+            names: BTreeMap::new(),
+            transactions: ledger.transactions(),
+            failure: None,
+        };
+        for tenant in ledger.tenants().values() {
+            view.put(tenant);
+        }
+        view
+    }
+
+    /// The next picture, after these tenants changed.
+    #[must_use]
+    pub fn after(&self, ledger: &Ledger, changed: impl IntoIterator<Item = ChainId>) -> Self {
+        let mut view = Self {
+            generation: self.generation.saturating_add(1),
+            head: Head {
+                height: ledger.verifier().height(),
+                hash: ledger.verifier().hash(),
+            },
+            time: ledger.verifier().time(),
+            transactions: ledger.transactions(),
+            ..self.clone()
+        };
+        for chain_id in changed {
+            // A tenant without an anchored block is pending: nobody was told of it yet.
+            if let Some(tenant) = ledger.tenants().get(&chain_id) {
+                view.put(tenant);
+            }
+        }
+        view
+    }
+
+    /// The same picture of a validator that takes no more writes.
+    #[must_use]
+    pub fn failed(&self, reason: &str) -> Self {
+        let generation = self.generation.saturating_add(1);
+        Self {
+            generation,
+            failure: Some(reason.into()),
+            ..self.clone()
+        }
+    }
+
+    /// The tenant with this name or chain id.
+    #[must_use]
+    pub fn tenant(&self, name_or_id: &str) -> Option<&Arc<TenantView>> {
+        let by_id = name_or_id.parse::<ChainId>().ok();
+        let chain_id = by_id.or_else(|| self.names.get(name_or_id).copied())?;
+        self.tenants.get(&chain_id)
+    }
+
+    fn put(&mut self, tenant: &TenantLedger) {
+        let (chain_id, state) = (tenant.chain_id(), tenant.state());
+        let name = tenant.name().as_str().to_owned();
+        self.names.insert(name.clone(), chain_id);
+        let view = TenantView {
+            chain_id,
+            genesis: Arc::clone(tenant.genesis()),
+            name,
+            height: state.height,
+            tip: state.hash,
+            main: tenant.main().clone(),
+            anchored_in: tenant.anchored_in(),
+            transactions: tenant.transaction_count(),
+            last_activity: tenant.last_activity(),
+            recent_messages: tenant.recent_messages(),
+        };
+        self.tenants.insert(chain_id, Arc::new(view));
+    }
+}

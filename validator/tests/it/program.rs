@@ -1,0 +1,154 @@
+//! The real program, killed in the middle of writes.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+
+use api::{Status, TenantUpdateAccepted};
+
+use crate::server::hour_ago;
+use crate::tenant::TestTenant;
+
+/// A running validator program; killed when dropped.
+struct Program {
+    child: Child,
+    base: String,
+}
+
+impl Program {
+    /// Starts the program on a free port and waits until it serves; the address is in its log.
+    fn start(directory: &Path) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_validator"))
+            .args(["--id", "v", "--port", "0", "--log-json", "--data"])
+            .arg(directory)
+            .env("RUST_LOG", "info")
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = BufReader::new(child.stderr.take().unwrap());
+        let mut lines = log.lines();
+        let address = loop {
+            let line = lines.next().expect("the program ended").unwrap();
+            let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+            if let Some(address) = line["fields"]["address"].as_str() {
+                break address.to_owned();
+            }
+        };
+        // The log must be read on, or the program would wait for room in the pipe.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self {
+            child,
+            base: format!("http://{address}"),
+        }
+    }
+
+    fn kill(&mut self) {
+        // SIGKILL: no handler runs, nothing is flushed by the program.
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // Already ended is as good.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_acknowledged_is_lost_when_the_program_is_killed_in_the_middle_of_writes() {
+    const TENANTS: u8 = 4;
+    const KILLS: u32 = 3;
+    let directory = tempfile::tempdir().unwrap();
+    let tenants: Vec<_> = (1..=TENANTS)
+        .map(|seed| {
+            Arc::new(Mutex::new(TestTenant::new(
+                &format!("shop{seed}"),
+                seed,
+                hour_ago(),
+            )))
+        })
+        .collect();
+    let mut acknowledged = vec![0; usize::from(TENANTS)];
+    for _ in 0..KILLS {
+        let mut program = Program::start(directory.path());
+        let total = Arc::new(AtomicU32::new(0));
+        let writers: Vec<_> = tenants
+            .iter()
+            .map(|tenant| {
+                tokio::spawn(write(
+                    Arc::clone(tenant),
+                    program.base.clone(),
+                    Arc::clone(&total),
+                ))
+            })
+            .collect();
+        while total.load(Ordering::Acquire) < 40 {
+            tokio::task::yield_now().await;
+        }
+        program.kill();
+        for (writer, highest) in writers.into_iter().zip(&mut acknowledged) {
+            *highest = (*highest).max(writer.await.unwrap());
+        }
+        let program = Program::start(directory.path());
+        for (tenant, highest) in tenants.iter().zip(&acknowledged) {
+            let (asked, blocks) = {
+                let tenant = tenant.lock().unwrap();
+                (tenant.update(&[]), tenant.chain_id())
+            };
+            let tip: TenantUpdateAccepted = post(&program.base, &asked).await.unwrap();
+            assert!(
+                tip.tenant_height >= *highest,
+                "{blocks}: {} of {highest}",
+                tip.tenant_height
+            );
+        }
+        let status: Status = reqwest::get(format!("{}/api/status", program.base))
+            .await
+            .unwrap()
+            .json()
+            .await
+            .unwrap();
+        assert_eq!(status.validator_status, "active");
+    }
+}
+
+/// Mines and sends block after block until the program is gone; answers the highest acknowledged height.
+async fn write(tenant: Arc<Mutex<TestTenant>>, base: String, total: Arc<AtomicU32>) -> u32 {
+    let mut highest = 0;
+    let mut unsent = Vec::new();
+    loop {
+        let update = {
+            let mut tenant = tenant.lock().unwrap();
+            if unsent.is_empty() {
+                unsent = tenant.missed();
+            }
+            unsent.push(tenant.mine(&["a message"]));
+            tenant.update(&unsent)
+        };
+        let Some(accepted) = post(&base, &update).await else {
+            tenant.lock().unwrap().keep(unsent);
+            return highest;
+        };
+        unsent.clear();
+        highest = accepted.tenant_height;
+        total.fetch_add(1, Ordering::AcqRel);
+    }
+}
+
+async fn post(base: &str, update: &api::BlockchainUpdate) -> Option<TenantUpdateAccepted> {
+    let url = format!("{base}/api/tenant-update");
+    let response = reqwest::Client::new()
+        .post(url)
+        .json(update)
+        .send()
+        .await
+        .ok()?;
+    let (status, text) = (response.status(), response.text().await.ok()?);
+    assert_eq!(status.as_u16(), 200, "{text}");
+    serde_json::from_str(&text).ok()
+}

@@ -91,7 +91,7 @@ pub const REPORT_BYTES_MAX: usize = 200 * 1024;
 pub const REPORT_DELAY_MS: u64 = 1_000;
 /// And up to so much longer, by their seed, ms.
 pub const REPORT_SPREAD_MS: u64 = 2_000;
-/// A tracker whose tip is unknown here and not lower is taken for ahead for so long, ms.
+/// A tracker whose tip is unknown here and not lower is taken for ahead for so long, ms; the first sync waits as long.
 pub const REPORT_PATIENCE_MS: u64 = 15_000;
 /// First pause after a failed report, ms; doubled with every failure in a row.
 pub const REPORT_RETRY_MS: u64 = 2_000;

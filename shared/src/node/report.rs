@@ -180,7 +180,7 @@ impl Node {
     }
 
     /// True while the tracker seems to be ahead: what it holds will soon come from the peers as well.
-    fn is_tracker_ahead(&self, now: TimestampMs) -> bool {
+    pub(super) fn is_tracker_ahead(&self, now: TimestampMs) -> bool {
         let tip = self.chain.tip().height;
         let is_ahead = self
             .reporter

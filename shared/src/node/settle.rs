@@ -63,7 +63,12 @@ impl Node {
             return;
         };
         let is_over = if self.peers.is_empty() {
-            now.since(began) >= limits::ALONE_MS
+            let patience = if self.is_tracker_ahead(now) {
+                limits::REPORT_PATIENCE_MS
+            } else {
+                limits::ALONE_MS
+            };
+            now.since(began) >= patience
         } else {
             self.is_level(now)
                 || now.since(self.downloads.progress_at.max(began)) >= limits::SYNC_STALL_MS
@@ -129,7 +134,11 @@ impl Node {
 
     fn due_times(&self, now: TimestampMs) -> [Option<TimestampMs>; 10] {
         let first_sync = self.timers.first_sync.map(|began| {
-            let alone = began.plus_ms(limits::ALONE_MS);
+            let alone = began.plus_ms(if self.is_tracker_ahead(now) {
+                limits::REPORT_PATIENCE_MS
+            } else {
+                limits::ALONE_MS
+            });
             let first_status = self.peers.values().filter(|peer| peer.best.is_none());
             let statuses = first_status
                 .map(|peer| peer.connected_at.plus_ms(limits::FIRST_STATUS_MS))

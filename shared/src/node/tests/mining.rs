@@ -149,6 +149,21 @@ fn nothing_is_mined_before_the_first_sync_had_its_chance() {
 }
 
 #[test]
+fn lone_node_waits_for_peers_while_the_tracker_is_ahead() {
+    let mut bench = Bench::restored(1, BIRTH, BTreeMap::new());
+    bench.give(Input::MiningSet {
+        when: MiningWhen::Always,
+    });
+    bench.give(Input::TrackerConnected {
+        tip: Some((Height(5), Hash([7; 32]))),
+    });
+    bench.pass(10_000);
+    assert!(bench.job.is_none());
+    bench.pass(10_000);
+    assert!(bench.job.is_some());
+}
+
+#[test]
 fn silent_peer_does_not_keep_a_node_from_mining() {
     let mut bench = Bench::restored(1, BIRTH, BTreeMap::new());
     bench.give(Input::MiningSet {

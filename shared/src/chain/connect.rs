@@ -96,7 +96,6 @@ impl Chain {
     /// The heaviest chain through `new` that is heavier than the main chain and has all bodies, and the number of main
     /// chain blocks it shares.
     fn heaviest_complete(&self, new: &Hash) -> Option<(Hash, usize)> {
-        let fork = self.fork_below(new)?;
         let mut best: Option<(Hash, _, u64)> = None;
         let mut pending = alloc::vec![*new];
         while let Some(hash) = pending.pop() {
@@ -111,8 +110,9 @@ impl Chain {
             }
             pending.extend(&node.children);
         }
-        best.filter(|(_, work, _)| *work > self.tip().work)
-            .map(|(hash, _, _)| (hash, fork))
+        // Only a branch that would win is followed down to its fork, which may be deep.
+        let (tip, _, _) = best.filter(|(_, work, _)| *work > self.tip().work)?;
+        self.fork_below(new).map(|fork| (tip, fork))
     }
 
     /// How many main chain blocks are below `hash`, if all bodies between are here.

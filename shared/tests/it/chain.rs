@@ -6,6 +6,7 @@ use shared::{
     hash::Hash,
     header::Header,
     ids::{Height, Sequence, TimestampMs, Work},
+    limits::SIDE_HEADERS_MAX,
     miner::{Miner, Step},
 };
 
@@ -487,4 +488,54 @@ fn a_block_of_another_chain_is_refused() {
         error,
         ChainError::Invalid(BlockError::OtherChain { .. })
     ));
+}
+
+#[test]
+fn a_reorganisation_may_go_down_to_the_genesis() {
+    let (mut chain, mut rival) = (chain_of(120), Chain::new(genesis()));
+    for number in 1..=121 {
+        mine(
+            &mut rival,
+            2,
+            vec![message(5, number - 1)],
+            at(number * 10 - 1),
+        );
+    }
+    let mut outcome = Ok(Inserted::AlreadyKnown);
+    for height in 1..=rival.tip().height.0 {
+        outcome = chain.insert(rival.block_at(Height(height)).unwrap().clone(), LATE);
+    }
+    let Ok(Inserted::Connected {
+        disconnected,
+        connected,
+    }) = outcome
+    else {
+        panic!("{outcome:?}")
+    };
+    assert_eq!((disconnected.len(), connected.len()), (120, 121));
+    assert_eq!(fingerprint(&chain), fingerprint(&rival));
+}
+
+#[test]
+fn headers_beside_the_spine_are_bounded_and_the_lightest_goes_first() {
+    let mut chain = chain_of(3);
+    let template = chain.template(miner(1), vec![], at(40)).header;
+    let first = Chain::new(genesis())
+        .template(miner(1), vec![], at(10))
+        .header;
+    for number in 0..SIDE_HEADERS_MAX + 40 {
+        let mut header = if number % 2 == 0 {
+            first.clone()
+        } else {
+            template.clone()
+        };
+        header.body_root.0[..8].copy_from_slice(&number.to_be_bytes());
+        grind(&mut header);
+        assert_eq!(chain.insert_header(header, LATE), Ok(HeaderInserted::Added));
+    }
+    let tips = chain.branch_tips();
+    let heavy = tips.iter().filter(|tip| tip.height == Height(4)).count();
+    assert!(tips.len() <= SIDE_HEADERS_MAX + 1, "{}", tips.len());
+    assert_eq!(heavy, SIDE_HEADERS_MAX / 2 + 20, "only light ones went");
+    assert_eq!(chain.tip().height, Height(3));
 }

@@ -10,6 +10,7 @@
 
 mod chain;
 mod difficulty;
+mod encoding;
 mod foreign_vectors;
 mod fork_choice;
 mod mempool;

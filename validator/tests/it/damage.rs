@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use api::{Status, Tenants};
+use redb::ReadableTable as _;
 use shared::ids::NetworkId;
 use validator::start::{Files, StartError, open};
 
@@ -96,7 +97,7 @@ async fn a_flipped_byte_is_refused_or_without_consequence() {
     let tip = opened.ledger.verifier().hash();
     drop(opened);
     let mut refused = 0;
-    let step = (whole.len() / 400).max(1) | 1;
+    let step = (whole.len() / 250).max(1) | 1;
     for offset in (0..whole.len()).step_by(step) {
         let mut flipped = whole.clone();
         flipped[offset] ^= 0x55;
@@ -113,6 +114,59 @@ async fn a_flipped_byte_is_refused_or_without_consequence() {
         }
     }
     assert!(refused > 0, "no byte in use was hit");
+}
+
+type Bytes = redb::TableDefinition<'static, &'static [u8], &'static [u8]>;
+type Blocks = redb::TableDefinition<'static, u64, &'static [u8]>;
+const BODIES: Bytes = redb::TableDefinition::new("bodies");
+const BLOCKS: Blocks = redb::TableDefinition::new("blocks");
+
+/// Changes the store as a program would that knows its format, so that every page is intact.
+fn edit(directory: &Path, change: impl FnOnce(&redb::WriteTransaction)) {
+    let database = redb::Database::open(files(directory).store).unwrap();
+    let transaction = database.begin_write().unwrap();
+    change(&transaction);
+    transaction.commit().unwrap();
+}
+
+#[tokio::test]
+async fn a_missing_record_is_refused_by_name() {
+    let directory = decided().await;
+    let whole = fs::read(files(directory.path()).store).unwrap();
+    edit(directory.path(), |transaction| {
+        transaction.open_table(BLOCKS).unwrap().remove(3).unwrap();
+    });
+    let text = refusal(directory.path()).to_string();
+    assert!(text.contains("it holds 4 blocks, its tip says 5"), "{text}");
+    fs::write(files(directory.path()).store, whole).unwrap();
+    edit(directory.path(), |transaction| {
+        transaction
+            .open_table(BODIES)
+            .unwrap()
+            .pop_first()
+            .unwrap()
+            .unwrap();
+    });
+    let text = refusal(directory.path()).to_string();
+    assert!(
+        text.contains("tenant block") && text.contains("is missing"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn records_that_changed_places_are_refused() {
+    let directory = decided().await;
+    edit(directory.path(), |transaction| {
+        let mut blocks = transaction.open_table(BLOCKS).unwrap();
+        let second = blocks.get(2).unwrap().unwrap().value().to_vec();
+        blocks.insert(3, second.as_slice()).unwrap();
+    });
+    let text = refusal(directory.path()).to_string();
+    assert!(
+        text.contains("block 3: the checksum does not match"),
+        "{text}"
+    );
 }
 
 #[tokio::test]

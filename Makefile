@@ -105,8 +105,8 @@ js-test: ## The pure parts of the browser node's JavaScript, where node is insta
 	@if command -v node >/dev/null; then node --test node-wasm/js/tests/*.test.js; else echo "node is not installed: skipped"; fi
 
 .PHONY: sim
-sim: ## The node machine with 3 to 50 nodes under loss, delay, partition and crashes
-	@$(RUN_TESTS) --locked -p sim
+sim: ## The node machine with 3 to 50 nodes under loss, delay, partition and crashes (DISTLI_SIM_SEED=<n> repeats a seed)
+	@cargo $(if $(NEXTEST),nextest run --success-output immediate,test) --locked -p sim $(if $(NEXTEST),,-- --nocapture)
 
 .PHONY: purity
 purity: ## shared reads no clock, no randomness, no I/O: it builds for bare metal and for wasm32, without std crates

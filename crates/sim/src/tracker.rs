@@ -41,16 +41,14 @@ impl Tracker {
         if !self.is_up || random.chance(20) {
             return None;
         }
-        let last = blocks
-            .last()
-            .map(|block| (block.header().height, block.hash()));
         for block in blocks {
             // The tracker's clock may be behind some miners': it judges leniently.
             if self.chain.insert(block, TimestampMs(now + 60_000)).is_err() {
                 return Some(Input::ReportFailed);
             }
         }
-        let (height, hash) = last?;
+        // What it holds, which may be another branch than the one reported.
+        let (height, hash) = self.tip()?;
         Some(Input::ReportConfirmed { height, hash })
     }
 }

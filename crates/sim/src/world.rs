@@ -242,6 +242,9 @@ impl World {
             }
         }
         let (submitted, conflicts) = verdict::account(&self.hosts)?;
+        if conflicts > 0 && !self.scenario.twins {
+            return Err(format!("{conflicts} conflicts, and no key was used twice"));
+        }
         Ok(Outcome {
             seed: self.scenario.seed,
             nodes: self.scenario.nodes,

@@ -25,6 +25,9 @@ pub(super) struct Reporter {
     told_at: TimestampMs,
     /// The newest block known here that the tracker confirmed.
     pub(super) confirmed: Option<(Height, Hash)>,
+    /// The newest block of the report in flight, and of the last one taken since the link came up.
+    in_flight: Option<Hash>,
+    taken: Option<Hash>,
     /// The report in flight counts as lost at this time.
     deadline: Option<TimestampMs>,
     not_before: TimestampMs,
@@ -49,6 +52,7 @@ impl Reporter {
         if self.deadline.take().is_none() {
             return;
         }
+        self.taken = None;
         let pause = limits::REPORT_RETRY_MS
             .saturating_mul(1 << self.failures.min(16))
             .min(limits::REPORT_RETRY_MS_MAX);
@@ -90,6 +94,7 @@ impl Node {
             self.reporter.is_connected = true;
             self.reporter.failures = 0;
             self.reporter.deadline = None;
+            self.reporter.taken = None;
             self.reporter.not_before = now;
         }
         (self.reporter.told, self.reporter.told_at) = (tip, now);
@@ -101,7 +106,9 @@ impl Node {
     }
 
     pub(super) fn on_report_confirmed(&mut self, now: TimestampMs, height: Height, hash: Hash) {
-        self.reporter.deadline = None;
+        if self.reporter.deadline.take().is_some() {
+            self.reporter.taken = self.reporter.in_flight;
+        }
         self.reporter.failures = 0;
         self.reporter.not_before = now;
         (self.reporter.told, self.reporter.told_at) = (Some((height, hash)), now);
@@ -132,6 +139,7 @@ impl Node {
         let blocks = self.unreported();
         if !blocks.is_empty() {
             self.reporter.deadline = Some(now.plus_ms(limits::REPORT_TIMEOUT_MS));
+            self.reporter.in_flight = blocks.last().map(Block::hash);
             self.outputs.push_back(Output::Report { blocks });
         }
     }
@@ -163,13 +171,21 @@ impl Node {
         blocks
     }
 
-    /// The newest main-chain block that the tracker is known to hold.
+    /// The newest main-chain block that the tracker is known to hold: below its tip, or below what it took from here onto a
+    /// branch that is not its heaviest.
     fn known_to_tracker(&self) -> Height {
-        let told = self
-            .reporter
-            .told
-            .filter(|(_, hash)| self.chain.header(hash).is_some());
-        let mut at = told.or(self.reporter.confirmed).map(|(_, hash)| hash);
+        let hash_of = |block: Option<(Height, Hash)>| {
+            block
+                .map(|(_, hash)| hash)
+                .filter(|hash| self.chain.header(hash).is_some())
+        };
+        let told = hash_of(self.reporter.told).or_else(|| hash_of(self.reporter.confirmed));
+        self.main_chain_below(told)
+            .max(self.main_chain_below(self.reporter.taken))
+    }
+
+    /// Where the main chain leaves the branch of a block.
+    fn main_chain_below(&self, mut at: Option<Hash>) -> Height {
         while let Some(header) = at.and_then(|hash| self.chain.header(&hash)) {
             if self.chain.hash_at(header.height) == at {
                 return header.height;

@@ -156,7 +156,7 @@ impl Node {
                 .unwrap_or(stalled)
         });
         [
-            self.requests_due_at(),
+            self.requests_due_at(now),
             self.orphans.due_at(),
             first_sync,
             self.timers.status_due,

@@ -259,14 +259,14 @@ impl Node {
     }
 
     /// When the next request expires or a paused peer may be asked again.
-    pub(super) fn requests_due_at(&self) -> Option<TimestampMs> {
+    pub(super) fn requests_due_at(&self, now: TimestampMs) -> Option<TimestampMs> {
         let best = self.chain.best_header().work;
         let times = self.peers.values().flat_map(|peer| {
             let pause_ends = (self.is_ahead(peer, best) && peer.headers.deadline.is_none())
                 .then_some(peer.headers.paused_until);
             [peer.headers.deadline, peer.bodies.stalled_at(), pause_ends]
         });
-        times.flatten().min()
+        times.flatten().filter(|at| *at > now).min()
     }
 
     /// Asks for what is missing.

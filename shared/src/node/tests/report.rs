@@ -164,3 +164,30 @@ fn tracker_that_is_ahead_is_not_told_the_whole_chain_again() {
     bench.pass(60_000);
     assert!(reports(&mut bench).is_empty());
 }
+
+#[test]
+fn tracker_on_another_branch_of_equal_work_is_told_once() {
+    let base = grown(3, 3);
+    let (mut ours, mut theirs) = (base.clone(), base.clone());
+    extend(&mut ours, 5, Vec::new());
+    let other = extend(&mut theirs, 6, Vec::new());
+    for is_known in [true, false] {
+        let mut bench = reporting(&ours, Some(Height(3)));
+        if is_known {
+            bench.give(Input::BlockOffered {
+                bytes: other.encode(),
+            });
+        }
+        assert_eq!(reports(&mut bench), [vec![4]]);
+        bench.give(Input::ReportConfirmed {
+            height: Height(4),
+            hash: other.hash(),
+        });
+        bench.pass(120_000);
+        assert!(reports(&mut bench).is_empty());
+        assert_eq!(
+            bench.node.status().synced.map(|(height, _)| height),
+            Some(Height(3))
+        );
+    }
+}

@@ -127,15 +127,7 @@ fn heavier_branch_wins_from_both_sides() {
 fn claims_that_lead_nowhere_are_not_followed_for_ever() {
     let mut bench = Bench::alone(1, BIRTH);
     bench.give(Input::PeerConnected { peer: peer(2) });
-    let status = Message::Status(crate::message::Status {
-        chain_id: genesis().chain_id().0,
-        height: 9,
-        tip: Hash([7; 32]),
-        work: [1; 32],
-        clock_ms: bench.now.0,
-        pending: 0,
-        pending_digest: Hash::ZERO,
-    });
+    let status = claim([1; 32]);
     bench.receive(peer(2), &status);
     bench.receive(
         peer(2),
@@ -152,4 +144,41 @@ fn claims_that_lead_nowhere_are_not_followed_for_ever() {
             .iter()
             .any(|(_, message)| matches!(message, Message::GetHeaders { .. }))
     );
+}
+
+#[test]
+fn unanswered_header_request_goes_to_another_peer_and_then_back() {
+    let status = claim([1; 32]);
+    let mut bench = Bench::alone(1, BIRTH);
+    let mut asked = Vec::new();
+    for number in 2..7 {
+        bench.give(Input::PeerConnected { peer: peer(number) });
+        bench.receive(peer(number), &status);
+    }
+    for _ in 0..20 {
+        bench.pass(1_000);
+        let requests = bench
+            .sent()
+            .into_iter()
+            .filter(|(_, message)| matches!(message, Message::GetHeaders { .. }));
+        asked.extend(requests.map(|(to, _)| to));
+    }
+    asked.truncate(8);
+    let all: Vec<PeerId> = [2, 3, 4, 5, 6].map(peer).to_vec();
+    let mut first = asked[..5].to_vec();
+    first.sort_unstable();
+    assert_eq!(first, all, "those that did not answer come last");
+    assert_eq!(asked.len(), 8, "and are asked again");
+}
+
+fn claim(work: [u8; 32]) -> Message {
+    Message::Status(crate::message::Status {
+        chain_id: genesis().chain_id().0,
+        height: 9,
+        tip: Hash([7; 32]),
+        work,
+        clock_ms: BIRTH.0,
+        pending: 0,
+        pending_digest: Hash::ZERO,
+    })
 }

@@ -185,6 +185,15 @@ pub fn import(file: &Path, store_path: &Path, head_path: &Path) -> Result<u64, I
     match imported {
         Ok((height, head)) => {
             std::fs::rename(&unverified, store_path)?;
+            if let Some(before) = HeadFile::read(head_path)?
+                && before.height.0 > height
+            {
+                tracing::warn!(
+                    height,
+                    decided = before.height.0,
+                    "the file ends below the newest decided block: the blocks between are lost here, and tenants must report theirs again"
+                );
+            }
             if let Some(head) = head {
                 HeadFile::new(head_path.to_owned()).write(head)?;
             }

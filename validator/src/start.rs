@@ -32,6 +32,7 @@ pub struct Files {
     /// The derived export.
     pub export: PathBuf,
     directory: PathBuf,
+    id: NetworkId,
 }
 
 impl Files {
@@ -45,7 +46,17 @@ impl Files {
             head: file(format!("enterprise_{id}.head")),
             export: file(format!("enterprise_blockchain_{id}.json")),
             directory: directory.to_owned(),
+            id: id.clone(),
         }
+    }
+
+    /// The command that rebuilds the store from the export.
+    fn rebuild(&self) -> String {
+        let (directory, export) = (self.directory.display(), self.export.display());
+        format!(
+            "validator --data {directory} --id {} import {export}",
+            self.id
+        )
     }
 }
 
@@ -108,29 +119,25 @@ pub enum StartError {
     },
     /// The store is gone while its head file is there.
     #[error("{} is missing, but {} says that it held {height} blocks. Restore it from a backup, or rebuild it: \
-             validator import {}. To begin a new chain, move {} away as well",
-            store.display(), head.display(), export.display(), head.display())]
+             {rebuild}. To begin a new chain, move {} away as well", store.display(), head.display(), head.display())]
     StoreMissing {
         /// The missing store.
         store: PathBuf,
         /// The head file.
         head: PathBuf,
-        /// The export to rebuild it from.
-        export: PathBuf,
+        /// The command that rebuilds it.
+        rebuild: String,
         /// The height the head file names.
         height: EnterpriseHeight,
     },
     /// The store is damaged.
     #[error("{} is damaged: {reason}. Not started. Keep a copy of the directory; then restore the file from a \
-             backup, or move it away together with {} and rebuild it: validator import {}",
-            store.display(), head.display(), export.display())]
+             backup, or move it away and rebuild it: {rebuild}", store.display())]
     Damaged {
         /// The store.
         store: PathBuf,
-        /// The head file.
-        head: PathBuf,
-        /// The export to rebuild it from.
-        export: PathBuf,
+        /// The command that rebuilds it.
+        rebuild: String,
         /// What is wrong.
         reason: String,
     },
@@ -178,16 +185,10 @@ pub fn open(
     if let Some(head) = head
         && !exists
     {
-        let Files {
-            store,
-            head: path,
-            export,
-            ..
-        } = files.clone();
         return Err(StartError::StoreMissing {
-            store,
-            head: path,
-            export,
+            store: files.store.clone(),
+            head: files.head.clone(),
+            rebuild: files.rebuild(),
             height: head.height,
         });
     }
@@ -410,16 +411,9 @@ fn refused(files: &Files, error: StoreError) -> StartError {
 }
 
 fn damaged(files: &Files, reason: String) -> StartError {
-    let Files {
-        store,
-        head,
-        export,
-        ..
-    } = files.clone();
     StartError::Damaged {
-        store,
-        head,
-        export,
+        store: files.store.clone(),
+        rebuild: files.rebuild(),
         reason,
     }
 }

@@ -79,7 +79,7 @@ async fn a_truncated_store_is_refused_with_the_remedy() {
         let text = refusal(directory.path()).to_string();
         assert!(text.contains("is damaged"), "{kept}: {text}");
         assert!(
-            text.contains("backup") && text.contains("validator import"),
+            text.contains("backup") && text.contains("--id v import"),
             "{kept}: {text}"
         );
     }

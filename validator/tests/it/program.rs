@@ -1,4 +1,4 @@
-//! The real program, killed in the middle of writes.
+//! The real program: killed in the middle of writes, and on a full disk.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -8,8 +8,10 @@ use std::sync::{Arc, Mutex};
 
 use api::{Status, TenantUpdateAccepted};
 
-use crate::server::hour_ago;
+use crate::server::{hour_ago, problem};
 use crate::tenant::TestTenant;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_validator");
 
 /// A running validator program; killed when dropped.
 struct Program {
@@ -20,7 +22,22 @@ struct Program {
 impl Program {
     /// Starts the program on a free port and waits until it serves; the address is in its log.
     fn start(directory: &Path) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_validator"))
+        Self::run(Command::new(PROGRAM), directory)
+    }
+
+    /// As [`Self::start`], with no file growing beyond 2 MiB: to the program it is a full disk.
+    fn start_on_a_full_disk(directory: &Path) -> Self {
+        let mut shell = Command::new("sh");
+        shell.args([
+            "-c",
+            "trap '' XFSZ; ulimit -f 4096; exec \"$0\" \"$@\"",
+            PROGRAM,
+        ]);
+        Self::run(shell, directory)
+    }
+
+    fn run(mut command: Command, directory: &Path) -> Self {
+        let mut child = command
             .args(["--id", "v", "--port", "0", "--log-json", "--data"])
             .arg(directory)
             .env("RUST_LOG", "info")
@@ -115,6 +132,48 @@ async fn nothing_acknowledged_is_lost_when_the_program_is_killed_in_the_middle_o
             .unwrap();
         assert_eq!(status.validator_status, "active");
     }
+}
+
+#[tokio::test]
+async fn a_full_disk_stops_writes_with_the_reason_and_loses_nothing_acknowledged() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut program = Program::start_on_a_full_disk(directory.path());
+    let mut tenant = TestTenant::new("shop", 1, hour_ago());
+    let long = "long ".repeat(800);
+    let mut acknowledged = 0;
+    let (refused, last) = loop {
+        let block = tenant.mine(&[long.as_str(); 20]);
+        let url = format!("{}/api/tenant-update", program.base);
+        let update = tenant.update(std::slice::from_ref(&block));
+        let response = reqwest::Client::new()
+            .post(url)
+            .json(&update)
+            .send()
+            .await
+            .unwrap();
+        if response.status().as_u16() == 200 {
+            acknowledged = block.header().height.0;
+            continue;
+        }
+        break (problem(response).await, update);
+    };
+    assert_eq!(
+        (refused.status, refused.kind.as_str()),
+        (503, "/problems/store-failed")
+    );
+    assert!(refused.detail.contains("free space"), "{}", refused.detail);
+    assert!(acknowledged > 0);
+    let get = |path: &str| reqwest::get(format!("{}{path}", program.base));
+    assert_eq!(get("/health").await.unwrap().status().as_u16(), 503);
+    let status: Status = get("/api/status").await.unwrap().json().await.unwrap();
+    assert_eq!(
+        (status.height, status.validator_status.as_str()),
+        (acknowledged.into(), "read_only")
+    );
+    program.kill();
+    let program = Program::start(directory.path());
+    let accepted = post(&program.base, &last).await.unwrap();
+    assert_eq!(accepted.tenant_height, acknowledged + 1);
 }
 
 /// Mines and sends block after block until the program is gone; answers the highest acknowledged height.

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use api::ws::ErrorCode;
 use api::{TenantBlock, TipReference};
@@ -56,6 +57,8 @@ struct Gate {
     /// Set once: the connection is to end for this reason, whatever waits.
     closing: OnceLock<&'static str>,
     closed: Notify,
+    /// Nothing is read from the client before this time, in ms.
+    resume_at: AtomicU64,
 }
 
 impl Engine {
@@ -169,19 +172,17 @@ impl Engine {
                     queue.gate.close(reason);
                 }
             }
-            Output::Register {
-                connection,
-                genesis,
-                listing,
-                label,
-            } => {
-                let asked = ledger::Input::RegistrationAsked {
-                    connection,
-                    genesis,
-                    listing,
-                    label,
-                };
-                if self.ledger.ask(asked).is_err() {
+            Output::Pause { connection, until } => {
+                if let Some(queue) = state.queues.get(&connection) {
+                    queue.gate.resume_at.store(until.0, Ordering::Relaxed);
+                }
+            }
+            Output::Register { connection, wish } => {
+                if self
+                    .ledger
+                    .ask(ledger::Input::RegistrationAsked { connection, wish })
+                    .is_err()
+                {
                     refuse_registration(state, now, connection);
                 }
             }
@@ -339,13 +340,23 @@ impl Orders {
         self.texts.try_recv().ok().map(|text| self.gate.took(text))
     }
 
+    /// How long to read nothing from the client; zero nearly always.
+    pub(crate) fn pause(&self) -> Duration {
+        let resume_at = self.gate.resume_at.load(Ordering::Relaxed);
+        if resume_at == 0 {
+            Duration::ZERO
+        } else {
+            until(TimestampMs(resume_at))
+        }
+    }
+
     fn reason(&self) -> &'static str {
         self.gate.closing.get().copied().unwrap_or("closed")
     }
 }
 
-fn until(at: TimestampMs) -> std::time::Duration {
-    std::time::Duration::from_millis(at.since(TimestampMs(service::now_ms())))
+fn until(at: TimestampMs) -> Duration {
+    Duration::from_millis(at.since(TimestampMs(service::now_ms())))
 }
 
 const BUSY: &str = "the tracker is busy; try again";

@@ -33,7 +33,7 @@ use self::engine::Engine;
 use self::hub::Hub;
 use self::ledger::Forwarding;
 use self::origin::Origins;
-use self::recorder::{LedgerSender, Recorder};
+use self::recorder::{Desk, LedgerSender, Recorder};
 use self::store::{Store, StoreError};
 
 /// The tracker ended for another reason than its shutdown.
@@ -133,7 +133,7 @@ async fn start(config: &Config) -> Result<(Arc<App>, Recorded), Error> {
     ));
     let (postings, posted) = mpsc::unbounded_channel();
     let integration_path = config.data.join(recorder::INTEGRATION_FILE_NAME);
-    let recorder = Recorder {
+    let mut recorder = Recorder {
         ledger,
         store,
         engine: Arc::clone(&engine),
@@ -141,7 +141,8 @@ async fn start(config: &Config) -> Result<(Arc<App>, Recorded), Error> {
         postings,
         integration_path,
     };
-    let recorded = spawn_recorder(recorder)?;
+    let desk = recorder.begin()?;
+    let recorded = spawn_recorder(recorder, desk)?;
     if let Some(url) = validator.clone() {
         tokio::spawn(forwarder::run(posted, sender.clone(), url));
     }
@@ -159,12 +160,12 @@ async fn start(config: &Config) -> Result<(Arc<App>, Recorded), Error> {
 }
 
 /// Runs the recorder on a thread of its own: it waits for the disk.
-fn spawn_recorder(recorder: Recorder) -> io::Result<Recorded> {
+fn spawn_recorder(recorder: Recorder, desk: Desk) -> io::Result<Recorded> {
     let (sender, receiver) = oneshot::channel();
     std::thread::Builder::new()
         .name("tracker-ledger".into())
         .spawn(move || {
-            let result = recorder.run();
+            let result = recorder.run(desk);
             if let Err(error) = &result {
                 tracing::error!(%error, "the ledger ends");
             }

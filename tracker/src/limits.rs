@@ -28,8 +28,10 @@ pub const RELAY_BURST_BYTES: u32 = 4 * 1024 * 1024;
 pub const RELAY_BYTES_PER_SECOND: u32 = 1024 * 1024;
 /// What the smallest relayed frame counts, in bytes, so that tiny frames are not free.
 pub const RELAY_FRAME_BYTES_MIN: u32 = 512;
-/// Messages refused for their rate before the connection is closed.
-pub const RATE_REFUSALS_MAX: u32 = 1_000;
+/// Networks that one connection may register at once, and one a second after that.
+pub const CREATION_BURST: u32 = 10;
+/// Malformed messages of one connection before it is closed.
+pub const MISTAKES_MAX: u32 = 100;
 /// Peers in one room; beyond, joins are answered `full`.
 pub const ROOM_PEERS_MAX: usize = 1_024;
 /// Networks in the registry; beyond, registrations are answered `full`.

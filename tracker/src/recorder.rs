@@ -152,7 +152,7 @@ pub(crate) struct Recorder {
 
 /// What a recorder keeps while it runs.
 #[derive(Debug, Default)]
-struct Desk {
+pub(crate) struct Desk {
     replies: BTreeMap<RequestId, oneshot::Sender<Result<UpdateVerdict, Refusal>>>,
     next_request: u64,
     wake_at: Option<TimestampMs>,
@@ -163,16 +163,24 @@ struct Desk {
 }
 
 impl Recorder {
-    /// Works until told to stop.
+    /// Performs what the restored ledger orders, so that the hub knows every network before anyone can connect.
     ///
     /// # Errors
     /// The disk refused a commit.
-    pub(crate) fn run(mut self) -> Result<(), StoreError> {
+    pub(crate) fn begin(&mut self) -> Result<Desk, StoreError> {
         let mut desk = Desk {
             export_at: Some(TimestampMs(0)),
             ..Desk::default()
         };
         self.perform(&mut desk)?;
+        Ok(desk)
+    }
+
+    /// Works until told to stop.
+    ///
+    /// # Errors
+    /// The disk refused a commit.
+    pub(crate) fn run(mut self, mut desk: Desk) -> Result<(), StoreError> {
         while !desk.is_stopping {
             match self.receiver.commands.recv_timeout(pause(&desk)) {
                 Ok(command) => self.take(&mut desk, command),

@@ -86,8 +86,15 @@ async fn converse(
     let mut heard_at = Instant::now();
     let mut ping_at = heard_at + PING_INTERVAL;
     loop {
+        let pause = orders.pause();
+        let reading = async {
+            if !pause.is_zero() {
+                tokio::time::sleep(pause).await;
+            }
+            socket.recv().await
+        };
         tokio::select! {
-            received = socket.recv() => {
+            received = reading => {
                 let Some(Ok(message)) = received else { return "gone" };
                 heard_at = Instant::now();
                 match message {

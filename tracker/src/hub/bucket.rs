@@ -1,42 +1,47 @@
 //! A token bucket in integer arithmetic: so much at once, so much a second after that.
+//!
+//! What exceeds it is not lost but owed: the taker is told how long it takes to fill the bucket again, and reads no
+//! more from that client until then. So a burst of signalling, or a chain that syncs through the relay, is slowed down
+//! by the transport's own flow control instead of being torn apart.
 
 use shared::ids::TimestampMs;
 
 /// What one connection may still send.
 #[derive(Debug)]
 pub(crate) struct Bucket {
-    /// Thousandths of a token, so that a rate of one a second fills evenly in ms.
-    milli: u64,
-    burst_milli: u64,
-    per_second: u64,
+    /// Thousandths of a token, so that a rate of one a second fills evenly in ms; negative while owed.
+    milli: i64,
+    burst_milli: i64,
+    per_second: i64,
     filled_at: TimestampMs,
 }
 
 impl Bucket {
     /// A full bucket.
     pub(crate) fn new(burst: u32, per_second: u32, now: TimestampMs) -> Self {
-        let burst_milli = u64::from(burst).saturating_mul(1_000);
+        let burst_milli = i64::from(burst).saturating_mul(1_000);
         Self {
             milli: burst_milli,
             burst_milli,
-            per_second: u64::from(per_second),
+            per_second: i64::from(per_second.max(1)),
             filled_at: now,
         }
     }
 
-    /// Takes `tokens` out and says whether they were there; otherwise takes none.
-    pub(crate) fn take(&mut self, now: TimestampMs, tokens: u32) -> bool {
-        let gained = now.since(self.filled_at).saturating_mul(self.per_second);
-        self.milli = self.milli.saturating_add(gained).min(self.burst_milli);
+    /// Takes `tokens` out, owing what is not there; the time at which nothing is owed, if that is later than now.
+    pub(crate) fn take(&mut self, now: TimestampMs, tokens: u32) -> Option<TimestampMs> {
+        let elapsed_ms = i64::try_from(now.since(self.filled_at)).unwrap_or(i64::MAX);
+        let gained = elapsed_ms.saturating_mul(self.per_second);
         self.filled_at = self.filled_at.max(now);
-        let cost = u64::from(tokens).saturating_mul(1_000);
-        match self.milli.checked_sub(cost) {
-            Some(left) => {
-                self.milli = left;
-                true
-            }
-            None => false,
-        }
+        self.milli = self.milli.saturating_add(gained).min(self.burst_milli);
+        self.milli = self
+            .milli
+            .saturating_sub(i64::from(tokens).saturating_mul(1_000));
+        let owed = u64::try_from(self.milli.checked_neg()?)
+            .ok()
+            .filter(|owed| *owed > 0)?;
+        let per_ms = u64::try_from(self.per_second).unwrap_or(1);
+        Some(self.filled_at.plus_ms(owed.div_ceil(per_ms)))
     }
 }
 
@@ -48,13 +53,17 @@ mod tests {
     fn the_burst_passes_and_then_the_rate() {
         let start = TimestampMs(1_000);
         let mut bucket = Bucket::new(3, 2, start);
-        assert!((0..3).all(|_| bucket.take(start, 1)));
-        assert!(
-            !bucket.take(start.plus_ms(499), 1),
+        assert!((0..3).all(|_| bucket.take(start, 1).is_none()));
+        assert_eq!(
+            bucket.take(start, 1),
+            Some(start.plus_ms(500)),
             "half a second makes one token at two a second"
         );
-        assert!(bucket.take(start.plus_ms(500), 1));
-        assert!(!bucket.take(start.plus_ms(500), 1));
+        assert_eq!(
+            bucket.take(start.plus_ms(500), 1),
+            Some(start.plus_ms(1_000))
+        );
+        assert_eq!(bucket.take(start.plus_ms(1_500), 1), None);
     }
 
     #[test]
@@ -62,16 +71,17 @@ mod tests {
         let start = TimestampMs(0);
         let mut bucket = Bucket::new(2, 1_000, start);
         let later = start.plus_ms(1_000_000);
-        assert!(bucket.take(later, 2));
-        assert!(!bucket.take(later, 1));
+        assert_eq!(bucket.take(later, 2), None);
+        assert_eq!(bucket.take(later, 1), Some(later.plus_ms(1)));
     }
 
     #[test]
     fn a_clock_that_steps_back_gives_nothing() {
         let mut bucket = Bucket::new(1, 1, TimestampMs(10_000));
-        assert!(bucket.take(TimestampMs(10_000), 1));
-        assert!(!bucket.take(TimestampMs(5_000), 1));
-        assert!(!bucket.take(TimestampMs(10_500), 1));
-        assert!(bucket.take(TimestampMs(11_000), 1));
+        assert_eq!(bucket.take(TimestampMs(10_000), 1), None);
+        assert_eq!(
+            bucket.take(TimestampMs(5_000), 1),
+            Some(TimestampMs(11_000))
+        );
     }
 }

@@ -21,14 +21,7 @@ pub enum Incoming {
     /// A data-channel frame for one peer.
     Relay(Forward),
     /// Registers a network.
-    Create {
-        /// The genesis bytes.
-        genesis: Vec<u8>,
-        /// Whether it appears in public lists.
-        listing: Listing,
-        /// The label asked for, if not the genesis' own.
-        label: Option<Label>,
-    },
+    Create(Wish),
     /// Enters a room.
     Join {
         /// The network's label.
@@ -53,6 +46,17 @@ pub enum Incoming {
         /// The blocks, oldest first.
         blocks: Vec<TenantBlock>,
     },
+}
+
+/// A network to be registered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wish {
+    /// The genesis bytes, not yet decoded.
+    pub genesis: Vec<u8>,
+    /// Whether it appears in public lists.
+    pub listing: Listing,
+    /// The label asked for, if not the genesis' own.
+    pub label: Option<Label>,
 }
 
 /// Whether a network appears in public lists.
@@ -185,11 +189,11 @@ fn parse_request(text: &str) -> Result<Incoming, MessageError> {
             let genesis = hex::decode(&genesis)
                 .map_err(|error| MessageError::bad(format!("genesis: {error}")))?;
             let label = label.as_deref().map(parse_label).transpose()?;
-            Ok(Incoming::Create {
+            Ok(Incoming::Create(Wish {
                 genesis,
                 listing: Listing::from_flag(listed),
                 label,
-            })
+            }))
         }
         ClientMessage::JoinNetwork {
             network_id,

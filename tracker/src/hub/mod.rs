@@ -12,9 +12,11 @@
 //! Invariants: a peer id is in a room for exactly one connection; every member of a room is a live connection; a room
 //! without members does not exist.
 //!
-//! Limits: [`limits::ROOM_PEERS_MAX`] peers a room (then `full`), [`limits::MESSAGE_BURST`] messages at once and
-//! [`limits::MESSAGES_PER_SECOND`] after that (then `rate_limited`, in the end a disconnect), relayed bytes likewise,
-//! [`limits::JOIN_TIMEOUT_MS`] until a connection must have done something. The driver bounds the connections.
+//! Limits: [`limits::ROOM_PEERS_MAX`] peers a room (then `full`); [`limits::MESSAGE_BURST`] messages at once and
+//! [`limits::MESSAGES_PER_SECOND`] after that, relayed bytes likewise (then the client is read from more slowly, see
+//! [`Output::Pause`]); [`limits::CREATION_BURST`] registrations (then `rate_limited`); [`limits::MISTAKES_MAX`]
+//! malformed messages (then a disconnect); [`limits::JOIN_TIMEOUT_MS`] until a connection must have done something.
+//! The driver bounds the connections.
 
 mod bucket;
 mod facts;
@@ -22,192 +24,20 @@ mod forward;
 mod join;
 mod listing;
 pub mod message;
+mod traffic;
 
 pub use self::join::{JOIN_DOMAIN, join_bytes};
+pub use self::traffic::{ConnectionId, Input, Network, Output, UpdateOutcome};
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
 
 use api::ws::{ErrorCode, IceServer, Limits, ServerMessage};
-use api::{Anchor, TenantBlock, TenantTransaction, TipReference};
 use shared::ids::{ChainId, PeerId, TimestampMs};
 
 use self::bucket::Bucket;
-use self::message::{Incoming, Listing, MessageError};
+use self::message::{Incoming, MessageError, Wish};
 use crate::label::Label;
 use crate::limits;
-
-/// One connection; never used twice in the life of a hub.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ConnectionId(pub u64);
-
-/// A registered network as the hub sees it.
-#[derive(Clone, Debug)]
-pub struct Network {
-    /// The name it is kept under.
-    pub label: Label,
-    /// Its chain.
-    pub chain_id: ChainId,
-    /// Its genesis bytes, hex.
-    pub genesis: Arc<str>,
-    /// Whether it appears in public lists.
-    pub listing: Listing,
-    /// The newest verified block.
-    pub tip: Option<TipReference>,
-    /// The newest block that the enterprise chain confirmed.
-    pub anchor: Option<Anchor>,
-}
-
-/// What the ledger made of an update.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum UpdateOutcome {
-    /// Verified and durable; the tip afterwards.
-    Accepted(TipReference),
-    /// Not taken, with the reason; the tip as it is.
-    Refused(TipReference, String),
-}
-
-/// Facts.
-#[derive(Debug)]
-pub enum Input {
-    /// A client connected; the two random values are the driver's.
-    Connected {
-        /// The connection.
-        connection: ConnectionId,
-        /// Its provisional peer id.
-        peer: PeerId,
-        /// What its join signs.
-        nonce: [u8; 32],
-    },
-    /// A message came.
-    Received {
-        /// From where.
-        connection: ConnectionId,
-        /// The message, or why it is none.
-        message: Result<Incoming, MessageError>,
-        /// How long it was.
-        bytes: usize,
-    },
-    /// A connection ended.
-    Closed {
-        /// Which one.
-        connection: ConnectionId,
-    },
-    /// A network is durably registered, or was before.
-    Registered {
-        /// Who asked for it, if someone did.
-        connection: Option<ConnectionId>,
-        /// The network.
-        network: Network,
-    },
-    /// A registration was refused.
-    RegistrationRefused {
-        /// Who asked for it.
-        connection: ConnectionId,
-        /// Which kind of refusal.
-        code: ErrorCode,
-        /// The reason.
-        reason: String,
-        /// A free label, for `network_exists`.
-        suggestion: Option<Label>,
-    },
-    /// An update was checked and, if accepted, is durable.
-    UpdateChecked {
-        /// Who sent it.
-        connection: ConnectionId,
-        /// The network's label.
-        label: Label,
-        /// What became of it.
-        outcome: UpdateOutcome,
-    },
-    /// A block or transaction for a room was checked.
-    RelayChecked {
-        /// Who sent it.
-        connection: ConnectionId,
-        /// The chain it was checked for.
-        chain_id: ChainId,
-        /// The message for the room, or why there is none.
-        verdict: Result<Box<ServerMessage>, String>,
-    },
-    /// A network's newest verified block changed.
-    TipMoved {
-        /// The chain.
-        chain_id: ChainId,
-        /// The block.
-        tip: TipReference,
-    },
-    /// The enterprise chain confirmed a block.
-    Anchored {
-        /// The chain.
-        chain_id: ChainId,
-        /// The confirmation.
-        anchor: Anchor,
-    },
-    /// The time last asked for by [`Output::WakeAt`] came.
-    Woken,
-}
-
-/// Orders.
-#[derive(Debug)]
-pub enum Output {
-    /// Send a text message.
-    Send {
-        /// To whom; more than one get the same text.
-        connections: Vec<ConnectionId>,
-        /// The message.
-        text: String,
-    },
-    /// Close a connection.
-    Disconnect {
-        /// Which one.
-        connection: ConnectionId,
-        /// Why, for the close frame.
-        reason: &'static str,
-    },
-    /// Register a network durably.
-    Register {
-        /// Who asks.
-        connection: ConnectionId,
-        /// The genesis bytes, not yet decoded.
-        genesis: Vec<u8>,
-        /// Whether to list it.
-        listing: Listing,
-        /// The label asked for, if not the genesis' own.
-        label: Option<Label>,
-    },
-    /// Check blocks and keep them.
-    Check {
-        /// Who sent them.
-        connection: ConnectionId,
-        /// Their chain.
-        chain_id: ChainId,
-        /// The blocks, oldest first.
-        blocks: Vec<TenantBlock>,
-    },
-    /// Check a block for its room, without keeping it.
-    CheckBlock {
-        /// Who sent it.
-        connection: ConnectionId,
-        /// Its chain.
-        chain_id: ChainId,
-        /// The block.
-        block: Box<TenantBlock>,
-    },
-    /// Check a transaction for its room.
-    CheckTransaction {
-        /// Who sent it.
-        connection: ConnectionId,
-        /// Its chain.
-        chain_id: ChainId,
-        /// The transaction.
-        transaction: Box<TenantTransaction>,
-    },
-    /// Call again with [`Input::Woken`] then; replaces an earlier one.
-    WakeAt {
-        /// When.
-        at: TimestampMs,
-    },
-}
 
 /// The machine. See the module's text.
 #[derive(Debug)]
@@ -235,8 +65,9 @@ struct Connection {
     place: Place,
     messages: Bucket,
     bytes: Bucket,
-    /// Messages refused for their rate.
-    refusals: u32,
+    creations: Bucket,
+    /// Malformed messages so far.
+    mistakes: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -247,6 +78,28 @@ enum Place {
     Lobby,
     /// Is a peer of a room.
     Room { chain_id: ChainId, peer: PeerId },
+}
+
+impl Connection {
+    /// Counts a message against its rate; until when to read no more, if it was too much.
+    fn charge(
+        &mut self,
+        now: TimestampMs,
+        message: &Result<Incoming, MessageError>,
+        bytes: usize,
+    ) -> Option<TimestampMs> {
+        if matches!(
+            message,
+            Ok(Incoming::Relay(_) | Incoming::Update { .. } | Incoming::Block(_))
+        ) {
+            let weight = u32::try_from(bytes)
+                .unwrap_or(u32::MAX)
+                .max(limits::RELAY_FRAME_BYTES_MIN);
+            self.bytes.take(now, weight)
+        } else {
+            self.messages.take(now, 1)
+        }
+    }
 }
 
 impl Hub {
@@ -360,7 +213,8 @@ impl Hub {
                     limits::RELAY_BYTES_PER_SECOND,
                     now,
                 ),
-                refusals: 0,
+                creations: Bucket::new(limits::CREATION_BURST, 1, now),
+                mistakes: 0,
             },
         );
         let welcome = ServerMessage::Welcome {
@@ -379,45 +233,21 @@ impl Hub {
         message: Result<Incoming, MessageError>,
         bytes: usize,
     ) {
-        let weighs_by_bytes = matches!(
-            message,
-            Ok(Incoming::Relay(_) | Incoming::Update { .. } | Incoming::Block(_))
-        );
         let Some(state) = self.connections.get_mut(&connection) else {
             return;
         };
-        let allowed = if weighs_by_bytes {
-            let weight = u32::try_from(bytes)
-                .unwrap_or(u32::MAX)
-                .max(limits::RELAY_FRAME_BYTES_MIN);
-            state.bytes.take(now, weight)
-        } else {
-            state.messages.take(now, 1)
-        };
-        if !allowed {
-            return self.refuse_rate(connection);
+        if let Some(until) = state.charge(now, &message, bytes) {
+            self.outputs.push_back(Output::Pause { connection, until });
         }
         let message = match message {
             Ok(message) => message,
-            Err(error) => return self.send_error(connection, error.code, error.message),
+            Err(error) => return self.on_malformed(connection, error),
         };
         match message {
             Incoming::Signal(forward) | Incoming::Relay(forward) => {
                 self.on_forward(connection, forward)
             }
-            Incoming::Create {
-                genesis,
-                listing,
-                label,
-            } => {
-                self.leave_door(connection);
-                self.outputs.push_back(Output::Register {
-                    connection,
-                    genesis,
-                    listing,
-                    label,
-                });
-            }
+            Incoming::Create(wish) => self.on_create(now, connection, wish),
             Incoming::Join {
                 label,
                 chain_id,
@@ -455,25 +285,35 @@ impl Hub {
         }
     }
 
-    fn refuse_rate(&mut self, connection: ConnectionId) {
+    fn on_create(&mut self, now: TimestampMs, connection: ConnectionId, wish: Wish) {
+        self.leave_door(connection);
         let Some(state) = self.connections.get_mut(&connection) else {
             return;
         };
-        state.refusals = state.refusals.saturating_add(1);
-        if state.refusals > limits::RATE_REFUSALS_MAX {
+        if state.creations.take(now, 1).is_some() {
+            let message = format!(
+                "{} networks created from here, try again later",
+                limits::CREATION_BURST
+            );
+            return self.send_error(connection, ErrorCode::RateLimited, message);
+        }
+        self.outputs
+            .push_back(Output::Register { connection, wish });
+    }
+
+    fn on_malformed(&mut self, connection: ConnectionId, error: MessageError) {
+        let Some(state) = self.connections.get_mut(&connection) else {
+            return;
+        };
+        state.mistakes = state.mistakes.saturating_add(1);
+        if state.mistakes > limits::MISTAKES_MAX {
             self.outputs.push_back(Output::Disconnect {
                 connection,
-                reason: "too many messages",
+                reason: "too many malformed messages",
             });
-            return;
+        } else {
+            self.send_error(connection, error.code, error.message);
         }
-        let message = format!(
-            "too fast: {} messages at once, then {} a second; relayed bytes {} a second",
-            limits::MESSAGE_BURST,
-            limits::MESSAGES_PER_SECOND,
-            limits::RELAY_BYTES_PER_SECOND
-        );
-        self.send_error(connection, ErrorCode::RateLimited, message);
     }
 
     /// The connection has done something: it is not closed for idleness.
@@ -576,3 +416,6 @@ fn announced_limits() -> Limits {
 fn as_u32(size: usize) -> u32 {
     u32::try_from(size).unwrap_or(u32::MAX)
 }
+
+#[cfg(test)]
+mod tests;

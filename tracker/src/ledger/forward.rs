@@ -138,7 +138,12 @@ impl Ledger {
         };
         if flight.outdated {
             // The branch that was sent is no longer the main chain; send the new one from where they part.
-            let from = book.common_height(hash).next().min(flight.first);
+            let is_known = is_ours || book.chain.header(&hash).is_some();
+            let from = if is_known {
+                book.common_height(hash).next()
+            } else {
+                flight.first
+            };
             self.outbox.advance(now, chain_id, from);
         } else if sent_to >= our_tip && !is_ours {
             // Everything is there, yet the validator follows another branch that we do not have. Ask again later:

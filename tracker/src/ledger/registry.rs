@@ -3,20 +3,14 @@
 use shared::genesis::{Access, Genesis};
 
 use super::{Book, Change, Ledger, Output, Refusal};
-use crate::hub::message::Listing;
+use crate::hub::message::Wish;
 use crate::hub::{self, ConnectionId};
 use crate::label::Label;
 use crate::limits;
 
 impl Ledger {
-    pub(super) fn on_registration_asked(
-        &mut self,
-        connection: ConnectionId,
-        genesis: &[u8],
-        listing: Listing,
-        label: Option<Label>,
-    ) {
-        match self.register(genesis, listing, label) {
+    pub(super) fn on_registration_asked(&mut self, connection: ConnectionId, wish: Wish) {
+        match self.register(wish) {
             Ok(network) => self.tell(hub::Input::Registered {
                 connection: Some(connection),
                 network,
@@ -39,13 +33,13 @@ impl Ledger {
     }
 
     /// Registers a genesis; one that is registered already keeps its label and listing.
-    fn register(
-        &mut self,
-        bytes: &[u8],
-        listing: Listing,
-        wanted: Option<Label>,
-    ) -> Result<hub::Network, Refusal> {
-        let genesis = Genesis::decode(bytes)
+    fn register(&mut self, wish: Wish) -> Result<hub::Network, Refusal> {
+        let Wish {
+            genesis: bytes,
+            listing,
+            label: wanted,
+        } = wish;
+        let genesis = Genesis::decode(&bytes)
             .map_err(|error| Refusal::Genesis(format!("genesis: {error}")))?;
         if let Some(book) = self.books.get(&genesis.chain_id()) {
             return Ok(book.network());
@@ -64,7 +58,7 @@ impl Ledger {
         let (network, chain_id) = (book.network(), book.chain_id());
         self.labels.insert(label.clone(), chain_id);
         self.books.insert(chain_id, book);
-        let genesis = bytes.to_vec();
+        let genesis = bytes;
         self.outputs.push_back(Output::Persist(Change::Network {
             chain_id,
             label,

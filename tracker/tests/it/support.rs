@@ -141,17 +141,23 @@ impl Client {
             .expect("the connection was closed")
     }
 
-    /// The next message that `pick` takes; others are passed over.
+    /// The next message that `pick` takes; others are passed over, but shown if it never comes.
     pub(crate) async fn until<T>(
         &mut self,
         mut pick: impl FnMut(&ServerMessage) -> Option<T>,
     ) -> T {
-        loop {
-            let message = self.receive().await;
-            if let Some(picked) = pick(&message) {
-                return picked;
+        let mut passed = Vec::new();
+        let search = async {
+            loop {
+                let message = self.receive().await;
+                if let Some(picked) = pick(&message) {
+                    return picked;
+                }
+                passed.push(message);
             }
-        }
+        };
+        let found = tokio::time::timeout(PATIENCE, search).await;
+        found.unwrap_or_else(|_| panic!("it never came; passed over: {passed:?}"))
     }
 
     /// All messages up to the answer to a request that every client may make; so "nothing came" needs no waiting.

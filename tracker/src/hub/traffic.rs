@@ -1,0 +1,185 @@
+//! What goes into the hub and what comes out: facts in the past tense, orders.
+
+use std::sync::Arc;
+
+use api::ws::{ErrorCode, ServerMessage};
+use api::{Anchor, TenantBlock, TenantTransaction, TipReference};
+use shared::ids::{ChainId, PeerId, TimestampMs};
+
+use super::message::{Incoming, Listing, MessageError, Wish};
+use crate::label::Label;
+
+/// One connection; never used twice in the life of a hub.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ConnectionId(pub u64);
+
+/// A registered network as the hub sees it.
+#[derive(Clone, Debug)]
+pub struct Network {
+    /// The name it is kept under.
+    pub label: Label,
+    /// Its chain.
+    pub chain_id: ChainId,
+    /// Its genesis bytes, hex.
+    pub genesis: Arc<str>,
+    /// Whether it appears in public lists.
+    pub listing: Listing,
+    /// The newest verified block.
+    pub tip: Option<TipReference>,
+    /// The newest block that the enterprise chain confirmed.
+    pub anchor: Option<Anchor>,
+}
+
+/// What the ledger made of an update.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UpdateOutcome {
+    /// Verified and durable; the tip afterwards.
+    Accepted(TipReference),
+    /// Not taken, with the reason; the tip as it is.
+    Refused(TipReference, String),
+}
+
+/// Facts.
+#[derive(Debug)]
+pub enum Input {
+    /// A client connected; the two random values are the driver's.
+    Connected {
+        /// The connection.
+        connection: ConnectionId,
+        /// Its provisional peer id.
+        peer: PeerId,
+        /// What its join signs.
+        nonce: [u8; 32],
+    },
+    /// A message came.
+    Received {
+        /// From where.
+        connection: ConnectionId,
+        /// The message, or why it is none.
+        message: Result<Incoming, MessageError>,
+        /// How long it was.
+        bytes: usize,
+    },
+    /// A connection ended.
+    Closed {
+        /// Which one.
+        connection: ConnectionId,
+    },
+    /// A network is durably registered, or was before.
+    Registered {
+        /// Who asked for it, if someone did.
+        connection: Option<ConnectionId>,
+        /// The network.
+        network: Network,
+    },
+    /// A registration was refused.
+    RegistrationRefused {
+        /// Who asked for it.
+        connection: ConnectionId,
+        /// Which kind of refusal.
+        code: ErrorCode,
+        /// The reason.
+        reason: String,
+        /// A free label, for `network_exists`.
+        suggestion: Option<Label>,
+    },
+    /// An update was checked and, if accepted, is durable.
+    UpdateChecked {
+        /// Who sent it.
+        connection: ConnectionId,
+        /// The network's label.
+        label: Label,
+        /// What became of it.
+        outcome: UpdateOutcome,
+    },
+    /// A block or transaction for a room was checked.
+    RelayChecked {
+        /// Who sent it.
+        connection: ConnectionId,
+        /// The chain it was checked for.
+        chain_id: ChainId,
+        /// The message for the room, or why there is none.
+        verdict: Result<Box<ServerMessage>, String>,
+    },
+    /// A network's newest verified block changed.
+    TipMoved {
+        /// The chain.
+        chain_id: ChainId,
+        /// The block.
+        tip: TipReference,
+    },
+    /// The enterprise chain confirmed a block.
+    Anchored {
+        /// The chain.
+        chain_id: ChainId,
+        /// The confirmation.
+        anchor: Anchor,
+    },
+    /// The time last asked for by [`Output::WakeAt`] came.
+    Woken,
+}
+
+/// Orders.
+#[derive(Debug)]
+pub enum Output {
+    /// Send a text message.
+    Send {
+        /// To whom; more than one get the same text.
+        connections: Vec<ConnectionId>,
+        /// The message.
+        text: String,
+    },
+    /// Close a connection.
+    Disconnect {
+        /// Which one.
+        connection: ConnectionId,
+        /// Why, for the close frame.
+        reason: &'static str,
+    },
+    /// Read nothing more from a connection until then: it sent faster than it may.
+    Pause {
+        /// Which one.
+        connection: ConnectionId,
+        /// Until when.
+        until: TimestampMs,
+    },
+    /// Register a network durably.
+    Register {
+        /// Who asks.
+        connection: ConnectionId,
+        /// What it asks for.
+        wish: Wish,
+    },
+    /// Check blocks and keep them.
+    Check {
+        /// Who sent them.
+        connection: ConnectionId,
+        /// Their chain.
+        chain_id: ChainId,
+        /// The blocks, oldest first.
+        blocks: Vec<TenantBlock>,
+    },
+    /// Check a block for its room, without keeping it.
+    CheckBlock {
+        /// Who sent it.
+        connection: ConnectionId,
+        /// Its chain.
+        chain_id: ChainId,
+        /// The block.
+        block: Box<TenantBlock>,
+    },
+    /// Check a transaction for its room.
+    CheckTransaction {
+        /// Who sent it.
+        connection: ConnectionId,
+        /// Its chain.
+        chain_id: ChainId,
+        /// The transaction.
+        transaction: Box<TenantTransaction>,
+    },
+    /// Call again with [`Input::Woken`] then; replaces an earlier one.
+    WakeAt {
+        /// When.
+        at: TimestampMs,
+    },
+}

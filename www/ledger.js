@@ -27,6 +27,17 @@ export function showPending(pending, status, names) {
   setText(more, `and ${count(pending.length - PENDING_SHOWN_MAX)} more`);
 }
 
+/** Shows what lost its place in the sequence; a message can be sent again. */
+export function showDisplaced(displaced, names, sendAgain) {
+  byId("displaced").hidden = displaced.length === 0;
+  setText(byId("displaced-count"), displaced.length === 0 ? "" : count(displaced.length));
+  reconcile(byId("displaced-list"), displaced, (transaction) => transaction.tx_id, (transaction) => {
+    const row = message(transaction, names, { testid: "conflict-item", txid: transaction.tx_id });
+    if (transaction.kind === "message") row.append(againButton(transaction.text, sendAgain));
+    return row;
+  }, (row) => setStage(row, "fail", "Displaced"));
+}
+
 /** Shows blocks (newest first) and how far they are settled. */
 export function showBlocks(blocks, status, names) {
   const anchored = status?.anchoredHeight ?? 0;
@@ -104,6 +115,17 @@ function message(transaction, names, data) {
     element("span", { class: own ? "you" : "mono", text: names.label(transaction.from), title: transaction.from }),
     setTime(element("time"), transaction.timestamp), stageMark());
   return element("li", { class: "message", data }, text, foldLong(text, words), meta);
+}
+
+function againButton(text, sendAgain) {
+  const button = element("button", { type: "button", class: "text-button", text: "Send again" });
+  button.addEventListener("click", async () => {
+    button.disabled = true;
+    const sent = await sendAgain(text);
+    setText(button, sent ? "Sent again" : "Send again");
+    button.disabled = sent;
+  });
+  return button;
 }
 
 /** Long messages are folded; the text is all there, only clipped. */

@@ -3,7 +3,7 @@
 
 import { byId, copyFrom, setText } from "./dom.js";
 import { count } from "./format.js";
-import { minerKey, showBlocks, showPending } from "./ledger.js";
+import { minerKey, showBlocks, showDisplaced, showPending } from "./ledger.js";
 import { setUpMining } from "./mining.js";
 import { Names } from "./names.js";
 import { notify, notifyError } from "./notices.js";
@@ -53,8 +53,8 @@ class NetworkView {
     this.#listen("refused", ({ reason, source }) => notify({
       level: "warning", title: `Refused: ${reason}`, text: source ? `It came from ${source}. Nothing of it entered the chain.` : "Nothing of it entered the chain.",
     }));
-    this.#listen("conflict", (detail) => notify({
-      level: "warning", title: "Two transactions with one sequence number", text: detail?.message ?? "This key was used in two places at once. The chain keeps one; the other is shown here so that it is not lost silently.",
+    this.#listen("conflict", () => notify({
+      level: "warning", title: "Two transactions with one sequence number", text: "A key was used in two places at once; the chain keeps one of the two. If yours was displaced, it is shown below the next block.",
     }));
     this.#listen("tracker", (detail) => this.#onTracker(detail));
     this.#listen("storage", (detail) => this.#onStorage(detail));
@@ -85,6 +85,7 @@ class NetworkView {
     showStatus(status, this.#storageFault);
     this.#showMining(status);
     showPending(this.#pending, status, this.#names);
+    if ((before?.conflicts ?? 0) !== status.conflicts) this.#readDisplaced();
     if (before?.anchoredHeight !== status.anchoredHeight) showBlocks(this.#blocks, status, this.#names);
     if (before && before.tipHash !== status.tipHash) this.#refresh();
   }
@@ -93,6 +94,26 @@ class NetworkView {
     this.#pending = pending;
     await this.#names.learn(pending.map((transaction) => transaction.from));
     if (this.#pending === pending && !this.signal.aborted) showPending(pending, this.#status, this.#names);
+  }
+
+  async #readDisplaced() {
+    try {
+      const displaced = await this.#node.conflicts();
+      await this.#names.learn(displaced.map((transaction) => transaction.from));
+      if (!this.signal.aborted) showDisplaced(displaced, this.#names, (text) => this.#sendAgain(text));
+    } catch (error) {
+      if (!this.signal.aborted) notifyError("The displaced transactions could not be read", error);
+    }
+  }
+
+  async #sendAgain(text) {
+    try {
+      await this.#node.submit(text);
+      return true;
+    } catch (error) {
+      notifyError("The message was not taken", error);
+      return false;
+    }
   }
 
   #onTracker({ state, code, message }) {

@@ -61,6 +61,11 @@ export interface TenantTransaction {
 
 export type PendingTransaction = TenantTransaction;
 
+export interface LostTransaction extends TenantTransaction {
+  /** Id of the transaction that has its place, if known. */
+  kept?: string | null;
+}
+
 export interface TenantBlock {
   /** Height; the first block is 1. */
   block_id: number;
@@ -164,6 +169,8 @@ export class DistliNode extends EventTarget {
   /** Up to `limit` blocks of the main chain (default 50), newest first, from the height `from` (default the tip) downwards. */
   blocks(range?: { from?: number; limit?: number }): Promise<TenantBlock[]>;
   pending(): Promise<PendingTransaction[]>;
+  /** What was sent from this browser and lost its place in the sequence to another transaction, oldest first. */
+  conflicts(): Promise<LostTransaction[]>;
   /** The whole chain as a self-proving file. */
   exportChain(): Promise<{ filename: string; text: string }>;
   /** Verifies every block; rejects with the reason and takes nothing if one is wrong. */

@@ -105,6 +105,10 @@ export class DistliNode extends EventTarget {
     return this.#call("pending");
   }
 
+  conflicts() {
+    return this.#call("conflicts");
+  }
+
   exportChain() {
     return this.#call("exportChain");
   }

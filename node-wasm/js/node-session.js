@@ -121,6 +121,7 @@ export class NodeSession {
     /** @param {{from?: number, limit: number}} range */
     blocks: async ({ from, limit }) => this.#blocksDownFrom(from, limit),
     pending: async () => this.core.pending(),
+    conflicts: async () => this.core.conflicts(),
     exportChain: async () => {
       const now = Date.now();
       return { filename: `blockchain_${this.network.networkId}_${now}.json`, text: this.core.exportChain(now) };

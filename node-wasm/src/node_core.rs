@@ -73,6 +73,14 @@ impl Core {
         write(&self.engine.pending())
     }
 
+    /// The transactions that lost their place to another.
+    ///
+    /// # Errors
+    /// As [`Self::poll`].
+    pub fn conflicts(&self) -> Result<JsValue, JsError> {
+        write(&self.engine.conflicts())
+    }
+
     /// The whole main chain as a self-proving file, JSON.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! The shapes that cross between the machines and JavaScript: plain objects with a `type`, fields in camel case, bytes as
 //! `Uint8Array`.
 
-use api::ws::IceServer;
+use api::{TenantTransaction, ws::IceServer};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
@@ -458,6 +458,16 @@ pub struct MiningStatus {
     pub when: MiningWhen,
     /// Whether there is a job now.
     pub active: bool,
+}
+
+/// A transaction of this browser whose place in its sender's sequence another one took.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LostTransaction {
+    /// The transaction.
+    #[serde(flatten)]
+    pub transaction: TenantTransaction,
+    /// The id of the one that has its place, if known.
+    pub kept: Option<String>,
 }
 
 /// What a [`crate::Core`] is started with.

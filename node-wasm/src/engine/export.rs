@@ -1,4 +1,4 @@
-//! What the page reads of the chain: blocks, pending transactions, the export file, the localStorage window.
+//! What the page reads of the chain: blocks, pending and displaced transactions, the export file, the localStorage window.
 
 use std::collections::VecDeque;
 
@@ -10,6 +10,7 @@ use serde::Serialize;
 use shared::ids::{Height, TimestampMs};
 
 use super::Engine;
+use crate::seam::LostTransaction;
 
 /// Most blocks in the window.
 pub const WINDOW_BLOCKS_MAX: u32 = 20;
@@ -50,6 +51,18 @@ impl Engine {
             height: None,
         };
         self.pending_transactions().into_iter().map(shape).collect()
+    }
+
+    /// The transactions that lost their place to another, oldest first: nothing a user sent disappears.
+    #[must_use]
+    pub fn conflicts(&self) -> Vec<LostTransaction> {
+        self.node
+            .conflicts()
+            .map(|lost| LostTransaction {
+                transaction: TenantTransaction::from(&*lost.transaction),
+                kept: lost.kept.map(|id| id.to_string()),
+            })
+            .collect()
     }
 
     fn pending_transactions(&self) -> Vec<TenantTransaction> {

@@ -69,6 +69,27 @@ fn exported_chain_is_taken_by_an_empty_node_once() {
 }
 
 #[test]
+fn message_that_lost_its_place_is_kept_and_shown() {
+    let mut world = World::with_one_key(2);
+    world.say(0, "came first");
+    world.mine(0, MiningWhen::Pending);
+    world.run_until("it is in a block", |world| world.height(0) == 1);
+    world.say(1, "came second");
+    world.run(200);
+    assert_eq!(world.tabs[1].engine.conflicts(), []);
+    let file = serde_json::from_str(&world.tabs[0].engine.export_chain(world.now)).unwrap();
+    let Event::Imported { accepted: 1, .. } = import(&mut world, 1, &file) else {
+        panic!("refused")
+    };
+    for _ in 0..2 {
+        let lost = world.tabs[1].engine.conflicts();
+        assert_eq!(lost.len(), 1);
+        assert_eq!(lost[0].transaction.text.as_deref(), Some("came second"));
+        world.reload(1);
+    }
+}
+
+#[test]
 fn tampered_file_is_refused_as_a_whole_with_a_reason() {
     let (mut world, good) = exporter_and_importer();
     let changes: [(&str, &str, Value); 6] = [

@@ -97,6 +97,15 @@ impl World {
         world
     }
 
+    /// Tabs that sign with one key and know nothing of each other, as copies of one profile on two machines do.
+    pub(crate) fn with_one_key(tabs: u8) -> Self {
+        let mut world = Self::new(tabs);
+        for (tab, life) in world.tabs.iter_mut().zip(0..) {
+            *tab = Tab::new(&world.genesis, 0, life, BTreeMap::new());
+        }
+        world
+    }
+
     pub(crate) fn give(&mut self, tab: usize, input: Input) {
         self.queue.push_back((tab, input));
     }

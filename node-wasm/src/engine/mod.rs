@@ -26,8 +26,11 @@ use crate::seam::{
 
 mod export;
 mod import;
+mod pace;
 mod status;
 mod tracker;
+
+use pace::Pace;
 
 pub use export::{WINDOW_BLOCKS_MAX, WINDOW_BYTES_MAX};
 pub use import::IMPORT_BYTES_MAX;
@@ -44,6 +47,9 @@ pub struct Engine {
     anchored_height: u32,
     node_wake: Option<TimestampMs>,
     mesh_wake: Option<TimestampMs>,
+    /// What waits for the tracker's limits, and until when.
+    pace: Pace,
+    pace_wake: Option<TimestampMs>,
     /// The import whose blocks are being offered.
     importing: Option<import::Tally>,
 }
@@ -107,6 +113,8 @@ impl Engine {
             anchored_height: 0,
             node_wake: None,
             mesh_wake: None,
+            pace: Pace::new(),
+            pace_wake: None,
             importing: None,
         })
     }
@@ -120,6 +128,9 @@ impl Engine {
         reason = "all others concern one machine only"
     )]
     pub fn handle(&mut self, now: TimestampMs, input: Input) -> Result<(), EngineError> {
+        if matches!(input, Input::TrackerOpen | Input::TrackerClosed) {
+            self.pace.stop();
+        }
         match input {
             Input::TrackerMessage { text } => self.on_tracker_message(now, &text),
             Input::Import { request, text } => self.on_import(now, request, &text),
@@ -143,12 +154,17 @@ impl Engine {
             self.mesh_wake = None;
             self.mesh_fact(now, mesh::Input::Woken);
         }
+        self.flush(now);
         if is_due(self.node_wake) {
             self.node_wake = None;
             self.node_demand(now, node::Input::Woken)?;
         }
         // The driver keeps one timer: what is still to come is ordered again.
-        if let Some(at) = [self.mesh_wake, self.node_wake].into_iter().flatten().min() {
+        if let Some(at) = [self.mesh_wake, self.node_wake, self.pace_wake]
+            .into_iter()
+            .flatten()
+            .min()
+        {
             self.push(Output::WakeAt { at: at.0 });
         }
         Ok(())
@@ -209,7 +225,9 @@ impl Engine {
 
     fn on_mesh_output(&mut self, now: TimestampMs, output: mesh::Output) {
         match output {
-            mesh::Output::Tracker(message) => self.send_to_tracker(tracker::wire_message(message)),
+            mesh::Output::Tracker(message) => {
+                self.send_to_tracker(now, &tracker::wire_message(message))
+            }
             mesh::Output::CloseTracker { reason } => self.push(Output::TrackerClose { reason }),
             mesh::Output::TrackerJoined => self.tracker_event(TrackerState::Joined, None),
             mesh::Output::TrackerRefused { reason } => {
@@ -315,7 +333,7 @@ impl Engine {
         match message {
             Some(message) => {
                 self.is_reporting = true;
-                self.send_to_tracker(Some(message));
+                self.send_to_tracker(now, &message);
             }
             None => self.node_fact(now, node::Input::ReportFailed),
         }

@@ -12,7 +12,7 @@ use shared::mesh::{self, FromTracker, Listing, ToTracker};
 use shared::node;
 
 use super::Engine;
-use crate::seam::Event;
+use crate::seam::{Event, Output};
 
 /// Bytes of an update that every tracker takes.
 pub(super) const UPDATE_BYTES_DEFAULT: usize = 1024 * 1024;
@@ -49,6 +49,7 @@ impl Engine {
             } => {
                 self.ice_servers = ice_servers;
                 self.update_bytes_max = update_bytes(&limits);
+                self.pace.start(now, &limits);
                 let (provisional, nonce) = (hex::decode(peer_id).ok()?, hex::decode(nonce).ok()?);
                 FromTracker::Welcomed { provisional, nonce }
             }
@@ -240,11 +241,24 @@ impl Engine {
         });
     }
 
-    pub(super) fn send_to_tracker(&mut self, message: Option<ClientMessage>) {
+    pub(super) fn send_to_tracker(&mut self, now: TimestampMs, message: &ClientMessage) {
         // Shapes of strings and numbers always serialise.
-        if let Some(text) = message.and_then(|message| serde_json::to_string(&message).ok()) {
-            self.push(crate::seam::Output::TrackerSend { text });
+        if let Ok(text) = serde_json::to_string(message) {
+            self.pace.add(message, text);
+            self.flush(now);
         }
+    }
+
+    /// Sends what the tracker's limits allow now, and orders a wake-up for the rest.
+    pub(super) fn flush(&mut self, now: TimestampMs) {
+        while let Some(text) = self.pace.next(now) {
+            self.push(Output::TrackerSend { text });
+        }
+        let due_at = self.pace.due_at(now);
+        if let Some(at) = due_at.filter(|_| self.pace_wake != due_at) {
+            self.push(Output::WakeAt { at: at.0 });
+        }
+        self.pace_wake = due_at;
     }
 
     /// The report of as many of these blocks as one message may carry; the node reports the others next.
@@ -275,12 +289,17 @@ impl Engine {
 const ENVELOPE_BYTES: usize = 1024;
 
 /// The tracker's JSON for an order of the mesh.
-pub(super) fn wire_message(message: ToTracker) -> Option<ClientMessage> {
-    Some(match message {
-        ToTracker::Create { genesis, listing } => {
-            let (genesis, listed) = (hex::encode(genesis), listing == Listing::Listed);
-            serde_json::from_value(serde_json::json!({ "type": "create_network", "genesis": genesis, "listed": listed })).ok()?
-        }
+pub(super) fn wire_message(message: ToTracker) -> ClientMessage {
+    match message {
+        ToTracker::Create {
+            genesis,
+            listing,
+            label,
+        } => ClientMessage::CreateNetwork {
+            genesis: hex::encode(genesis),
+            listed: listing == Listing::Listed,
+            label,
+        },
         ToTracker::Join {
             network,
             chain,
@@ -313,7 +332,7 @@ pub(super) fn wire_message(message: ToTracker) -> Option<ClientMessage> {
             target: to.to_string(),
             frame: BASE64.encode(frame),
         },
-    })
+    }
 }
 
 /// A signal as the mesh takes it; `None` if a field is not hexadecimal of the right length.

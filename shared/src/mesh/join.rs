@@ -1,11 +1,12 @@
 //! Joining the network's room at the tracker, anew on every connection.
 //!
 //! `welcome` → `join_network` with a proof over this connection's nonce → `joined`. A tracker that does not know the network is
-//! given the genesis once (`create_network`) and asked again. A room of another chain under our label is refused. Each step
-//! has ten seconds, then the connection is given up.
+//! given the genesis (`create_network`) and asked again. Where another chain holds our label, ours is registered beside it as
+//! `label~<first 8 digits of the chain id>`; rooms are entered by chain id, and a room of another chain is refused. Each
+//! step has ten seconds, then the connection is given up.
 
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use crate::ids::{ChainId, PeerId, TimestampMs};
@@ -30,6 +31,7 @@ pub(super) enum Join {
     Creating {
         deadline: TimestampMs,
         proof: Vec<u8>,
+        creation: Creation,
     },
     /// In the room.
     Joined,
@@ -37,11 +39,15 @@ pub(super) enum Join {
     Refused,
 }
 
-/// Whether the genesis was given to the tracker on this connection.
+/// How the genesis was given to the tracker on this connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Creation {
+    /// Not yet.
     Untried,
-    Tried,
+    /// Under its own label.
+    Own,
+    /// Beside the network that holds its label.
+    Beside,
 }
 
 impl Join {
@@ -126,44 +132,51 @@ impl Mesh {
     }
 
     fn on_network_unknown(&mut self, now: TimestampMs) {
+        let network = &self.config.network;
         let Join::Entering {
             proof, creation, ..
         } = &mut self.join
         else {
             return;
         };
-        if *creation == Creation::Tried {
-            let label = self.config.network.as_str();
-            self.refuse(format!(
-                "the tracker holds another network under the name {label}"
-            ));
-            return;
-        }
-        let proof = core::mem::take(proof);
+        let (creation, label) = match creation {
+            Creation::Untried => (Creation::Own, None),
+            Creation::Own => {
+                let digits: String = self.config.chain.to_string().chars().take(8).collect();
+                (Creation::Beside, Some(format!("{network}~{digits}")))
+            }
+            Creation::Beside => {
+                let reason = format!("the tracker holds another network under the name {network}");
+                return self.refuse(reason);
+            }
+        };
         self.join = Join::Creating {
             deadline: now.plus_ms(JOIN_STEP_MS),
-            proof,
+            proof: core::mem::take(proof),
+            creation,
         };
-        let (genesis, listing) = (self.config.genesis.clone(), self.config.listing);
-        self.push(Output::Tracker(ToTracker::Create { genesis, listing }));
+        self.push(Output::Tracker(ToTracker::Create {
+            genesis: self.config.genesis.clone(),
+            listing: self.config.listing,
+            label,
+        }));
     }
 
-    /// Another member may have registered the same genesis meanwhile, so one more join decides.
+    /// Another member may have registered the same genesis meanwhile, so a join decides.
     fn on_network_exists(&mut self, now: TimestampMs) {
-        if let Join::Creating { proof, .. } = &mut self.join {
-            let proof = core::mem::take(proof);
-            self.enter(now, proof, Creation::Tried);
+        if let Join::Creating {
+            proof, creation, ..
+        } = &mut self.join
+        {
+            let (proof, creation) = (core::mem::take(proof), *creation);
+            self.enter(now, proof, creation);
         }
     }
 
     fn on_created(&mut self, now: TimestampMs, chain: ChainId) {
-        let Join::Creating { proof, .. } = &mut self.join else {
-            return;
-        };
-        let proof = core::mem::take(proof);
         if chain == self.config.chain {
-            self.enter(now, proof, Creation::Tried);
-        } else {
+            self.on_network_exists(now);
+        } else if matches!(self.join, Join::Creating { .. }) {
             self.refuse(format!(
                 "the tracker registered chain {chain} instead of ours"
             ));

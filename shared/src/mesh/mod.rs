@@ -189,6 +189,8 @@ pub enum ToTracker {
         genesis: Vec<u8>,
         /// Whether to list it.
         listing: Listing,
+        /// Another label than the genesis' own, which is taken.
+        label: Option<String>,
     },
     /// Enter our network's room.
     Join {

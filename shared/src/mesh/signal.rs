@@ -2,7 +2,7 @@
 //!
 //! A [`Signal`] is signed by the sender's peer key under the domain `distli/signal/1` and the chain id, over
 //! `from ‖ to ‖ session ‖ role ‖ DTLS fingerprint ‖ SHA-256(payload)`. The receiver demands that the key hashes to the peer
-//! the tracker names as the sender, that the fingerprint in the description is the signed one, and (in [`super::direct`]) that
+//! the tracker names as the sender, that the fingerprint in the description is the signed one, and (as `direct.rs` checks) that
 //! the session is the one that both ends are in now. A session names both ends' incarnations, which are drawn anew with every
 //! start, so an earlier page's signals are worthless. Descriptions over 16 KiB and candidates over 2 KiB are refused unread.
 

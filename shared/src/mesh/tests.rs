@@ -318,19 +318,29 @@ fn disconnected_peer_is_left_alone() {
 #[test]
 fn unknown_network_is_registered_once() {
     let world = World::connected(3);
-    assert_eq!(world.registered, Some(CHAIN));
-    assert!(
-        world
-            .ends
-            .iter()
-            .all(|end| end.joined && end.refusals.is_empty())
-    );
+    assert_eq!(world.registered, BTreeMap::from([("test".into(), CHAIN)]));
+    let is_in = |end: &world::End| end.joined && end.refusals.is_empty();
+    assert!(world.ends.iter().all(is_in));
 }
 
 #[test]
-fn label_held_by_another_chain_is_refused_with_a_reason() {
+fn network_whose_label_is_taken_lives_beside_the_other() {
+    let mut world = World::new(2);
+    let other = ChainId(crate::hash::Hash([8; 32]));
+    world.registered.insert("test".into(), other);
+    world.connect(0);
+    world.connect(1);
+    world.settle();
+    assert_eq!(world.registered.get("test~07070707"), Some(&CHAIN));
+    assert_eq!(world.transports(0, 1), DIRECT);
+}
+
+#[test]
+fn network_that_finds_no_place_is_refused_with_a_reason() {
     let mut world = World::new(1);
-    world.registered = Some(ChainId(crate::hash::Hash([8; 32])));
+    let other = ChainId(crate::hash::Hash([8; 32]));
+    world.registered.insert("test".into(), other);
+    world.registered.insert("test~07070707".into(), other);
     world.connect(0);
     world.settle();
     assert_eq!(

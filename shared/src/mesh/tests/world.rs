@@ -17,8 +17,8 @@ pub(super) struct World {
     pub(super) direct_works: bool,
     /// Whether open channels carry anything.
     pub(super) direct_carries: bool,
-    /// The genesis the tracker knows.
-    pub(super) registered: Option<ChainId>,
+    /// The chains the tracker knows, by label.
+    pub(super) registered: BTreeMap<String, ChainId>,
     /// Signals that passed the tracker, and what it does to them.
     pub(super) signals: Vec<(PeerId, PeerId, SignalKind, Signal)>,
     pub(super) tamper: Option<fn(&mut Signal)>,
@@ -53,7 +53,7 @@ impl World {
             channels: BTreeMap::new(),
             direct_works: true,
             direct_carries: true,
-            registered: None,
+            registered: BTreeMap::new(),
             signals: Vec::new(),
             tamper: None,
             relayed: 0,
@@ -305,7 +305,7 @@ impl World {
                 let proof = [vec![provisional_byte(end); 32], vec![9; 16]].concat();
                 crate::identity::verify(JOIN_DOMAIN, chain, &key, &proof, &signature)
                     .expect("a true proof");
-                if self.registered != Some(chain) {
+                if !self.registered.values().any(|known| *known == chain) {
                     self.answer(end, FromTracker::NetworkUnknown);
                     return;
                 }
@@ -320,11 +320,7 @@ impl World {
                 }
                 self.ends[end].joined = true;
             }
-            ToTracker::Create { .. } if self.registered.is_none() => {
-                self.registered = Some(CHAIN);
-                self.answer(end, FromTracker::Created { chain: CHAIN });
-            }
-            ToTracker::Create { .. } => self.answer(end, FromTracker::NetworkExists),
+            ToTracker::Create { label, .. } => self.register(end, label),
             ToTracker::Signal {
                 to,
                 kind,
@@ -359,6 +355,18 @@ impl World {
                 }
             }
         }
+    }
+
+    fn register(&mut self, end: usize, label: Option<String>) {
+        let label = label.unwrap_or_else(|| String::from("test"));
+        let is_free = !self.registered.contains_key(&label);
+        self.registered.entry(label).or_insert(CHAIN);
+        let answer = if is_free {
+            FromTracker::Created { chain: CHAIN }
+        } else {
+            FromTracker::NetworkExists
+        };
+        self.answer(end, answer);
     }
 
     fn answer(&mut self, end: usize, message: FromTracker) {

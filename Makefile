@@ -72,7 +72,7 @@ build-web: setup ## Build the browser app into www/dist
 .PHONY: test
 test: setup browser ## Prove it: every check and test there is, in order, with the time each took
 	@mkdir -p artifacts; : > artifacts/times; \
-	for step in fmt clippy doc unit js-test purity sim wasm-test e2e; do \
+	for step in fmt names clippy doc unit js-test purity sim wasm-test e2e; do \
 	  what=$$(sed -n "s/^$$step:.*## \(.*\)/\1/p" Makefile); \
 	  printf '\n\033[1m== %s: %s\033[0m\n' "$$step" "$$what"; \
 	  start=$$(date +%s); \
@@ -82,11 +82,26 @@ test: setup browser ## Prove it: every check and test there is, in order, with t
 	done; printf '\n'; cat artifacts/times
 
 .PHONY: check
-check: fmt clippy doc ## Format, lints and documentation, warnings denied
+check: fmt names clippy doc ## Format, lints and documentation, warnings denied
 
 .PHONY: fmt
 fmt: ## The code is formatted
 	@cargo fmt --all --check
+
+.PHONY: names
+names: ## Every test, file and target that the documents name exists
+	@missing=0; \
+	for name in $$(grep -oh '`[a-z][a-z0-9_]*_[a-z0-9_]*`' ARCHITECTURE.md docs/adr/006*.md | tr -d '`' | awk 'length > 20' | sort -u); do \
+	  git grep -qE "fn $$name\b" -- '*.rs' || { echo "no test is named $$name"; missing=1; }; \
+	done; \
+	for path in $$(grep -ohE '`(crates|shared|node-wasm|www|tracker|validator|dashboard|docs)/[A-Za-z0-9_./-]+`' ARCHITECTURE.md README.md docs/*.md | tr -d '`' | sort -u) \
+	  $$(grep -ohE '\]\((docs/)?[A-Za-z0-9_./-]+\)' README.md | sed 's/^](//; s/)$$//'); do \
+	  [ -e "$$path" ] || { echo "no such file: $$path"; missing=1; }; \
+	done; \
+	for target in $$(grep -ohE '`make [a-z0-9-]+`' README.md ARCHITECTURE.md | tr -d '`' | cut -d ' ' -f 2 | sort -u); do \
+	  grep -q "^$$target:" Makefile || { echo "no such target: $$target"; missing=1; }; \
+	done; \
+	exit $$missing
 
 .PHONY: clippy
 clippy: ## No lint warns

@@ -13,16 +13,16 @@ pub const PORT_DEFAULT: u16 = 8080;
 #[derive(Clone, Debug, clap::Args)]
 pub struct Config {
     /// The validator's name; its files are named after it
-    #[arg(long, env = "DISTLI_ID", default_value = "validator1", value_parser = parse_id)]
+    #[arg(long, env = "DISTLI_VALIDATOR_ID", default_value = "validator1", value_parser = parse_id)]
     pub id: NetworkId,
     /// The port for HTTP
-    #[arg(long, env = "DISTLI_PORT", default_value_t = PORT_DEFAULT)]
+    #[arg(long, env = "DISTLI_VALIDATOR_PORT", default_value_t = PORT_DEFAULT)]
     pub port: u16,
     /// The address to listen on; only this machine unless told otherwise
-    #[arg(long, env = "DISTLI_BIND", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
+    #[arg(long, env = "DISTLI_VALIDATOR_BIND", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     pub bind: IpAddr,
     /// The directory for key, store and export
-    #[arg(long, env = "DISTLI_DATA", default_value = "data")]
+    #[arg(long, env = "DISTLI_VALIDATOR_DATA", default_value = "data")]
     pub data: PathBuf,
     /// The enterprise genesis hash that the data must belong to; another chain is refused
     #[arg(long, env = "DISTLI_ENTERPRISE_GENESIS")]

@@ -22,7 +22,8 @@ BINDGEN_TOOLS := $(shell sed -n 's/^version = "\(.*\)"$$/\1/p;' crates/wasm-tool
 # Everything but the wasm tools, which are not ours to lint, and the crates that need a browser to test.
 OURS := --workspace --exclude wasm-tools
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
-RUN_TESTS := cargo $(if $(NEXTEST),nextest run --no-tests pass,test)
+# With nextest all steps build the same selection, so that nothing is compiled twice for other features.
+tests_of = $(if $(NEXTEST),cargo nextest run --locked --no-fail-fast $(OURS) -E '$(1)',cargo test --locked --no-fail-fast $(2))
 
 say = @printf '\n\033[1m== %s\033[0m\n' "$(1)"
 
@@ -113,7 +114,7 @@ doc: ## The documentation builds without a warning
 
 .PHONY: unit
 unit: ## Unit and integration tests of every crate
-	@$(RUN_TESTS) --locked $(OURS) --exclude sim --exclude e2e
+	@$(call tests_of,not (package(sim) + package(e2e)),$(OURS) --exclude sim --exclude e2e)
 
 .PHONY: js-test
 js-test: ## The pure parts of the browser node's JavaScript, where node is installed (e2e runs all of it in a browser)
@@ -121,7 +122,7 @@ js-test: ## The pure parts of the browser node's JavaScript, where node is insta
 
 .PHONY: sim
 sim: ## The node machine with 3 to 50 nodes under loss, delay, partition and crashes (DISTLI_SIM_SEED=<n> repeats a seed)
-	@cargo $(if $(NEXTEST),nextest run --success-output immediate,test) --locked -p sim $(if $(NEXTEST),,-- --nocapture)
+	@$(call tests_of,package(sim),-p sim) $(if $(NEXTEST),--success-output immediate,-- --nocapture)
 
 .PHONY: purity
 purity: ## shared reads no clock, no randomness, no I/O: it builds for bare metal and for wasm32, without std crates
@@ -142,8 +143,8 @@ wasm-test: setup browser ## The browser node's own tests in headless Chromium
 
 .PHONY: e2e
 e2e: build-web browser ## The whole story with real browsers and real processes; screenshots in artifacts/
-	@cargo build --locked -p tracker -p validator -p dashboard -p distli
-	@$(RUN_TESTS) --locked -p e2e
+	@cargo build --locked $(OURS) --bins
+	@$(call tests_of,package(e2e),-p e2e) $(if $(NEXTEST),--test-threads 1,-- --test-threads 1)
 
 .PHONY: browser
 browser:

@@ -192,7 +192,10 @@ fn announcement(config: &Config, addresses: &Addresses) -> String {
 }
 
 fn shown_path(path: &Path) -> String {
-    std::path::absolute(path).map_or_else(|_| path.display().to_string(), |path| path.display().to_string())
+    std::path::absolute(path).map_or_else(
+        |_| path.display().to_string(),
+        |path| path.display().to_string(),
+    )
 }
 
 /// How the services reach each other.

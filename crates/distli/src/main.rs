@@ -5,6 +5,8 @@
 mod dev;
 
 use clap::{Parser, Subcommand};
+use std::io::Write as _;
+use std::process::ExitCode;
 
 #[derive(Debug, Parser)]
 #[command(name = "distli", version, about = "Runs Distli Mesh on one machine")]
@@ -20,9 +22,17 @@ enum Command {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> ExitCode {
     let Arguments { command } = Arguments::parse();
-    match command {
+    let result = match command {
         Command::Dev(config) => dev::run(config, service::shutdown_signal()).await,
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nobody is left to tell when standard error is closed.
+            let _ = writeln!(std::io::stderr(), "\ndistli: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Structured logs on standard error; `RUST_LOG` chooses what is logged (default `info`).
 
+use std::io::IsTerminal as _;
 use tracing_subscriber::EnvFilter;
 
 /// Starts logging, as JSON lines when `json`, else as text. A second call changes nothing.
@@ -7,6 +8,7 @@ pub fn init_tracing(json: bool) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     // An `Err` means that somebody (a test, the combined command) has already started logging.
     let _ = if json {

@@ -74,10 +74,7 @@ async fn a_busy_port_is_named_with_the_remedy_and_nothing_stays() {
     let data = tempfile::tempdir().unwrap();
     let busy = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = busy.local_addr().unwrap().port().to_string();
-    let output = distli_dev(data.path(), &port)
-        .output()
-        .await
-        .unwrap();
+    let output = distli_dev(data.path(), &port).output().await.unwrap();
     assert!(!output.status.success());
     let text = String::from_utf8_lossy(&output.stderr);
     for part in ["dashboard", &port, "in use", "--dashboard-port"] {

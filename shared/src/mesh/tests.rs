@@ -395,3 +395,56 @@ fn machine_at_rest_orders_no_wake_up_in_the_past() {
         );
     }
 }
+
+/// Random troubles, with deliveries cut short anywhere between them; then rest. The world asserts after each step that
+/// `PeerUp` and `PeerDown` alternate and that nothing comes from a peer that is not up.
+#[test]
+fn after_any_troubles_everyone_is_linked_directly_again() {
+    for seed in 0..60 {
+        let mut world = World::connected(4);
+        let mut random = seed;
+        for _ in 0..60 {
+            trouble(&mut world, &mut random);
+        }
+        world.direct_works = true;
+        world.direct_carries = true;
+        world.settle();
+        for end in 0..4 {
+            if !world.ends[end].connected {
+                world.connect(end);
+            }
+        }
+        world.advance(400_000);
+        for (a, b) in [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)] {
+            assert_eq!(world.transports(a, b), DIRECT, "seed {seed}, pair {a} {b}");
+            assert!(exchange(&mut world, a, b), "seed {seed}, pair {a} {b}");
+        }
+    }
+}
+
+fn trouble(world: &mut World, random: &mut u64) {
+    let mut draw = |below: u64| {
+        *random = random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from((*random >> 33) % below).unwrap()
+    };
+    let (end, other) = (draw(4), draw(4));
+    match draw(9) {
+        0 | 1 if world.ends[end].connected => world.disconnect(end),
+        0..=2 if !world.ends[end].connected => world.connect(end),
+        3 => world.reload(end, draw(2) == 0),
+        4 => world.break_channels(),
+        5 => world.break_one_channel(draw(64)),
+        6 => world.direct_works = draw(2) == 0,
+        7 => world.direct_carries = draw(3) > 0,
+        _ if end != other => world.send(end, other, &[7; 40_000]),
+        _ => {}
+    }
+    let steps = draw(40);
+    world.deliver(steps);
+    if draw(3) == 0 {
+        let ms = draw(30_000);
+        world.advance(ms as u64);
+    }
+}

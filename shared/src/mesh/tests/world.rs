@@ -116,7 +116,7 @@ impl World {
     /// The page is loaded anew: the key stays, everything else is fresh. Its channels break if `cleanly`.
     pub(super) fn reload(&mut self, end: usize, cleanly: bool) {
         self.disconnect(end);
-        self.settle();
+        self.queue.retain(|(receiver, _)| *receiver != end);
         let broken: Vec<_> = self
             .channels
             .keys()
@@ -143,6 +143,18 @@ impl World {
         }
     }
 
+    /// One data channel breaks, and only one side notices.
+    pub(super) fn break_one_channel(&mut self, choice: usize) {
+        let channels: Vec<_> = self.channels.keys().copied().collect();
+        let Some((end, link)) = channels.get(choice % channels.len().max(1)).copied() else {
+            return;
+        };
+        if let Some(Some(other)) = self.channels.remove(&(end, link)) {
+            self.channels.remove(&other);
+        }
+        self.queue.push_back((end, Input::ChannelClosed { link }));
+    }
+
     pub(super) fn send(&mut self, from: usize, to: usize, bytes: &[u8]) {
         let peer = self.peer(to);
         self.queue.push_back((
@@ -160,10 +172,16 @@ impl World {
 
     /// Delivers until nothing is on its way.
     pub(super) fn settle(&mut self) {
-        let mut steps = 0;
-        while let Some((end, input)) = self.queue.pop_front() {
-            steps += 1;
-            assert!(steps < 200_000, "the meshes never come to rest");
+        let left = self.deliver(200_000);
+        assert_eq!(left, 0, "the meshes never come to rest");
+    }
+
+    /// Delivers so many inputs at most, and answers how many are left on their way.
+    pub(super) fn deliver(&mut self, steps_max: usize) -> usize {
+        for _ in 0..steps_max {
+            let Some((end, input)) = self.queue.pop_front() else {
+                break;
+            };
             if let Err(error) = self.ends[end].mesh.handle(self.now, input) {
                 self.ends[end].errors.push(error);
             }
@@ -171,6 +189,7 @@ impl World {
                 self.perform(end, output);
             }
         }
+        self.queue.len()
     }
 
     /// Lets time pass, waking whoever asked for it.
@@ -214,7 +233,7 @@ impl World {
             | Output::TrackerLost
             | Output::PeersChanged => {}
             Output::TrackerRefused { reason } => state.refusals.push(reason),
-            Output::CloseTracker { .. } => state.connected = false,
+            Output::CloseTracker { .. } => self.disconnect(end),
             Output::WakeAt { at } => state.wake_at = Some(at),
             Output::PeerUp { peer } => {
                 assert!(state.up.insert(peer), "up twice");

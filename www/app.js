@@ -129,6 +129,10 @@ function showFailure(route, request, error) {
     message = `A network called ${networkId} already exists.`;
     remedy = "Join it, or go back and create yours under another name.";
     actions.replaceChildren(button(`Join ${networkId}`, true, () => again(false)), back);
+  } else if (error?.code === "network_unknown" && route.chainId) {
+    message = `The tracker does not know the chain that this link to ${networkId} names.`;
+    remedy = "Ask who sent the link to open the network once while the tracker runs, then try again.";
+    actions.replaceChildren(button("Try again", true, () => again(false)), back);
   } else if (error?.code === "network_unknown") {
     message = `There is no network called ${networkId} on this tracker.`;
     remedy = "Check the spelling, or create it: you are then its first peer.";

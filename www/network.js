@@ -18,7 +18,7 @@ const PAGE_BLOCKS = 30;
 export function showNetwork(node, networkId) {
   const view = new NetworkView(node);
   setText(byId("network-title"), networkId);
-  setUpLinks(networkId, view.signal);
+  setUpLinks(networkId, node.chainId, view.signal);
   setUpComposer(node, view.signal);
   setUpFiles(node, view.signal);
   return { ready: view.start(), stop: () => view.stop() };
@@ -160,9 +160,10 @@ class NetworkView {
   }
 }
 
-function setUpLinks(networkId, signal) {
+/** The links carry the chain id: whoever follows one gets this very chain or is told that it is another. */
+function setUpLinks(networkId, chainId, signal) {
   byId("leave").addEventListener("click", () => { location.hash = "#/"; }, { signal });
-  const link = new URL(networkHash(networkId), location.href).href;
+  const link = new URL(networkHash(networkId, chainId), location.href).href;
   byId("new-tab").href = link;
   byId("invite").addEventListener("click", async (event) => {
     const button = event.currentTarget;

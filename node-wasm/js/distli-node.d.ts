@@ -27,7 +27,7 @@ export interface CreateOptions {
   rules?: Partial<Rules>;
 }
 
-/** Either of the two names the network; a chain id alone finds stored networks only. */
+/** Either of the two names the network; with a chain id, no other chain of that name is opened. */
 export interface JoinOptions {
   networkId?: string;
   chainId?: string;

@@ -8,6 +8,8 @@ const ASK_MS = 8_000;
 const MEASURE_MS = 300;
 const MEASURE_STEP = 20_000;
 const NETWORK_ID = /^[a-z0-9][a-z0-9_-]{0,62}$/;
+/** A later network of a taken name: the name and the first digits of its chain id. */
+const LABEL = /^([a-z0-9][a-z0-9_-]{0,62})(?:~([0-9a-f]{4,64}))?$/;
 const NAME_REMEDY = "Use 1 to 63 lower-case letters, digits, - and _, starting with a letter or digit.";
 
 /**
@@ -61,25 +63,23 @@ function makeGenesis(wasm, options) {
  * @returns {Promise<OpenedNetwork>}
  */
 export async function findNetwork(around, { networkId, chainId }) {
-  if (!chainId) requireName(networkId);
+  const wanted = wish(networkId, chainId);
+  const label = networkId ?? String(chainId);
   const known = await around.archive.networks();
-  const matching = known.filter((one) => (chainId ? one.chainId === chainId : one.networkId === networkId));
+  const matching = known.filter((one) => isWanted(one, wanted));
   const stored = matching[0];
   if (stored && matching.length === 1) return fromStored(stored);
-  if (!networkId) {
-    throw new DistliError("This browser does not know a chain with that id.", "Join it by its network name first.", "network_unknown");
-  }
-  const answer = await askTracker(around, networkId);
+  const answer = await askTracker(around, chainId ?? label);
   if (answer.found) {
-    const network = checked(around.wasm, answer.found.genesis, { networkId, chainId });
+    const network = checked(around.wasm, answer.found.genesis, wanted, label);
     await around.archive.keepNetwork(network);
     return network;
   }
   if (stored) return fromStored(stored);
   if (answer.unknown) {
-    throw new DistliError(`No network “${networkId}” is known here or at the tracker.`, "Check the name, or create the network.", "network_unknown");
+    throw new DistliError(`No network “${label}” is known here or at the tracker.`, "Check the name, or create the network.", "network_unknown");
   }
-  return fromWindow(around, networkId, chainId);
+  return fromWindow(around, wanted, label);
 }
 
 /**
@@ -93,23 +93,45 @@ function fromStored({ networkId, chainId, genesis, listed, height }) {
 /**
  * The last resort while the tracker is away and IndexedDB was evicted: the window in localStorage also carries the genesis.
  * @param {Surroundings} around
- * @param {string} networkId
- * @param {string | undefined} chainId
+ * @param {Wanted} wanted
+ * @param {string} label
  * @returns {Promise<OpenedNetwork>}
  */
-async function fromWindow(around, networkId, chainId) {
-  const text = await around.windowOf(networkId);
+async function fromWindow(around, wanted, label) {
   try {
-    const network = checked(around.wasm, JSON.parse(text ?? "null")?.genesis, { networkId, chainId });
+    const text = wanted.name ? await around.windowOf(wanted.name) : null;
+    const network = checked(around.wasm, JSON.parse(text ?? "null")?.genesis, wanted, label);
     await around.archive.keepNetwork(network);
     return network;
   } catch {
     throw new DistliError(
-      `The network “${networkId}” is not stored in this browser, and the tracker does not answer.`,
+      `The network “${label}” is not stored in this browser, and the tracker does not answer.`,
       "Start the tracker or check the connection, then try again.",
       "offline",
     );
   }
+}
+
+/**
+ * What a network must be to be the one that was asked for. A label beside a taken name says how its chain id begins.
+ * @typedef {{name?: string, prefix: string}} Wanted
+ * @param {string | undefined} networkId
+ * @param {string | undefined} chainId
+ * @returns {Wanted}
+ */
+export function wish(networkId, chainId) {
+  if (networkId === undefined && chainId !== undefined) return { prefix: chainId };
+  const [, name, prefix] = LABEL.exec(String(networkId)) ?? [];
+  if (name === undefined) throw new DistliError("That is not a possible network name.", NAME_REMEDY, "bad_network_id");
+  return { name, prefix: chainId ?? prefix ?? "" };
+}
+
+/**
+ * @param {{networkId: string, chainId: string}} network
+ * @param {Wanted} wanted
+ */
+export function isWanted(network, { name, prefix }) {
+  return (name === undefined || network.networkId === name) && network.chainId.startsWith(prefix);
 }
 
 /** @param {unknown} networkId */
@@ -122,16 +144,16 @@ function requireName(networkId) {
  * Takes a genesis only if it is the one that was asked for.
  * @param {Wasm} wasm
  * @param {unknown} hex
- * @param {{networkId: string, chainId?: string}} wanted
+ * @param {Wanted} wanted
+ * @param {string} label
  * @returns {OpenedNetwork}
  */
-function checked(wasm, hex, wanted) {
+function checked(wasm, hex, wanted, label) {
   const genesis = bytesOf(hex);
   const info = wasm.genesisInfo(genesis);
-  const right = info.networkId === wanted.networkId && (!wanted.chainId || info.chainId === wanted.chainId);
-  if (!right) {
+  if (!isWanted(info, wanted)) {
     throw new DistliError(
-      `The tracker has another network under the name “${wanted.networkId}”.`,
+      `The tracker has another network under the name “${label}”.`,
       "Check the invitation, or ask its sender for the tracker that knows this network.",
       "network_exists",
     );
@@ -148,7 +170,7 @@ function bytesOf(hex) {
 }
 
 /**
- * Asks the tracker for a genesis by name.
+ * Asks the tracker for a genesis by label or chain id.
  * @param {Surroundings} around
  * @param {string} networkId
  * @returns {Promise<{found?: {genesis: string}, unknown?: true, unreachable?: true}>}

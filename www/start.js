@@ -106,10 +106,10 @@ async function showStored() {
   const labels = new Map();
   for (const { networkId } of stored) labels.set(networkId, (labels.get(networkId) ?? 0) + 1);
   reconcile(byId("stored-list"), stored, (network) => network.chainId, (network) => {
-    const shared = labels.get(network.networkId) > 1;
-    const name = shared ? `${network.networkId} (${network.chainId.slice(0, 8)})` : network.networkId;
-    return choice(networkHash(network.networkId, network.chainId), name, { testid: "stored-item", network: network.networkId });
+    return choice(networkHash(network.networkId, network.chainId), network.networkId, { testid: "stored-item", network: network.networkId });
   }, (item, network) => {
+    const shared = labels.get(network.networkId) > 1;
+    setText(item.querySelector(".choice-name"), shared ? `${network.networkId}~${network.chainId.slice(0, 8)}` : network.networkId);
     const height = network.height === undefined || network.height === null ? "" : `${plural(network.height, "block")} · `;
     setText(item.querySelector(".choice-note"), `${height}added ${ago(network.addedAt)}`);
   });

@@ -1,9 +1,15 @@
 //! Forged blocks and imports: refused, with a reason that a person sees.
 
+use crate::mallory::Mallory;
 use crate::{confirmed, mine, number};
 use anyhow::{Context as _, Result, ensure};
+use api::TenantBlock;
 use e2e::{Browser, Page, Stack};
 use serde_json::{Value, json};
+use shared::block::UncheckedBlock;
+use shared::genesis::Genesis;
+use shared::ids::Height;
+use shared::message::{Bytes, Message};
 
 #[tokio::test]
 async fn tampered_import_is_refused_with_a_visible_reason() -> Result<()> {
@@ -104,6 +110,34 @@ async fn tampered_block_is_refused_by_tracker_and_validator() -> Result<()> {
         number(&tenant, "block_count") == height,
         "a forged block was counted: {tenant}"
     );
+    Ok(())
+}
+
+#[tokio::test]
+async fn tampered_block_of_a_peer_is_refused_with_a_visible_reason() -> Result<()> {
+    let stack = Stack::start().await?;
+    let browser = Browser::start(&stack.folder().join("alice")).await?;
+    let page = browser.open(&stack.app_url).await?;
+    page.create_network("ledger").await?;
+    page.send("pay 10").await?;
+    mine(&page).await?;
+    let height = confirmed(&page, &["pay 10"]).await?;
+    crate::anchored(&stack, "ledger", height).await?;
+
+    let found = crate::fetch(&format!("{}/api/networks/ledger/genesis", stack.app_url)).await?;
+    let genesis = Genesis::decode(&hex::decode(found["genesis"].as_str().context("a genesis")?)?)?;
+    let export = page.run_async("return (await window.distli.node.exportChain()).text", vec![]).await?;
+    let export: Value = serde_json::from_str(export.as_str().context("an export is text")?)?;
+    let block: TenantBlock = serde_json::from_value(export.pointer("/chain/0").context("one block")?.clone())?;
+    let mut forged = UncheckedBlock::try_from(&block)?;
+    // A block on top of the tip, with the work of another.
+    forged.header.previous = forged.header.hash();
+    forged.header.height = Height(forged.header.height.0 + 1);
+    let poison = Message::NewBlock { block: Bytes(forged.encode()) }.encode();
+    Mallory::poisons(&stack.app_url, &genesis, poison).await?;
+
+    page.shows("notice", "efused").await?;
+    ensure!(number(&page.status().await?, "height") == height, "a forged block changed the chain");
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 mod durability;
 mod hostile;
+mod mallory;
 mod outage;
 mod story;
 

@@ -25,7 +25,6 @@ async fn tabs_go_on_without_the_tracker_and_report_when_it_is_back() -> Result<(
     })
     .await?;
     other.send("while it is gone").await?;
-    one.shows("pending-item", "while it is gone").await.ok();
     confirmed(&one, &["while it is gone"]).await?;
     confirmed(&other, &["while it is gone"]).await?;
 

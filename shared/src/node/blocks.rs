@@ -22,7 +22,7 @@ use crate::{
     block::{Block, UncheckedBlock},
     chain::{ChainError, Inserted},
     hash::Hash,
-    header::HEADER_BYTES,
+    header::{HEADER_BYTES, Header},
     ids::{PeerId, TimestampMs},
     message::{Bytes, Message},
 };
@@ -53,6 +53,9 @@ impl Node {
             }
             return Ok(());
         }
+        if let Some(header) = self.far_behind(bytes) {
+            return self.on_header(now, from, &header);
+        }
         let block = self.parse(bytes).map_err(|reason| blame(from, &reason))?;
         let header = block.header().clone();
         self.on_body(now, from, &hash);
@@ -70,6 +73,22 @@ impl Node {
             Taken::Waits => {}
         }
         Ok(())
+    }
+
+    /// The header of a block that nobody asked for on a branch far lighter than the main chain. Its body is not kept: old
+    /// work is cheap, and should the branch become the heaviest, sync asks for its bodies.
+    fn far_behind(&self, bytes: &[u8]) -> Option<Header> {
+        let header = Header::decode(bytes.get(..HEADER_BYTES)?).ok()?;
+        let work = self.chain.work_of(&header.previous)?.plus(header.work());
+        let tip = self.chain.tip();
+        let reach = self
+            .chain
+            .header(&tip.hash)?
+            .work()
+            .0
+            .saturating_mul(limits::SIDE_REACH_BLOCKS.into());
+        (work.0.saturating_add(reach) < tip.work.0 && !self.downloads.is_asked(&header.hash()))
+            .then_some(header)
     }
 
     pub(super) fn on_block_offered(&mut self, now: TimestampMs, bytes: &[u8]) {

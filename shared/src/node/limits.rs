@@ -43,6 +43,13 @@ pub const STALLED_LAST_MS: u64 = 10_000;
 /// Blocks a peer said it doesn't have.
 pub const LACKED_BLOCKS_MAX: usize = 512;
 
+/// Bytes of answers a peer may ask for at once; requests beyond are not answered.
+pub const SERVED_BYTES_BURST: u64 = 16 * 1024 * 1024;
+/// And so many more with every millisecond: 8 MB/s.
+pub const SERVED_BYTES_PER_MS: u64 = 8_000;
+/// A body that nobody asked for is kept if its branch is at most so many blocks' work lighter than the main chain.
+pub const SIDE_REACH_BLOCKS: u32 = 16;
+
 /// Statuses go out at least so often, ms.
 pub const KEEP_ALIVE_MS: u64 = 15_000;
 /// A changed tip is told to those who may have missed it after this, ms.

@@ -4,7 +4,6 @@ use alloc::{string::ToString, vec::Vec};
 
 use super::{Node, NodeError, Output, limits};
 use crate::{
-    hash::Hash,
     ids::{PeerId, TimestampMs},
     message::{Message, Status},
 };
@@ -21,6 +20,22 @@ impl Node {
             return Err(NodeError::UnknownPeer { peer });
         }
         let message = Message::decode(bytes).map_err(|error| blame(peer, &error))?;
+        let is_request = matches!(
+            message,
+            Message::GetHeaders { .. }
+                | Message::GetBlocks { .. }
+                | Message::GetTransactions { .. }
+                | Message::GetPending
+        );
+        if is_request
+            && !self
+                .peers
+                .get_mut(&peer)
+                .is_some_and(|peer| peer.served.allows(now))
+        {
+            // It asks for more than its share; it will ask others, or again.
+            return Ok(());
+        }
         match message {
             Message::Status(status) => self.on_status(now, peer, &status),
             Message::GetHeaders { locator } => self.on_get_headers(peer, &locator),
@@ -43,6 +58,15 @@ impl Node {
             peer,
             bytes: message.encode(),
         });
+    }
+
+    /// Sends what a peer asked for, on its account.
+    pub(super) fn serve(&mut self, to: PeerId, message: &Message) {
+        let bytes = message.encode();
+        if let Some(peer) = self.peers.get_mut(&to) {
+            peer.served.charge(bytes.len());
+        }
+        self.outputs.push_back(Output::Send { peer: to, bytes });
     }
 
     pub(super) fn send_status(&mut self, now: TimestampMs, peer: PeerId) {
@@ -68,7 +92,7 @@ impl Node {
             work: tip.work.to_be_bytes(),
             clock_ms: now.0,
             pending: u32::try_from(self.mempool.len()).unwrap_or(u32::MAX),
-            pending_digest: self.pending_digest(),
+            pending_digest: self.timers.pending_digest,
         }
     }
 
@@ -83,7 +107,7 @@ impl Node {
             let reason = alloc::format!("follows chain {}, this is {own}", status.chain_id);
             return Err(NodeError::Blamed { peer: from, reason });
         }
-        let digest = self.pending_digest();
+        let digest = self.timers.pending_digest;
         let Some(peer) = self.peers.get_mut(&from) else {
             return Ok(());
         };
@@ -103,17 +127,6 @@ impl Node {
             self.event(super::Event::ClockOff { offset_ms });
         }
         Ok(())
-    }
-
-    /// Exclusive or of the ids of all pending transactions.
-    fn pending_digest(&self) -> Hash {
-        let mut digest = [0; 32];
-        for transaction in self.mempool.iter() {
-            for (byte, other) in digest.iter_mut().zip(transaction.id().0) {
-                *byte ^= other;
-            }
-        }
-        Hash(digest)
     }
 }
 

@@ -24,6 +24,7 @@ pub(super) struct Peer {
     pub(super) bodies: BodyRequests,
     /// Ids to announce with the next batch.
     pub(super) announcements: Vec<Hash>,
+    pub(super) served: Served,
     /// When its pending transactions were last asked for.
     pub(super) pending_asked_at: Option<TimestampMs>,
 }
@@ -58,6 +59,13 @@ pub(super) struct BodyRequests {
     pub(super) last_until: TimestampMs,
 }
 
+/// What a peer may still ask for: so many bytes at once, and so many a millisecond.
+#[derive(Debug)]
+pub(super) struct Served {
+    left: u64,
+    at: TimestampMs,
+}
+
 impl Peer {
     pub(super) fn new(now: TimestampMs) -> Self {
         Self {
@@ -70,6 +78,10 @@ impl Peer {
             headers: HeaderRequests::default(),
             bodies: BodyRequests::default(),
             announcements: Vec::new(),
+            served: Served {
+                left: limits::SERVED_BYTES_BURST,
+                at: now,
+            },
             pending_asked_at: None,
         }
     }
@@ -107,6 +119,28 @@ impl Peer {
     /// True if the peer should hold the body of this main-chain block.
     pub(super) fn may_have(&self, height: Height, hash: &Hash) -> bool {
         !self.lacked_blocks.contains(hash) && self.best.is_some_and(|best| best.height >= height)
+    }
+}
+
+impl Served {
+    /// True if the peer may be answered now.
+    pub(super) fn allows(&mut self, now: TimestampMs) -> bool {
+        let earned = now
+            .since(self.at)
+            .saturating_mul(limits::SERVED_BYTES_PER_MS);
+        self.left = self
+            .left
+            .saturating_add(earned)
+            .min(limits::SERVED_BYTES_BURST);
+        self.at = self.at.max(now);
+        self.left > 0
+    }
+
+    /// Takes the bytes of an answer off.
+    pub(super) fn charge(&mut self, bytes: usize) {
+        self.left = self
+            .left
+            .saturating_sub(u64::try_from(bytes).unwrap_or(u64::MAX));
     }
 }
 

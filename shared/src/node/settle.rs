@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use super::{Node, Output, limits};
-use crate::{ids::TimestampMs, transaction::Payload};
+use crate::{hash::Hash, ids::TimestampMs, transaction::Payload};
 
 /// Times at which something is due although nothing happens.
 #[derive(Debug, Default)]
@@ -19,6 +19,8 @@ pub(super) struct Timers {
     pub(super) submissions: Vec<(u64, Payload)>,
     /// Counts changes of the mempool.
     pub(super) pending_version: u64,
+    /// Exclusive or of the ids of all pending transactions.
+    pub(super) pending_digest: Hash,
     ordered_wake: Option<TimestampMs>,
 }
 

@@ -37,6 +37,10 @@ impl Downloads {
         self.asked.retain(|_, from| *from != peer);
     }
 
+    pub(super) fn is_asked(&self, hash: &Hash) -> bool {
+        self.asked.contains_key(hash)
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.asked.is_empty()
     }
@@ -53,7 +57,7 @@ impl Node {
             .iter()
             .map(|header| Bytes(header.encode().to_vec()))
             .collect();
-        self.send(peer, &Message::Headers { headers });
+        self.serve(peer, &Message::Headers { headers });
         Ok(())
     }
 
@@ -128,9 +132,19 @@ impl Node {
         bytes: &Bytes,
     ) -> Result<(), NodeError> {
         let header = Header::decode(&bytes.0).map_err(|error| blame(from, &error))?;
-        match self.insert_header(now, &header) {
+        self.on_header(now, from, &header)
+    }
+
+    /// One header of a block that the peer has.
+    pub(super) fn on_header(
+        &mut self,
+        now: TimestampMs,
+        from: PeerId,
+        header: &Header,
+    ) -> Result<(), NodeError> {
+        match self.insert_header(now, header) {
             Ok(_) => {
-                self.note_block_of(from, &header);
+                self.note_block_of(from, header);
                 Ok(())
             }
             Err(ChainError::UnknownParent { .. }) => {
@@ -185,7 +199,7 @@ impl Node {
                 .block(hash)
                 .filter(|block| self.chain.hash_at(block.header().height) == Some(*hash));
             match block.map(|block| block.encode()) {
-                Some(bytes) => self.send(
+                Some(bytes) => self.serve(
                     peer,
                     &Message::Block {
                         block: Bytes(bytes),

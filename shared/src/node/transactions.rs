@@ -191,8 +191,11 @@ impl Node {
         let next = self.chain.next_sequence(&sender);
         match self.mempool.insert(transaction.clone(), next, from) {
             Ok(Accepted::AlreadyKnown) => true,
-            Ok(Accepted::Added { .. }) => {
-                self.timers.pending_version = self.timers.pending_version.wrapping_add(1);
+            Ok(Accepted::Added { evicted }) => {
+                self.note_pending(id);
+                for transaction in evicted {
+                    self.note_pending(transaction.id());
+                }
                 self.event(Event::TransactionPending { id });
                 self.pass_transaction_on(&transaction);
                 true
@@ -210,6 +213,14 @@ impl Node {
                 true
             }
             Err(_) => false,
+        }
+    }
+
+    /// A transaction entered or left the mempool.
+    fn note_pending(&mut self, id: Hash) {
+        self.timers.pending_version = self.timers.pending_version.wrapping_add(1);
+        for (byte, other) in self.timers.pending_digest.0.iter_mut().zip(id.0) {
+            *byte ^= other;
         }
     }
 
@@ -273,7 +284,7 @@ impl Node {
 
     fn send_ids(&mut self, to: PeerId, ids: &[Hash]) {
         for some in ids.chunks(IDS_MAX) {
-            self.send(to, &Message::HaveTransactions { ids: some.to_vec() });
+            self.serve(to, &Message::HaveTransactions { ids: some.to_vec() });
         }
     }
 
@@ -319,7 +330,7 @@ impl Node {
             if batch.len() >= TRANSACTIONS_MAX
                 || bytes.saturating_add(transaction.len()) > TRANSACTIONS_BYTES_MAX
             {
-                self.send(
+                self.serve(
                     from,
                     &Message::Transactions {
                         transactions: core::mem::take(&mut batch),
@@ -331,7 +342,7 @@ impl Node {
             batch.push(Bytes(transaction));
         }
         if !batch.is_empty() {
-            self.send(
+            self.serve(
                 from,
                 &Message::Transactions {
                     transactions: batch,
@@ -423,9 +434,12 @@ impl Node {
             }));
         }
         for sender in senders {
-            self.mempool
-                .remove_confirmed(&sender, self.chain.next_sequence(&sender));
+            let next = self.chain.next_sequence(&sender);
+            for transaction in self.mempool.remove_confirmed(&sender, next) {
+                self.note_pending(transaction.id());
+            }
         }
+        // Sequences may have moved without a transaction leaving the mempool.
         self.timers.pending_version = self.timers.pending_version.wrapping_add(1);
         events
     }

@@ -177,6 +177,52 @@ fn message_of_a_stranger_changes_nothing() {
     assert_eq!(result, Err(NodeError::UnknownPeer { peer: peer(7) }));
 }
 
+#[test]
+fn cheap_old_branch_is_not_stored() {
+    let chain = grown(40, 3);
+    let mut old = grown(2, 3);
+    let branch = extend(&mut old, 6, Vec::new());
+    let mut bench = Bench::holding(1, &chain);
+    let before = bench.disk.clone();
+    bench.give(Input::PeerConnected { peer: peer(2) });
+    bench.give(Input::MessageReceived {
+        peer: peer(2),
+        bytes: new_block(&branch),
+    });
+    assert_eq!(bench.disk, before);
+    assert!(bench.node.chain().block(&branch.hash()).is_none());
+    let mut near = grown(30, 3);
+    let branch = extend(&mut near, 6, Vec::new());
+    bench.give(Input::MessageReceived {
+        peer: peer(2),
+        bytes: new_block(&branch),
+    });
+    assert!(
+        bench.node.chain().block(&branch.hash()).is_some(),
+        "a near one is"
+    );
+}
+
+#[test]
+fn peer_that_asks_without_end_is_not_answered_without_end() {
+    let chain = grown(100, 3);
+    let mut bench = Bench::holding(1, &chain);
+    bench.give(Input::PeerConnected { peer: peer(2) });
+    let request = Message::GetHeaders {
+        locator: vec![chain.chain_id().0],
+    };
+    let mut answered = 0_usize;
+    for _ in 0..2_000 {
+        bench.receive(peer(2), &request);
+        answered += bench.sent().len();
+    }
+    assert!((1_000..1_500).contains(&answered), "{answered}");
+    bench.pass(1_000);
+    bench.taken();
+    bench.receive(peer(2), &request);
+    assert_eq!(bench.sent().len(), 1);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 

@@ -163,6 +163,7 @@ impl Bench {
 
     fn try_give(&mut self, input: Input) -> Result<(), NodeError> {
         let result = self.node.handle(self.now, input);
+        self.check_digest();
         while let Some(order) = self.node.poll() {
             match &order {
                 Output::Persist { records } => {
@@ -187,6 +188,18 @@ impl Bench {
             self.orders.push_back(order);
         }
         result
+    }
+
+    fn check_digest(&self) {
+        let mut digest = Hash::ZERO;
+        for pending in self.node.mempool().iter() {
+            digest
+                .0
+                .iter_mut()
+                .zip(pending.id().0)
+                .for_each(|(byte, other)| *byte ^= other);
+        }
+        assert_eq!(self.node.timers.pending_digest, digest);
     }
 
     fn give(&mut self, input: Input) {

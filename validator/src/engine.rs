@@ -7,6 +7,7 @@
 //! Limits: [`QUEUE_MAX`] waiting updates (senders wait for room), [`BATCH_MAX`] updates a cycle.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use shared::ids::{PublicKey, TimestampMs};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -42,6 +43,7 @@ pub type Verdict = Result<Receipt, Refusal>;
 #[derive(Debug)]
 struct Command {
     submission: Submission,
+    transactions: u64,
     reply: oneshot::Sender<Result<Verdict, Unavailable>>,
 }
 
@@ -50,6 +52,7 @@ struct Command {
 pub struct Handle {
     commands: mpsc::Sender<Command>,
     view: watch::Receiver<Arc<View>>,
+    pending: Arc<AtomicU64>,
 }
 
 impl Handle {
@@ -59,11 +62,16 @@ impl Handle {
     /// [`Unavailable`] when the engine takes no writes.
     pub async fn submit(&self, submission: Submission) -> Result<Verdict, Unavailable> {
         let (reply, answer) = oneshot::channel();
-        let command = Command { submission, reply };
-        self.commands
-            .send(command)
-            .await
-            .map_err(|_| Unavailable::Ending)?;
+        let transactions = transactions_of(&submission);
+        let command = Command {
+            submission,
+            transactions,
+            reply,
+        };
+        let room = self.commands.reserve().await;
+        let room = room.map_err(|_| Unavailable::Ending)?;
+        self.pending.fetch_add(transactions, Ordering::Relaxed);
+        room.send(command);
         answer.await.unwrap_or(Err(Unavailable::Ending))
     }
 
@@ -77,6 +85,12 @@ impl Handle {
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<Arc<View>> {
         self.view.clone()
+    }
+
+    /// Transactions received and neither decided nor refused.
+    #[must_use]
+    pub fn pending_transactions(&self) -> u64 {
+        self.pending.load(Ordering::Relaxed)
     }
 
     /// Submissions that wait for the engine.
@@ -123,13 +137,23 @@ impl Engine {
     pub fn start(self) -> std::io::Result<(Handle, std::thread::JoinHandle<()>)> {
         let (commands, received) = mpsc::channel(QUEUE_MAX);
         let (publish, view) = watch::channel(Arc::new(View::new(&self.ledger)));
+        let pending = Arc::new(AtomicU64::new(0));
+        let shown = Shown {
+            view: publish,
+            pending: Arc::clone(&pending),
+        };
         let thread = std::thread::Builder::new()
             .name("engine".into())
-            .spawn(move || self.run(received, &publish))?;
-        Ok((Handle { commands, view }, thread))
+            .spawn(move || self.run(received, &shown))?;
+        let handle = Handle {
+            commands,
+            view,
+            pending,
+        };
+        Ok((handle, thread))
     }
 
-    fn run(mut self, mut commands: mpsc::Receiver<Command>, view: &watch::Sender<Arc<View>>) {
+    fn run(mut self, mut commands: mpsc::Receiver<Command>, shown: &Shown) {
         // What the start changed (held blocks that no longer fit) goes first.
         self.ledger.take_changed();
         let mut failure = None;
@@ -141,25 +165,29 @@ impl Engine {
                 batch.push(command);
             }
             match &failure {
-                None => failure = self.cycle(batch, view),
-                Some(reason) => refuse(batch, reason),
+                None => failure = self.cycle(batch, shown),
+                Some(reason) => refuse(batch, shown, reason),
             }
         }
     }
 
     /// Takes a batch, makes it durable, shows it and answers; says why when that failed.
-    fn cycle(&mut self, batch: Vec<Command>, view: &watch::Sender<Arc<View>>) -> Option<Arc<str>> {
+    fn cycle(&mut self, batch: Vec<Command>, shown: &Shown) -> Option<Arc<str>> {
         let now = TimestampMs(service::now_ms());
         let mut answers = Vec::with_capacity(batch.len());
-        for Command { submission, reply } in batch {
-            answers.push((reply, self.ledger.accept(now, submission)));
+        let mut transactions = 0_u64;
+        for command in batch {
+            transactions = transactions.saturating_add(command.transactions);
+            answers.push((command.reply, self.ledger.accept(now, command.submission)));
         }
-        match self.decide_pending(now) {
+        let decided = self.decide_pending(now);
+        // Before the picture that shows them decided, so that no reader counts them twice.
+        shown.pending.fetch_sub(transactions, Ordering::Relaxed);
+        match decided {
             Ok(()) => {
                 let changed = self.ledger.take_changed();
                 if !changed.is_empty() {
-                    let next = view.borrow().after(&self.ledger, changed);
-                    view.send_replace(Arc::new(next));
+                    shown.replace(|view| view.after(&self.ledger, changed));
                 }
                 for (reply, verdict) in answers {
                     // A sender that has gone away finds its blocks known when it asks again.
@@ -170,8 +198,7 @@ impl Engine {
             Err(error) => {
                 tracing::error!(%error, "the validator takes no more writes");
                 let reason: Arc<str> = error.to_string().into();
-                let next = view.borrow().failed(&reason);
-                view.send_replace(Arc::new(next));
+                shown.replace(|view| view.failed(&reason));
                 for (reply, _) in answers {
                     let _ = reply.send(Err(Unavailable::Failed(Arc::clone(&reason))));
                 }
@@ -228,8 +255,35 @@ impl Engine {
     }
 }
 
-fn refuse(batch: Vec<Command>, reason: &Arc<str>) {
-    for Command { reply, .. } in batch {
+/// What the engine shows to readers.
+struct Shown {
+    view: watch::Sender<Arc<View>>,
+    pending: Arc<AtomicU64>,
+}
+
+impl Shown {
+    fn replace(&self, next: impl FnOnce(&View) -> View) {
+        let next = next(&self.view.borrow());
+        self.view.send_replace(Arc::new(next));
+    }
+}
+
+fn transactions_of(submission: &Submission) -> u64 {
+    let counts = submission
+        .blocks
+        .iter()
+        .map(|block| block.transactions().len());
+    u64::try_from(counts.sum::<usize>()).unwrap_or(u64::MAX)
+}
+
+fn refuse(batch: Vec<Command>, shown: &Shown, reason: &Arc<str>) {
+    for Command {
+        reply,
+        transactions,
+        ..
+    } in batch
+    {
+        shown.pending.fetch_sub(transactions, Ordering::Relaxed);
         let _ = reply.send(Err(Unavailable::Failed(Arc::clone(reason))));
     }
 }

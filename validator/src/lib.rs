@@ -19,7 +19,6 @@ pub mod view;
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use shared::ids::ChainId;
 use tokio::net::TcpListener;
@@ -129,7 +128,6 @@ fn begin(
         updates: Semaphore::new(http::UPDATES_MAX),
         checks: Semaphore::new(processors),
         streams: Arc::new(Semaphore::new(http::STREAMS_MAX)),
-        pending_transactions: AtomicU64::new(0),
     };
     Ok((Arc::new(app), thread))
 }

@@ -11,7 +11,6 @@ mod tenants;
 mod update;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -68,8 +67,6 @@ pub struct App {
     pub checks: Semaphore,
     /// Room for streams.
     pub streams: Arc<Semaphore>,
-    /// Transactions received and not yet decided.
-    pub pending_transactions: AtomicU64,
 }
 
 /// The routes.

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use api::{Health, HealthStatus, Status};
 use axum::Json;
@@ -36,7 +35,7 @@ pub fn status_shape(app: &App, view: &View) -> Status {
         validator: app.id.to_string(),
         active_tenants: count(view.tenants.len()),
         active_validators: active_validators(app),
-        pending_transactions: app.pending_transactions.load(Ordering::Relaxed),
+        pending_transactions: app.handle.pending_transactions(),
         total_blocks: height,
         total_transactions: view.transactions,
         chain_health: word("healthy", "failed"),

@@ -6,7 +6,6 @@
 //! block that does not connect are taken, an update with a block that is wrong in itself is refused whole.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use api::{BlockchainUpdate, TenantUpdateAccepted, UpdateStatus};
 use axum::Json;
@@ -21,7 +20,6 @@ use shared::ids::{ChainId, NetworkId};
 use shared::limits::GENESIS_BYTES_MAX;
 
 use super::App;
-use super::status::count;
 use crate::engine::Unavailable;
 use crate::ledger::{Receipt, Refusal, Submission};
 use crate::view::View;
@@ -43,7 +41,6 @@ pub(super) async fn tenant_update(
         checked.map_err(|error| Problem::internal(&error))??
     };
     let chain_id = submission.chain_id;
-    let _pending = Pending::new(&app, &submission);
     let verdict = app
         .handle
         .submit(submission)
@@ -275,32 +272,4 @@ fn unavailable(error: &Unavailable) -> Problem {
         Unavailable::Ending => "shutting-down",
     };
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, slug, error.to_string())
-}
-
-/// Counts a submission's transactions as pending while it lives.
-struct Pending<'a> {
-    counter: &'a AtomicU64,
-    transactions: u64,
-}
-
-impl<'a> Pending<'a> {
-    fn new(app: &'a App, submission: &Submission) -> Self {
-        let transactions = submission
-            .blocks
-            .iter()
-            .map(|block| count(block.transactions().len()))
-            .sum();
-        app.pending_transactions
-            .fetch_add(transactions, Ordering::Relaxed);
-        Self {
-            counter: &app.pending_transactions,
-            transactions,
-        }
-    }
-}
-
-impl Drop for Pending<'_> {
-    fn drop(&mut self) {
-        self.counter.fetch_sub(self.transactions, Ordering::Relaxed);
-    }
 }

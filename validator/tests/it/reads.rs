@@ -191,6 +191,9 @@ async fn a_decision_is_pushed_to_the_event_stream() {
         let bytes = stream.next().await.unwrap().unwrap();
         seen.push_str(std::str::from_utf8(&bytes).unwrap());
     }
+    let status = seen.rsplit("event: status\ndata: ").next().unwrap();
+    let status: Status = serde_json::from_str(status.lines().next().unwrap()).unwrap();
+    assert_eq!((status.height, status.pending_transactions), (1, 0));
     for name in ["event: status", "event: tenants", "event: block"] {
         assert!(seen.contains(name), "{name} in {seen}");
     }

@@ -125,19 +125,33 @@ async fn tampered_block_of_a_peer_is_refused_with_a_visible_reason() -> Result<(
     crate::anchored(&stack, "ledger", height).await?;
 
     let found = crate::fetch(&format!("{}/api/networks/ledger/genesis", stack.app_url)).await?;
-    let genesis = Genesis::decode(&hex::decode(found["genesis"].as_str().context("a genesis")?)?)?;
-    let export = page.run_async("return (await window.distli.node.exportChain()).text", vec![]).await?;
+    let genesis = Genesis::decode(&hex::decode(
+        found["genesis"].as_str().context("a genesis")?,
+    )?)?;
+    let export = page
+        .run_async(
+            "return (await window.distli.node.exportChain()).text",
+            vec![],
+        )
+        .await?;
     let export: Value = serde_json::from_str(export.as_str().context("an export is text")?)?;
-    let block: TenantBlock = serde_json::from_value(export.pointer("/chain/0").context("one block")?.clone())?;
+    let block: TenantBlock =
+        serde_json::from_value(export.pointer("/chain/0").context("one block")?.clone())?;
     let mut forged = UncheckedBlock::try_from(&block)?;
     // A block on top of the tip, with the work of another.
     forged.header.previous = forged.header.hash();
     forged.header.height = Height(forged.header.height.0 + 1);
-    let poison = Message::NewBlock { block: Bytes(forged.encode()) }.encode();
+    let poison = Message::NewBlock {
+        block: Bytes(forged.encode()),
+    }
+    .encode();
     Mallory::poisons(&stack.app_url, &genesis, poison).await?;
 
     page.shows("notice", "efused").await?;
-    ensure!(number(&page.status().await?, "height") == height, "a forged block changed the chain");
+    ensure!(
+        number(&page.status().await?, "height") == height,
+        "a forged block changed the chain"
+    );
     Ok(())
 }
 

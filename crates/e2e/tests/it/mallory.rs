@@ -33,7 +33,11 @@ impl Mallory {
             listing: Listing::Unlisted,
             seed: [6; 32],
         });
-        let mut mallory = Self { socket, mesh, poison };
+        let mut mallory = Self {
+            socket,
+            mesh,
+            poison,
+        };
         mallory.mesh.handle(now(), Input::TrackerOpened)?;
         tokio::time::timeout(e2e::PATIENCE, mallory.until_delivered()).await?
     }
@@ -53,7 +57,9 @@ impl Mallory {
     }
 
     fn hear(&mut self, message: &Message) -> Result<()> {
-        let Message::Text(text) = message else { return Ok(()) };
+        let Message::Text(text) = message else {
+            return Ok(());
+        };
         let message: Value = serde_json::from_str(text)?;
         ensure!(message["type"] != "error", "the tracker refused: {message}");
         if let Some(fact) = fact(&message)? {
@@ -63,7 +69,10 @@ impl Mallory {
         Ok(())
     }
 
-    #[expect(clippy::wildcard_enum_match_arm, reason = "orders about WebRTC and events are not for this peer")]
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "orders about WebRTC and events are not for this peer"
+    )]
     /// Carries out the machine's orders; true once the poison is on its way.
     async fn obey(&mut self) -> Result<bool> {
         while let Some(order) = self.mesh.poll() {
@@ -71,7 +80,8 @@ impl Mallory {
                 Output::Tracker(message) => self.say(message).await?,
                 Output::PeerUp { peer } => {
                     let bytes = self.poison.clone();
-                    self.mesh.handle(now(), Input::SendRequested { peer, bytes })?;
+                    self.mesh
+                        .handle(now(), Input::SendRequested { peer, bytes })?;
                     while let Some(order) = self.mesh.poll() {
                         if let Output::Tracker(message) = order {
                             self.say(message).await?;
@@ -88,7 +98,12 @@ impl Mallory {
 
     async fn say(&mut self, message: ToTracker) -> Result<()> {
         let message = match message {
-            ToTracker::Join { network, chain, key, signature } => json!({
+            ToTracker::Join {
+                network,
+                chain,
+                key,
+                signature,
+            } => json!({
                 "type": "join_network", "network_id": network.as_str(), "chain_id": chain.0.to_string(),
                 "key": hex::encode(key.0), "signature": hex::encode(signature.0),
             }),
@@ -102,7 +117,11 @@ impl Mallory {
 }
 
 fn fact(message: &Value) -> Result<Option<FromTracker>> {
-    let text = |field: &str| message[field].as_str().with_context(|| format!("{field} in {message}"));
+    let text = |field: &str| {
+        message[field]
+            .as_str()
+            .with_context(|| format!("{field} in {message}"))
+    };
     Ok(Some(match text("type")? {
         "welcome" => FromTracker::Welcomed {
             provisional: hex::decode(text("peer_id")?)?,
@@ -110,14 +129,20 @@ fn fact(message: &Value) -> Result<Option<FromTracker>> {
         },
         "joined" => {
             let peers = message["peers"].as_array().context("peers")?;
-            let peers: Result<Vec<_>> =
-                peers.iter().map(|peer| Ok(peer.as_str().context("a peer id")?.parse()?)).collect();
-            FromTracker::Joined { chain: text("chain_id")?.parse()?, peers: peers? }
+            let peers: Result<Vec<_>> = peers
+                .iter()
+                .map(|peer| Ok(peer.as_str().context("a peer id")?.parse()?))
+                .collect();
+            FromTracker::Joined {
+                chain: text("chain_id")?.parse()?,
+                peers: peers?,
+            }
         }
         "peer_joined" => FromTracker::PeerJoined(text("peer_id")?.parse()?),
-        "relay" => {
-            FromTracker::Relayed { from: text("target")?.parse()?, frame: BASE64.decode(text("frame")?)? }
-        }
+        "relay" => FromTracker::Relayed {
+            from: text("target")?.parse()?,
+            frame: BASE64.decode(text("frame")?)?,
+        },
         _ => return Ok(None),
     }))
 }

@@ -167,7 +167,7 @@ export class DistliNode extends EventTarget {
         setWindowAside(message.networkId, message.chainId);
         break;
       case "read_local":
-        this.#worker.postMessage({ type: "local", id: message.id, text: storedWindow(message.networkId) });
+        this.#worker.postMessage({ type: "local", id: message.id, text: storedWindow(message.networkId, message.chainId) });
         break;
       default: // A newer worker: not for us.
     }

@@ -37,7 +37,7 @@ export class NodeSession {
    * Opens storage, finds the network, restores it and connects.
    * @param {LoadedWasm} wasm
    * @param {StartOptions} options
-   * @param {{post: Post, windowOf: (networkId: string) => Promise<string | null>}} page
+   * @param {{post: Post, windowOf: (networkId: string, chainId?: string) => Promise<string | null>}} page
    */
   static async open(wasm, options, page) {
     const notify = (/** @type {object} */ notice) => page.post({ type: "event", name: "storage", detail: notice });
@@ -49,7 +49,7 @@ export class NodeSession {
       const network =
         options.mode === "create" ? await createNetwork(around, /** @type {any} */ (options), identity.seed) : await findNetwork(around, options);
       const session = new NodeSession({ wasm, archive, identity, network, post: page.post, trackerUrl: options.trackerUrl });
-      await session.#restore(await page.windowOf(network.networkId));
+      await session.#restore(await page.windowOf(network.networkId, network.chainId));
       session.#connect(options.trackerUrl);
       return session;
     } catch (error) {

@@ -59,7 +59,7 @@ async function loadWasm() {
     await init({ module_or_path: module });
     return module;
   } catch (error) {
-    throw new DistliError(`The node program could not be loaded (${error}).`, "Check the connection to this site and reload the page.");
+    throw new DistliError(`The node program could not be loaded (${error}).`, "Reload the page; a browser that is older than Chrome 91, Firefox 89 or Safari 16.4 can't run it.");
   }
 }
 
@@ -77,13 +77,14 @@ async function call({ id, method, params }) {
 /**
  * What localStorage holds for a network; only the page can read it.
  * @param {string} networkId
+ * @param {string} [chainId]
  * @returns {Promise<string | null>}
  */
-function windowOf(networkId) {
+function windowOf(networkId, chainId) {
   const id = ++lastRead;
   return new Promise((resolve) => {
     reading.set(id, resolve);
-    post({ type: "read_local", id, networkId });
+    post({ type: "read_local", id, networkId, chainId });
   });
 }
 

@@ -162,7 +162,7 @@ export class Reporter {
     const { core, network, store, archive, post } = this.#session;
     if (!store.writer) return;
     const { height, syncedHeight } = core.status();
-    post({ type: "window", networkId: network.networkId, text: core.window(Date.now()), synced: String(syncedHeight) });
+    post({ type: "window", networkId: network.networkId, chainId: network.chainId, text: core.window(Date.now()), synced: String(syncedHeight) });
     if (height === this.#notedHeight) return;
     this.#notedHeight = height;
     await archive.noteHeight(network.chainId, height).catch(() => {}); // A hint only; the archive itself reports its failures.

@@ -2,9 +2,9 @@
  * Writes the window into localStorage: seldom, because browsers commit little of it an hour, and once more when the page goes away.
  */
 
-import { asideKey, syncKey, windowKey, writeInterval } from "./window.js";
+import { asideKey, readWindow, syncKey, windowKey, writeInterval } from "./window.js";
 
-/** @typedef {{networkId: string, text: string, synced: string}} WindowText */
+/** @typedef {{networkId: string, chainId: string, text: string, synced: string}} WindowText */
 
 export class WindowWriter {
   #notify;
@@ -41,6 +41,7 @@ export class WindowWriter {
     this.#latest = null;
     this.#writtenAt = performance.now();
     try {
+      makeWay(latest);
       localStorage.setItem(windowKey(latest.networkId), latest.text);
       localStorage.setItem(syncKey(latest.networkId), latest.synced);
       this.#failed = false;
@@ -67,15 +68,30 @@ export class WindowWriter {
 }
 
 /**
- * The stored window of a network, or null; also null where the browser denies localStorage.
+ * The stored window of a network, or null; also null where the browser denies localStorage. With a chain id, the window of that
+ * chain if it was set aside for another one of the same name.
  * @param {string} networkId
+ * @param {string} [chainId]
  */
-export function storedWindow(networkId) {
+export function storedWindow(networkId, chainId) {
   try {
-    return localStorage.getItem(windowKey(networkId));
+    const text = localStorage.getItem(windowKey(networkId));
+    if (text === null || !chainId || text.includes(chainId)) return text;
+    return localStorage.getItem(asideKey(networkId, chainId)) ?? text;
   } catch {
     return null;
   }
+}
+
+/**
+ * Keeps the window of another chain of the same name, e.g. one open in another tab, from being overwritten.
+ * @param {WindowText} window
+ */
+function makeWay({ networkId, chainId }) {
+  const text = localStorage.getItem(windowKey(networkId));
+  if (text === null || text.includes(chainId)) return;
+  setWindowAside(networkId, readWindow(text, chainId).chainId);
+  localStorage.removeItem(asideKey(networkId, chainId)); // This chain's own, older copy: it gets the main place back.
 }
 
 /**

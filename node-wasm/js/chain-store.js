@@ -11,6 +11,7 @@
  */
 
 import { read, result, write } from "./database.js";
+import { flatten } from "./errors.js";
 import { randomId } from "./locks.js";
 
 const ANSWER_MS = 2_000;
@@ -319,7 +320,7 @@ export class ChainStore {
     try {
       if (await this.#commit(changes, tab)) this.#post({ type: "done", to: tab, id });
     } catch (error) {
-      this.#post({ type: "done", to: tab, id, failure: String(error) });
+      this.#post({ type: "done", to: tab, id, failure: flatten(error).reason });
     }
   }
 }

@@ -29,8 +29,19 @@ export class DistliError extends Error {
  */
 export function flatten(error, remedy = "Reload the page and try again.") {
   if (error instanceof DistliError) return { reason: error.reason, remedy: error.remedy, code: error.code };
-  const reason = error instanceof Error ? error.message : String(error);
+  const reason = describe(error);
   return { reason: sentence(reason), remedy };
+}
+
+/**
+ * An error in words; the browser's own often say everything in their name and nothing in their message.
+ * @param {unknown} error
+ */
+function describe(error) {
+  if (typeof DOMException !== "undefined" && error instanceof DOMException) {
+    return error.message ? `${error.name}: ${error.message}` : error.name;
+  }
+  return error instanceof Error ? error.message : String(error);
 }
 
 /**

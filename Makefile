@@ -110,7 +110,7 @@ clippy: ## No lint warns
 
 .PHONY: doc
 doc: ## The documentation builds without a warning
-	@RUSTDOCFLAGS="-D warnings" cargo doc --locked $(OURS) --no-deps --document-private-items
+	@RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --locked $(OURS) --no-deps --document-private-items
 
 .PHONY: unit
 unit: ## Unit and integration tests of every crate

@@ -1,4 +1,4 @@
-//! The drivers that follow the validator and ask the tracker. They judge nothing: what they get becomes an [`Input`].
+//! The drivers that follow the validator and ask the tracker. They judge nothing: what they get becomes an [`Input`](crate::view::Input).
 
 mod tracker;
 mod validator;

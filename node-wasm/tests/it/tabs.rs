@@ -161,7 +161,6 @@ fn reloaded_tab_is_linked_again_and_catches_up() {
 }
 
 #[test]
-#[ignore = "the node reports a block that ties with the tracker's tip again and again"]
 fn diverged_tabs_agree_when_they_meet_and_lose_no_message() {
     let mut world = World::connected(2);
     world.lose_tracker();

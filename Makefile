@@ -168,12 +168,13 @@ bench: bench-core bench-web ## Measure; one line each: figure <name> <value> <un
 
 .PHONY: bench-core
 bench-core: ## Mining and validation on this processor
-	@cargo run --locked --profile quick -q -p e2e --bin bench -- core
+	@cargo build --locked --profile quick $(OURS) --bins
+	@$(TARGET)/quick/bench core
 
 .PHONY: bench-web
 bench-web: build-web browser ## Mining and validation in Chromium, first load, and the time to the other tab and to the dashboard
 	$(call say,Building what is measured)
-	@cargo build --locked --profile quick -p tracker -p validator -p dashboard -p e2e
+	@cargo build --locked --profile quick $(OURS) --bins
 	@cargo build --locked --release --target $(WASM) -p node-wasm --features bench
 	@TARGET=$(TARGET) DIST=$(TARGET)/bench-web www/build.sh
 	@cp crates/e2e/web/* $(TARGET)/bench-web/

@@ -61,7 +61,10 @@ async fn post(client: &reqwest::Client, url: &str, update: &BlockchainUpdate) ->
         return accepted(&body).unwrap_or_else(|reason| Answer::Failed { reason });
     }
     let problem: ProblemBody = serde_json::from_slice(&body).unwrap_or_default();
-    if status == reqwest::StatusCode::CONFLICT
+    if problem.kind.ends_with("/network-exists") {
+        return Answer::NameTaken;
+    }
+    if problem.kind.ends_with("/unknown-parent")
         && let Some(height) = problem.tenant_height
     {
         let hash = problem
@@ -125,6 +128,7 @@ fn log(chain_id: ChainId, update: &BlockchainUpdate, answer: &Answer) {
             ),
         ),
         Answer::Behind { tip } => (false, format!("behind, at #{}", tip.0.0)),
+        Answer::NameTaken => (false, "another chain has this name there".to_owned()),
         Answer::Refused { reason } | Answer::Failed { reason } => (true, reason.clone()),
     };
     let (network, blocks) = (&update.network_id, update.new_blocks.len());

@@ -20,6 +20,8 @@ use crate::limits;
 #[derive(Debug)]
 pub(crate) struct Book {
     pub(crate) label: Label,
+    /// The name in reports to the validator: the label, unless another chain holds that there.
+    pub(crate) reported_as: Label,
     pub(crate) listing: Listing,
     pub(crate) genesis_hex: Arc<str>,
     pub(crate) chain: Chain,
@@ -60,6 +62,7 @@ impl Book {
     pub(crate) fn new(label: Label, listing: Listing, genesis: Genesis) -> Self {
         let genesis_hex = hex::encode(genesis.encode()).into();
         Self {
+            reported_as: label.clone(),
             label,
             listing,
             genesis_hex,
@@ -71,6 +74,14 @@ impl Book {
 
     pub(crate) fn chain_id(&self) -> ChainId {
         self.chain.chain_id()
+    }
+
+    /// Reports under the longer label from now on; false if that is so already.
+    pub(crate) fn report_beside(&mut self) -> bool {
+        let beside = Label::beside(&self.chain.genesis().network_id, self.chain_id());
+        let is_new = self.reported_as != beside;
+        self.reported_as = beside;
+        is_new
     }
 
     /// Inserts a checked block and keeps the count of transactions.

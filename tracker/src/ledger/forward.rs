@@ -19,6 +19,8 @@ pub enum Answer {
         /// The tenant's tip at the validator; height 0 if it has none.
         tip: (Height, Option<Hash>),
     },
+    /// It knows another chain under the name that the update used.
+    NameTaken,
     /// It refused the blocks.
     Refused {
         /// Why.
@@ -57,7 +59,7 @@ impl Ledger {
                 continue;
             };
             let update = BlockchainUpdate {
-                network_id: book.label.to_string(),
+                network_id: book.reported_as.to_string(),
                 chain_id: Some(chain_id.to_string()),
                 genesis: Some(book.genesis_hex.to_string()),
                 peer_id: FORWARDER.to_owned(),
@@ -98,6 +100,7 @@ impl Ledger {
         match answer {
             Answer::Accepted(acceptance) => self.on_accepted(now, chain_id, flight, acceptance),
             Answer::Behind { tip } => self.on_behind(now, chain_id, flight, tip),
+            Answer::NameTaken => self.on_name_taken(now, chain_id, flight),
             Answer::Refused { reason } | Answer::Failed { reason } => {
                 self.last_failure = Some(reason);
                 self.outbox.retry(now, chain_id, flight.first);
@@ -198,6 +201,22 @@ impl Ledger {
             // It says it has the parent and yet does not know it.
             self.last_failure = Some("the validator refuses blocks that follow its own tip".into());
             self.outbox.retry(now, chain_id, next.min(flight.first));
+        }
+    }
+
+    /// The validator got to know another chain under our label first: ours is reported beside it.
+    fn on_name_taken(&mut self, now: TimestampMs, chain_id: ChainId, flight: Flight) {
+        let Some(book) = self.books.get_mut(&chain_id) else {
+            return;
+        };
+        if book.report_beside() {
+            self.outbox.advance(now, chain_id, flight.first);
+        } else {
+            self.last_failure = Some(format!(
+                "the validator knows another chain as {}",
+                book.reported_as
+            ));
+            self.outbox.retry(now, chain_id, flight.first);
         }
     }
 

@@ -15,3 +15,5 @@ mod joining;
 mod support;
 #[cfg(test)]
 mod updates;
+#[cfg(test)]
+mod validator;

@@ -1,0 +1,144 @@
+//! Tracker and validator together, each over its own sockets and files.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use api::ws::ServerMessage;
+use api::{Status, Tenants};
+use tempfile::tempdir;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::support::{Client, Network, Running, identity};
+
+/// A validator on a port that it keeps over restarts.
+struct Validator {
+    address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<Result<(), ::validator::Error>>,
+}
+
+impl Validator {
+    async fn start(data: &Path, address: Option<SocketAddr>) -> Self {
+        let address = address.unwrap_or_else(|| ([127, 0, 0, 1], 0).into());
+        let listener = TcpListener::bind(address).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let config = ::validator::Config::new("v1", data.into()).unwrap();
+        let (stop, stopped) = oneshot::channel();
+        let shutdown = async {
+            let _ = stopped.await;
+        };
+        Self {
+            address,
+            stop,
+            task: tokio::spawn(::validator::run(listener, config, shutdown)),
+        }
+    }
+
+    async fn stop(self) -> SocketAddr {
+        self.stop.send(()).unwrap();
+        self.task.await.unwrap().unwrap();
+        self.address
+    }
+
+    async fn tenants(&self) -> Tenants {
+        let url = format!("http://{}/api/tenants", self.address);
+        reqwest::get(url).await.unwrap().json().await.unwrap()
+    }
+
+    async fn status(&self) -> Status {
+        let url = format!("http://{}/api/status", self.address);
+        reqwest::get(url).await.unwrap().json().await.unwrap()
+    }
+}
+
+async fn member(tracker: &Running, network: &Network) -> Client {
+    let mut client = Client::connect(tracker).await;
+    client.create(network).await;
+    client.join(network, &identity(2)).await;
+    client
+}
+
+async fn anchored_at(client: &mut Client, height: u32) {
+    let at = |message: &ServerMessage| match message {
+        ServerMessage::Anchor(anchor) if anchor.height == height => Some(()),
+        _ => None,
+    };
+    client.until(at).await;
+}
+
+#[tokio::test]
+async fn blocks_are_anchored_once_through_outage_and_loss() {
+    let (tracker_data, validator_data, empty) =
+        (tempdir().unwrap(), tempdir().unwrap(), tempdir().unwrap());
+    let validator = Validator::start(validator_data.path(), None).await;
+    let tracker = Running::reporting_to(tracker_data.path(), validator.address).await;
+    let mut network = Network::new("demo", 1);
+    let mut client = member(&tracker, &network).await;
+    let first = network.mine_many(60, "first");
+    for chunk in first.chunks(50) {
+        assert!(client.report(&network, chunk).await.is_accepted);
+    }
+    anchored_at(&mut client, 60).await;
+    let tenant = &validator.tenants().await.tenants[0];
+    assert_eq!(
+        (
+            tenant.tenant_id.as_str(),
+            tenant.block_count,
+            tenant.transaction_count
+        ),
+        ("demo", 60, 60)
+    );
+    assert_eq!(tenant.recent_messages[0], "Block #60: first 59");
+
+    let address = validator.stop().await;
+    let second = network.mine_many(2, "meanwhile");
+    assert!(client.report(&network, &second).await.is_accepted);
+    let validator = Validator::start(validator_data.path(), Some(address)).await;
+    anchored_at(&mut client, 62).await;
+    assert_eq!(validator.status().await.total_transactions, 62);
+
+    validator.stop().await;
+    let validator = Validator::start(empty.path(), Some(address)).await;
+    assert!(
+        client
+            .report(&network, &[network.clone().mine("after the loss")])
+            .await
+            .is_accepted
+    );
+    anchored_at(&mut client, 63).await;
+    assert_eq!(validator.tenants().await.tenants[0].block_count, 63);
+    tracker.stop().await;
+    validator.stop().await;
+}
+
+#[tokio::test]
+async fn a_second_chain_of_one_name_is_reported_beside_the_first() {
+    let (data, validator_data, other_data) =
+        (tempdir().unwrap(), tempdir().unwrap(), tempdir().unwrap());
+    let validator = Validator::start(validator_data.path(), None).await;
+    for (data, seed) in [(&data, 1), (&other_data, 2)] {
+        let tracker = Running::reporting_to(data.path(), validator.address).await;
+        let network = Network::new("demo", seed);
+        let mut client = member(&tracker, &network).await;
+        assert!(
+            client
+                .report(&network, &[network.clone().mine("hello")])
+                .await
+                .is_accepted
+        );
+        anchored_at(&mut client, 1).await;
+        tracker.stop().await;
+    }
+    let tenants = validator.tenants().await;
+    assert_eq!(tenants.total_tenants, 2);
+    assert!(
+        tenants
+            .tenants
+            .iter()
+            .any(|tenant| tenant.tenant_id.starts_with("demo~")),
+        "{tenants:?}"
+    );
+    validator.stop().await;
+}

@@ -3,7 +3,7 @@
 //! `welcome` → `join_network` with a proof over this connection's nonce → `joined`. A tracker that does not know the network is
 //! given the genesis (`create_network`) and asked again. Where another chain holds our label, ours is registered beside it as
 //! `label~<first 8 digits of the chain id>`; rooms are entered by chain id, and a room of another chain is refused. Each
-//! step has ten seconds, then the connection is given up.
+//! step has ten seconds, then the connection is given up; a refusal is tried again on a new one after a minute.
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 
 use crate::ids::{ChainId, PeerId, TimestampMs};
 
-use super::limits::{JOIN_STEP_MS, PRESENT_MAX};
+use super::limits::{JOIN_STEP_MS, PRESENT_MAX, REFUSED_MS};
 use super::{FromTracker, JOIN_DOMAIN, Mesh, MeshError, Output, ToTracker};
 
 /// How far we are with the tracker.
@@ -35,8 +35,8 @@ pub(super) enum Join {
     },
     /// In the room.
     Joined,
-    /// Connected, but not let in.
-    Refused,
+    /// Connected, but not let in; tried again on a new connection.
+    Refused { deadline: TimestampMs },
 }
 
 /// How the genesis was given to the tracker on this connection.
@@ -54,9 +54,10 @@ impl Join {
     pub(super) const fn deadline(&self) -> Option<TimestampMs> {
         match self {
             Self::Opened { deadline }
+            | Self::Refused { deadline }
             | Self::Entering { deadline, .. }
             | Self::Creating { deadline, .. } => Some(*deadline),
-            Self::Closed | Self::Joined | Self::Refused => None,
+            Self::Closed | Self::Joined => None,
         }
     }
 }
@@ -93,8 +94,11 @@ impl Mesh {
             FromTracker::NetworkUnknown => self.on_network_unknown(now),
             FromTracker::NetworkExists => self.on_network_exists(now),
             FromTracker::JoinRefused { message } => {
-                if self.join.deadline().is_some() {
-                    self.refuse(message);
+                if !matches!(
+                    self.join,
+                    Join::Closed | Join::Joined | Join::Refused { .. }
+                ) {
+                    self.refuse(now, message);
                 }
             }
             FromTracker::PeerJoined(peer) => self.on_peer_joined(now, peer),
@@ -147,7 +151,7 @@ impl Mesh {
             }
             Creation::Beside => {
                 let reason = format!("the tracker holds another network under the name {network}");
-                return self.refuse(reason);
+                return self.refuse(now, reason);
             }
         };
         self.join = Join::Creating {
@@ -177,9 +181,10 @@ impl Mesh {
         if chain == self.config.chain {
             self.on_network_exists(now);
         } else if matches!(self.join, Join::Creating { .. }) {
-            self.refuse(format!(
-                "the tracker registered chain {chain} instead of ours"
-            ));
+            self.refuse(
+                now,
+                format!("the tracker registered chain {chain} instead of ours"),
+            );
         }
     }
 
@@ -188,9 +193,10 @@ impl Mesh {
             return;
         }
         if chain != self.config.chain {
-            self.refuse(format!(
-                "the tracker let us into chain {chain} instead of ours"
-            ));
+            self.refuse(
+                now,
+                format!("the tracker let us into chain {chain} instead of ours"),
+            );
             return;
         }
         self.join = Join::Joined;
@@ -203,8 +209,10 @@ impl Mesh {
         self.fill_links(now);
     }
 
-    fn refuse(&mut self, reason: String) {
-        self.join = Join::Refused;
+    fn refuse(&mut self, now: TimestampMs, reason: String) {
+        self.join = Join::Refused {
+            deadline: now.plus_ms(REFUSED_MS),
+        };
         self.push(Output::TrackerRefused { reason });
     }
 

@@ -16,6 +16,8 @@ pub const CANDIDATES_MAX: usize = 64;
 pub const SIGNALLING_MS: u64 = 10_000;
 /// Time the tracker has to answer each step of joining.
 pub const JOIN_STEP_MS: u64 = 10_000;
+/// Pause before a tracker that did not let us in is asked again.
+pub const REFUSED_MS: u64 = 60_000;
 /// Silence on a link after which it is pinged.
 pub const IDLE_MS: u64 = 10_000;
 /// Time a ping may stay without any sign of life; with [`IDLE_MS`] a link is dead after 30 s.

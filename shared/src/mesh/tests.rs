@@ -347,6 +347,15 @@ fn network_that_finds_no_place_is_refused_with_a_reason() {
         world.ends[0].refusals,
         ["the tracker holds another network under the name test"]
     );
+    world.registered.remove("test~07070707");
+    world.advance(limits::REFUSED_MS);
+    assert!(
+        !world.ends[0].connected,
+        "the driver is told to connect anew"
+    );
+    world.connect(0);
+    world.settle();
+    assert!(world.ends[0].mesh.is_joined());
 }
 
 #[test]

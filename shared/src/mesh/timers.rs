@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use crate::ids::{PeerId, TimestampMs};
 
+use super::join::Join;
 use super::limits::WAKE_MS_MIN;
 use super::link::{Care, Link, Phase, Stage};
 use super::wire::LinkMessage;
@@ -23,9 +24,14 @@ enum Need {
 impl Mesh {
     pub(super) fn on_woken(&mut self, now: TimestampMs) {
         if self.join.deadline().is_some_and(|deadline| deadline <= now) {
+            let reason = if matches!(self.join, Join::Refused { .. }) {
+                "the tracker is asked again to let us in"
+            } else {
+                "the tracker did not answer while joining"
+            };
             self.on_tracker_closed(now);
             self.push(Output::CloseTracker {
-                reason: String::from("the tracker did not answer while joining"),
+                reason: String::from(reason),
             });
         }
         self.shunned.retain(|_, shunned| now < shunned.until);

@@ -22,11 +22,13 @@ const RETRY_MS = 1_000;
 const SHARED_BYTES_MAX = 1 << 20;
 const SLOTTED = /^(identity|outbox)\//;
 const SEQUENCE_KEY = "identity/sequence";
+const BLOCK = /^block\//;
 const WAITING = /^slot\/\d+\/(outbox\/[0-9a-f]{64})$/;
 
 /**
  * @typedef {{key: string, value: Uint8Array | null}} Change
  * @typedef {{key: string, value: Uint8Array}} StoredRecord
+ * @typedef {{blocks: Uint8Array[], transactions: Uint8Array[]}} Shared
  * @typedef {{id: number, changes: Change[], resolve: () => void, reject: (error: Error) => void, timer: number}} Pending
  */
 
@@ -38,7 +40,7 @@ export class ChainStore {
   #locks;
   #chainId;
   #slot;
-  #onBlocks;
+  #onShared;
   #tab = randomId();
   #channel;
   #closing = new AbortController();
@@ -53,14 +55,14 @@ export class ChainStore {
 
   /**
    * @param {{db: IDBDatabase | null, locks: import("./locks.js").Locks, chainId: string, slot: number,
-   *   onBlocks: (blocks: Uint8Array[]) => void}} parts
+   *   onShared: (shared: Shared) => void}} parts
    */
-  constructor({ db, locks, chainId, slot, onBlocks }) {
+  constructor({ db, locks, chainId, slot, onShared }) {
     this.#db = db;
     this.#locks = locks;
     this.#chainId = chainId;
     this.#slot = slot;
-    this.#onBlocks = onBlocks;
+    this.#onShared = onShared;
     this.#channel = new BroadcastChannel(`distli/${chainId}`);
     this.#channel.onmessage = ({ data }) => this.#onMessage(data);
     if (db) this.#stand();
@@ -256,20 +258,23 @@ export class ChainStore {
       reign.release();
       return false;
     }
-    this.#shareBlocks(changes, origin);
+    this.#share(changes, origin);
     return true;
   }
 
   /**
-   * Tells the other tabs of new blocks, so that they agree even without a mesh.
+   * Tells the other tabs of new blocks and own transactions, so that they agree even without a mesh.
    * @param {Change[]} changes
    * @param {string} origin
    */
-  #shareBlocks(changes, origin) {
-    const blocks = changes.flatMap(({ key, value }) => (key.startsWith("block/") && value ? [value] : []));
-    const bytes = blocks.reduce((sum, block) => sum + block.length, 0);
-    if (blocks.length && bytes <= SHARED_BYTES_MAX) this.#post({ type: "blocks", blocks, origin });
-    if (origin !== this.#tab && blocks.length && bytes <= SHARED_BYTES_MAX) this.#onBlocks(blocks);
+  #share(changes, origin) {
+    const valuesOf = (/** @type {RegExp} */ keys) => changes.flatMap(({ key, value }) => (keys.test(key) && value ? [value] : []));
+    const shared = { blocks: valuesOf(BLOCK), transactions: valuesOf(WAITING) };
+    const all = [...shared.blocks, ...shared.transactions];
+    const bytes = all.reduce((sum, value) => sum + value.length, 0);
+    if (all.length === 0 || bytes > SHARED_BYTES_MAX) return;
+    this.#post({ type: "shared", shared, origin });
+    if (origin !== this.#tab) this.#onShared(shared);
   }
 
   /**
@@ -307,8 +312,8 @@ export class ChainStore {
       case "writer":
         for (const entry of this.#pending.values()) this.#forward(entry);
         break;
-      case "blocks":
-        if (message.origin !== this.#tab) this.#onBlocks(message.blocks);
+      case "shared":
+        if (message.origin !== this.#tab) this.#onShared(message.shared);
         break;
       default: // A newer version of this page in another tab: not for us.
     }

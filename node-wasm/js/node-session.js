@@ -29,7 +29,7 @@ export class NodeSession {
   #damaged = false;
   /** @type {TrackerLink | null} */
   #tracker = null;
-  /** @type {Uint8Array[]} blocks of other tabs that came before the own ones were restored */
+  /** @type {import("./chain-store.js").Shared[]} what other tabs stored before the own records were restored */
   #early = [];
   #restored = false;
 
@@ -71,7 +71,7 @@ export class NodeSession {
     const { chainId, genesis, listed } = network;
     const seed = crypto.getRandomValues(new Uint8Array(32));
     this.core = new wasm.Core({ genesis, identitySeed: identity.seed, seed, listed });
-    this.store = archive.openChain(chainId, identity.slot, (blocks) => this.#onSharedBlocks(blocks));
+    this.store = archive.openChain(chainId, identity.slot, (shared) => this.#onShared(shared));
     this.pool = new MiningPool(wasm.module, {
       found: (job, nonce) => this.loop.handle({ type: "nonce_found", job, nonce }),
       exhausted: (job) => this.loop.handle({ type: "job_exhausted", job }),
@@ -145,7 +145,7 @@ export class NodeSession {
     if (window.state === "foreign") this.post({ type: "set_aside", networkId: this.network.networkId, chainId: window.chainId });
     if (states.archive !== "ok" && states.window === "ok") this.#refill(window, hexOf(genesis));
     this.#restored = true;
-    for (const bytes of this.#early.splice(0)) this.loop.handle({ type: "block_offered", bytes });
+    for (const shared of this.#early.splice(0)) this.#onShared(shared);
     await Promise.race([this.loop.settled(), new Promise((done) => setTimeout(done, SETTLE_MS))]);
     this.reporter.start(Number(this.core.status().height));
   }
@@ -276,13 +276,14 @@ export class NodeSession {
     this.#answer(request, ({ reject }) => reject(new DistliError(reason, "Change it and try again.")));
   }
 
-  /** @param {Uint8Array[]} blocks */
-  #onSharedBlocks(blocks) {
+  /** @param {import("./chain-store.js").Shared} shared */
+  #onShared(shared) {
     if (!this.#restored) {
-      this.#early.push(...blocks);
+      this.#early.push(shared);
       return;
     }
-    for (const bytes of blocks) this.loop.handle({ type: "block_offered", bytes });
+    for (const bytes of shared.blocks) this.loop.handle({ type: "block_offered", bytes });
+    for (const bytes of shared.transactions) this.loop.handle({ type: "transaction_offered", bytes });
   }
 
   /** @param {string} reason */

@@ -158,10 +158,10 @@ export class Archive {
    * The records of one chain, shared with the other tabs from now on.
    * @param {string} chainId
    * @param {number} slot
-   * @param {(blocks: Uint8Array[]) => void} onBlocks blocks that another tab stored
+   * @param {(shared: import("./chain-store.js").Shared) => void} onShared what another tab stored
    */
-  openChain(chainId, slot, onBlocks) {
-    return new ChainStore({ db: this.db, locks: this.locks, chainId, slot, onBlocks });
+  openChain(chainId, slot, onShared) {
+    return new ChainStore({ db: this.db, locks: this.locks, chainId, slot, onShared });
   }
 
   close() {

@@ -106,6 +106,11 @@ pub enum Input {
         /// The canonical block.
         bytes: ByteBuf,
     },
+    /// Another tab stored a transaction of its own.
+    TransactionOffered {
+        /// The canonical transaction.
+        bytes: ByteBuf,
+    },
     /// The time of `wake_at` has come.
     Woken,
 }

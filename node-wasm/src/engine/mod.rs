@@ -427,6 +427,9 @@ fn sorted(input: Input) -> Result<Sorted, EngineError> {
         Input::BlockOffered { bytes } => Sorted::Node(node::Input::BlockOffered {
             bytes: bytes.into_vec(),
         }),
+        Input::TransactionOffered { bytes } => Sorted::Node(node::Input::TransactionOffered {
+            bytes: bytes.into_vec(),
+        }),
         _ => return Err(EngineError::Node(String::from("the input has no receiver"))),
     })
 }

@@ -78,6 +78,11 @@ pub enum Input {
         /// The canonical block.
         bytes: Vec<u8>,
     },
+    /// A transaction came from elsewhere than a peer: another tab.
+    TransactionOffered {
+        /// The canonical transaction.
+        bytes: Vec<u8>,
+    },
     /// The tracker is there, or told anew what it holds. May be repeated.
     TrackerConnected {
         /// The newest block it has verified.

@@ -235,6 +235,7 @@ impl Node {
             Input::NonceFound { job, nonce } => self.on_nonce_found(now, job, nonce),
             Input::JobExhausted { job } => self.mining.on_exhausted(job),
             Input::BlockOffered { bytes } => self.on_block_offered(now, &bytes),
+            Input::TransactionOffered { bytes } => self.on_transaction_offered(&bytes),
             Input::TrackerConnected { tip } => self.on_tracker_connected(now, tip),
             Input::TrackerLost => self.reporter.on_tracker_lost(),
             Input::ReportConfirmed { height, hash } => self.on_report_confirmed(now, height, hash),

@@ -180,6 +180,21 @@ impl Node {
         Ok(())
     }
 
+    /// Takes a transaction as a peer's, but there is nobody to blame: a bad one is left where it is.
+    pub(super) fn on_transaction_offered(&mut self, bytes: &[u8]) {
+        let (chain_id, rules) = (self.chain.chain_id(), &self.chain.genesis().rules);
+        let Ok(transaction) = Transaction::decode(bytes, rules) else {
+            return;
+        };
+        let id = transaction.id();
+        if self.mempool.contains(&id) || self.chain.contains_transaction(&id).is_some() {
+            return;
+        }
+        if let Ok(transaction) = transaction.verify(chain_id) {
+            self.add_pending(transaction, None);
+        }
+    }
+
     /// Puts a transaction into the mempool and passes it on. False if a bound refuses it (and what follows it).
     pub(super) fn add_pending(
         &mut self,

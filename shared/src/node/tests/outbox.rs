@@ -210,6 +210,35 @@ fn message_that_breaks_the_rules_is_refused_with_a_reason() {
 }
 
 #[test]
+fn offered_transaction_is_pending_passed_on_and_taken_once() {
+    let mut sender = Bench::alone(1, BIRTH);
+    sender.submit("hello");
+    let bytes = sender.node.mempool().iter().next().unwrap().encode();
+    let mut bench = Bench::alone(2, BIRTH);
+    bench.give(Input::PeerConnected { peer: peer(3) });
+    bench.taken();
+    let mut forged = bytes.clone();
+    *forged.last_mut().unwrap() ^= 1;
+    for bytes in [forged, vec![1, 2, 3]] {
+        bench.give(Input::TransactionOffered { bytes });
+        assert_eq!(bench.node.status().pending, 0);
+    }
+    for _ in 0..2 {
+        bench.give(Input::TransactionOffered {
+            bytes: bytes.clone(),
+        });
+    }
+    assert_eq!(bench.node.status().pending, 1);
+    let sends = |orders: &[Output]| {
+        orders
+            .iter()
+            .filter(|order| matches!(order, Output::Send { .. }))
+            .count()
+    };
+    assert!(sends(&bench.taken()) > 0);
+}
+
+#[test]
 fn latecomer_is_given_what_is_pending() {
     let mut net = Net::new((1..=2).map(|seed| Bench::alone(seed, BIRTH)).collect());
     net.benches[0].submit("hello");

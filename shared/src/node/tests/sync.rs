@@ -124,6 +124,36 @@ fn heavier_branch_wins_from_both_sides() {
 }
 
 #[test]
+fn branches_that_grew_apart_for_long_meet_and_go_on_together() {
+    let (mut short, mut long) = (grown(4, 3), grown(4, 3));
+    for _ in 0..40 {
+        extend(&mut short, 5, Vec::new());
+    }
+    for _ in 0..50 {
+        extend(&mut long, 6, Vec::new());
+    }
+    let mut first = Bench::holding(1, &short);
+    first.now = long.tip().timestamp;
+    let mut net = Net::new(vec![first, Bench::holding(2, &long)]);
+    net.link(0, 1);
+    net.run(2_000);
+    for miner in [0, 1] {
+        net.benches[miner].give(Input::MiningSet {
+            when: super::super::MiningWhen::Always,
+        });
+        net.run(3_000);
+        net.benches[miner].mine();
+        net.benches[miner].give(Input::MiningSet {
+            when: super::super::MiningWhen::Off,
+        });
+        net.run(1_000);
+    }
+    for bench in &net.benches {
+        assert_eq!(bench.node.status().height, Height(56));
+    }
+}
+
+#[test]
 fn claims_that_lead_nowhere_are_not_followed_for_ever() {
     let mut bench = Bench::alone(1, BIRTH);
     bench.give(Input::PeerConnected { peer: peer(2) });

@@ -137,9 +137,9 @@ purity: ## shared reads no clock, no randomness, no I/O: it builds for bare meta
 	done; echo "shared depends on no crate that needs a system underneath"
 
 .PHONY: wasm-test
-wasm-test: setup browser ## The browser node's own tests in headless Chromium
+wasm-test: setup browser ## The chain's rules and the browser node's own tests as wasm32, in headless Chromium
 	@CHROMEDRIVER=$$(command -v chromedriver) CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=wasm-bindgen-test-runner \
-	  cargo test --locked -p node-wasm --target $(WASM)
+	  cargo test --locked --target $(WASM) -p node-wasm -p shared --test it --test web
 
 .PHONY: e2e
 e2e: build-web browser ## The whole story with real browsers and real processes; screenshots in artifacts/
@@ -177,7 +177,8 @@ bench-web: build-web browser ## Mining and validation in Chromium, first load, a
 	@cargo build --locked --profile quick $(OURS) --bins
 	@cargo build --locked --release --target $(WASM) -p node-wasm --features bench
 	@TARGET=$(TARGET) DIST=$(TARGET)/bench-web www/build.sh
-	@cp crates/e2e/web/* $(TARGET)/bench-web/
+	@cp crates/e2e/web/*.js crates/e2e/web/*.html $(TARGET)/bench-web/
+	@DIST=$(TARGET)/bench-web crates/e2e/web/peers.sh
 	@DISTLI_BENCH_WWW=$(TARGET)/bench-web $(TARGET)/quick/bench web
 
 .PHONY: soak

@@ -1,4 +1,4 @@
-// The mining panel: switch, mode, workers, live rate with its last minute. Remembers mode and workers, never the switch:
+// The mining panel: switch, mode, workers, rests, live rate with its last minute. Remembers mode and workers, never the switch:
 // a fresh page does not mine.
 
 import { byId, element, setText } from "./dom.js";
@@ -16,15 +16,17 @@ export function setUpMining(node, signal) {
   const toggle = byId("mine-toggle");
   const mode = byId("mine-mode");
   const workers = byId("mine-workers");
+  const pauses = { hidden: byId("pause-hidden"), battery: byId("pause-battery") };
+  byId("pause-battery-choice").hidden = !("getBattery" in navigator);
   const samples = [];
   let sampledAt = 0;
   fillWorkers(workers);
-  restore(mode, workers);
+  restore(mode, workers, pauses);
 
   const order = async (on) => {
     toggle.dataset.busy = "true";
     try {
-      if (on) await node.startMining({ when: mode.value, workers: Number(workers.value) });
+      if (on) await node.startMining({ when: mode.value, workers: Number(workers.value), pause: chosen(pauses) });
       else await node.stopMining();
       toggle.setAttribute("aria-checked", String(on));
     } catch (error) {
@@ -37,9 +39,9 @@ export function setUpMining(node, signal) {
   toggle.addEventListener("click", () => {
     if (!toggle.dataset.busy) order(!isOn());
   }, { signal });
-  for (const choice of [mode, workers]) {
+  for (const choice of [mode, workers, pauses.hidden, pauses.battery]) {
     choice.addEventListener("change", () => {
-      remember(mode, workers);
+      remember(mode, workers, pauses);
       if (isOn()) order(true);
     }, { signal });
   }
@@ -66,6 +68,7 @@ function showState(status, mining) {
   const stage = mining.active ? "live" : mining.when === "off" ? "" : "wait";
   let words = "Off. This tab spends no work.";
   if (mining.active) words = `Mining block ${count(status.height + 1)}${expectation(status, mining)}`;
+  else if (mining.when !== "off" && mining.paused) words = mining.paused === "battery" ? "On. Rests until the device is plugged in." : "On. Rests while this tab is hidden.";
   else if (mining.when !== "off" && status.syncing) words = "On. Asks peers for newer blocks first.";
   else if (mining.when === "pending") words = "On. Waits until something is pending.";
   else if (mining.when === "always") words = "On. Starting…";
@@ -97,19 +100,24 @@ function fillWorkers(select) {
   select.value = String(Math.max(1, cores - 1));
 }
 
-function restore(mode, workers) {
+function chosen(pauses) {
+  return { hidden: pauses.hidden.checked, battery: pauses.battery.checked };
+}
+
+function restore(mode, workers, pauses) {
   try {
     const saved = JSON.parse(localStorage.getItem(PREFERENCES) ?? "{}");
     if (["pending", "always"].includes(saved.mode)) mode.value = saved.mode;
     if ([...workers.options].some((option) => option.value === String(saved.workers))) workers.value = String(saved.workers);
+    for (const [name, box] of Object.entries(pauses)) box.checked = saved.pause?.[name] === true;
   } catch {
     // A damaged or forbidden preference is no preference.
   }
 }
 
-function remember(mode, workers) {
+function remember(mode, workers, pauses) {
   try {
-    localStorage.setItem(PREFERENCES, JSON.stringify({ mode: mode.value, workers: Number(workers.value) }));
+    localStorage.setItem(PREFERENCES, JSON.stringify({ mode: mode.value, workers: Number(workers.value), pause: chosen(pauses) }));
   } catch {
     // Without storage the choice lasts until the page is closed.
   }

@@ -96,7 +96,8 @@ export interface Status {
   peers: { id: string; transport: "direct" | "relay" | "connecting" }[];
   tracker: "connected" | "connecting" | "offline";
   trackerUrl: string | null;
-  mining: { when: MiningWhen; workers: number; hashesPerSecond: number; active: boolean };
+  /** `when` is what was asked for; `paused` says why it rests meanwhile. */
+  mining: { when: MiningWhen; paused: "hidden" | "battery" | null; workers: number; hashesPerSecond: number; active: boolean };
   /** Newest height the tracker confirmed by hash. */
   syncedHeight: number;
   /** Newest height in a decided enterprise block. */
@@ -162,8 +163,15 @@ export class DistliNode extends EventTarget {
 
   /** Signs and stores a transaction, then sends it. Resolves when it is stored, not when it is confirmed. */
   submit(message: string | { record: Uint8Array }): Promise<{ id: string; sequence: number }>;
-  /** `workers`: 1 to 16 mining workers, default 1. */
-  startMining(options?: { when?: "pending" | "always"; workers?: number }): Promise<void>;
+  /**
+   * `workers`: 1 to 16 mining workers; by default one core less than there are. `pause`: rest while the page is hidden, or
+   * while the device runs on battery (browsers that do not tell count as plugged in); default neither.
+   */
+  startMining(options?: {
+    when?: "pending" | "always";
+    workers?: number;
+    pause?: { hidden?: boolean; battery?: boolean };
+  }): Promise<void>;
   stopMining(): Promise<void>;
   status(): Promise<Status>;
   /** Up to `limit` blocks of the main chain (default 50), newest first, from the height `from` (default the tip) downwards. */

@@ -12,6 +12,7 @@
 
 import { Archive } from "./storage.js";
 import { DistliError } from "./errors.js";
+import { MiningPause } from "./mining-pause.js";
 import { RtcLinks } from "./rtc.js";
 import { setWindowAside, storedWindow, WindowWriter } from "./window-writer.js";
 
@@ -27,6 +28,11 @@ export class DistliNode extends EventTarget {
   /** @type {Map<number, {resolve: (value: any) => void, reject: (error: Error) => void}>} */
   #calls = new Map();
   #lastCall = 0;
+  /** @type {{when: string, workers?: number} | null} what was asked for last */
+  #mining = null;
+  #pause = new MiningPause(() => {
+    if (this.#mining) this.#call("setMining", { ...this.#mining, paused: this.#pause.reason }).catch(() => {}); // Closed meanwhile.
+  });
   #closed = false;
   #slot = -1;
   /** @type {{resolve: (node: DistliNode) => void, reject: (error: Error) => void}} */
@@ -83,12 +89,15 @@ export class DistliNode extends EventTarget {
     throw new DistliError("Only a text or {record: Uint8Array} can be submitted.", "Pass one of the two.");
   }
 
-  /** @param {{when?: "pending" | "always", workers?: number}} [options] */
-  startMining({ when = "pending", workers } = {}) {
-    return this.#call("setMining", { when, workers });
+  /** @param {{when?: "pending" | "always", workers?: number, pause?: {hidden?: boolean, battery?: boolean}}} [options] */
+  async startMining({ when = "pending", workers, pause = {} } = {}) {
+    await this.#pause.choose(pause);
+    this.#mining = { when, workers };
+    return this.#call("setMining", { when, workers, paused: this.#pause.reason });
   }
 
   stopMining() {
+    this.#mining = null;
     return this.#call("setMining", { when: "off" });
   }
 
@@ -215,6 +224,7 @@ export class DistliNode extends EventTarget {
 
   #end() {
     this.#closed = true;
+    this.#pause.close();
     removeEventListener("pagehide", this.#onPageHide);
     this.#window.close();
     this.#rtc.close();

@@ -2,9 +2,8 @@
  * The mining workers of one node: shares a job's nonces out, reports the first nonce found, sums the hash rate.
  */
 
-import { nonceRanges } from "./mining-budget.js";
+import { defaultWorkers, nonceRanges, WORKERS_MAX } from "./mining-budget.js";
 
-export const WORKERS_MAX = 16;
 const RATE_WINDOW_MS = 1_000;
 
 /**
@@ -21,7 +20,7 @@ export class MiningPool {
   #handlers;
   /** @type {Worker[]} */
   #workers = [];
-  #size = 1;
+  #size = defaultWorkers(navigator.hardwareConcurrency);
   /** @type {Job | null} */
   #job = null;
   #exhausted = 0;

@@ -31,6 +31,8 @@ export class NodeSession {
   #tracker = null;
   /** @type {import("./chain-store.js").Shared[]} what other tabs stored before the own records were restored */
   #early = [];
+  /** What was asked for, and why it rests meanwhile. @type {{when: string, paused: string | null}} */
+  mining = { when: "off", paused: null };
   #restored = false;
 
   /**
@@ -109,11 +111,12 @@ export class NodeSession {
     submit: (payload) => this.#ask({ type: "submit", ...payload }),
     /** @param {{text: string}} file */
     importChain: ({ text }) => this.#ask({ type: "import", text }),
-    /** @param {{when: string, workers?: number}} wish */
-    setMining: async ({ when, workers }) => {
+    /** @param {{when: string, workers?: number, paused?: string | null}} wish */
+    setMining: async ({ when, workers, paused = null }) => {
       if (workers !== undefined) this.pool.resize(workers);
       if (when !== "off") this.pool.warm();
-      this.loop.handle({ type: "mining", when });
+      this.mining = { when, paused };
+      this.loop.handle({ type: "mining", when: paused ? "off" : when });
       await this.loop.settled();
       if (when === "off") this.pool.close();
     },
@@ -288,6 +291,7 @@ export class NodeSession {
 
   /** @param {string} reason */
   #onMiningFailed(reason) {
+    this.mining = { when: "off", paused: null };
     this.loop.handle({ type: "mining", when: "off" });
     this.event("error", { message: `Mining stopped: ${flatten(reason).reason}`, remedy: "Reload the page and switch mining on again." });
   }

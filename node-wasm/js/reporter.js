@@ -96,13 +96,13 @@ export class Reporter {
 
   /** The full status of this node. */
   status() {
-    const { core, pool, store, archive, trackerState } = this.#session;
+    const { core, mining, pool, store, archive, trackerState } = this.#session;
     const status = core.status();
     return {
       ...status,
       tracker: trackerState,
       trackerUrl: this.#trackerUrl,
-      mining: { ...status.mining, workers: pool.size, hashesPerSecond: pool.hashesPerSecond, active: pool.active },
+      mining: { ...mining, workers: pool.size, hashesPerSecond: pool.hashesPerSecond, active: pool.active },
       storage: { writer: store.writer, locks: archive.locks.native, ...this.#quota },
     };
   }

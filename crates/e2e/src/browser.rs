@@ -106,6 +106,24 @@ impl Browser {
         Ok(answer.get("value").cloned().unwrap_or(Value::Null))
     }
 
+    /// Memory of this profile's largest renderer process: its own pages, and its share of those it has with others.
+    ///
+    /// # Errors
+    /// If there is none.
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a size is read, not computed with"
+    )]
+    pub fn largest_renderer_bytes(&self) -> Result<f64> {
+        let sizes = processes_of(&self.profile).filter_map(|process| {
+            let rollup = fs::read_to_string(process.join("smaps_rollup")).ok()?;
+            let line = rollup.lines().find(|line| line.starts_with("Pss:"))?;
+            line.split_whitespace().nth(1)?.parse::<u64>().ok()
+        });
+        let kib = sizes.max().context("the profile has no process")?;
+        Ok(kib as f64 * 1024.0)
+    }
+
     /// Kills Chromium (SIGKILL to every process of the profile) and ends the driver: what a power cut leaves.
     pub fn kill(mut self) -> PathBuf {
         kill_profile(&self.profile);
@@ -134,26 +152,26 @@ impl Drop for DriverGuard {
     }
 }
 
-/// Ends every process whose command line names exactly this profile folder: they can only be ours.
-fn kill_profile(profile: &Path) {
+/// The folders in `/proc` of every process whose command line names exactly this profile folder: they can only be ours.
+pub fn processes_of(profile: &Path) -> impl Iterator<Item = PathBuf> {
     let wanted = format!("--user-data-dir={}", profile.display());
-    let Ok(processes) = fs::read_dir("/proc") else {
-        return;
-    };
-    for process in processes.flatten() {
-        let Ok(line) = fs::read(process.path().join("cmdline")) else {
-            continue;
-        };
-        if line
-            .split(|byte| *byte == 0)
-            .any(|argument| argument == wanted.as_bytes())
-        {
-            let _ = Command::new("kill")
-                .arg("-9")
-                .arg(process.file_name())
-                .stderr(Stdio::null())
-                .status();
-        }
+    let all = fs::read_dir("/proc").into_iter().flatten().flatten();
+    all.map(|process| process.path()).filter(move |process| {
+        let line = fs::read(process.join("cmdline")).unwrap_or_default();
+        // A renderer's arguments are one string with spaces.
+        let mut arguments = line.split(|byte| *byte == 0 || *byte == b' ');
+        arguments.any(|argument| argument == wanted.as_bytes())
+    })
+}
+
+/// Ends every process of this profile.
+fn kill_profile(profile: &Path) {
+    for process in processes_of(profile) {
+        let _ = Command::new("kill")
+            .arg("-9")
+            .args(process.file_name())
+            .stderr(Stdio::null())
+            .status();
     }
     // A killed Chromium leaves its lock behind; the next start on this profile must not wait for the dead.
     let _ = fs::remove_file(profile.join("SingletonLock"));

@@ -15,7 +15,7 @@ mod page;
 mod service;
 mod stack;
 
-pub use browser::{Browser, Look};
+pub use browser::{Browser, Look, processes_of};
 pub use page::{Page, Tab};
 pub use service::{Service, free_port};
 pub use stack::{Stack, artifacts_dir, repository_dir};

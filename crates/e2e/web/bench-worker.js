@@ -1,16 +1,6 @@
 // One worker: the product's miner, whole headers by the sha2 crate, and full validation of a long chain.
 import init, { BenchChain, MiningJob, hashWholeHeaders } from "./pkg/node_wasm.js";
-
-const MEASURE_MS = 3000;
-
-/** Hashes a second of `step`, which returns how many it did; measured after a warm-up. */
-function rate(step) {
-  for (let i = 0; i < 5; i++) step();
-  const start = performance.now();
-  let count = 0;
-  while (performance.now() - start < MEASURE_MS) count += step();
-  return (count * 1000) / (performance.now() - start);
-}
+import { rate } from "./rate.js";
 
 async function measure(now) {
   await init();

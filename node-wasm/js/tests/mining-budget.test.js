@@ -1,7 +1,7 @@
 // Run with `node --test node-wasm/js/tests`.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { adaptedBudget, nonceRanges } from "../mining-budget.js";
+import { adaptedBudget, defaultWorkers, nonceRanges } from "../mining-budget.js";
 
 test("the nonce ranges cover every nonce once", () => {
   for (const workers of [1, 2, 3, 7, 16]) {
@@ -10,6 +10,10 @@ test("the nonce ranges cover every nonce once", () => {
     assert.equal(ranges.at(-1).endNonce, 2 ** 32 - 1);
     for (let index = 1; index < workers; index++) assert.equal(ranges[index].startNonce, ranges[index - 1].endNonce + 1);
   }
+});
+
+test("one core stays free unless there is only one", () => {
+  assert.deepEqual([undefined, NaN, 1, 2, 8, 64].map((cores) => defaultWorkers(cores)), [1, 1, 1, 1, 7, 16]);
 });
 
 test("the budget settles at slices of 50 ms and moves by at most two", () => {

@@ -1,5 +1,8 @@
 //! The chain: what connects, what is refused, reorganisation, headers first.
 
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
+
 use shared::{
     block::{BlockError, UncheckedBlock},
     chain::{Chain, ChainError, HeaderInserted, Inserted},
@@ -529,7 +532,7 @@ fn headers_beside_the_spine_are_bounded_and_the_lightest_goes_first() {
         } else {
             template.clone()
         };
-        header.body_root.0[..8].copy_from_slice(&number.to_be_bytes());
+        header.body_root.0[..8].copy_from_slice(&(number as u64).to_be_bytes());
         grind(&mut header);
         assert_eq!(chain.insert_header(header, LATE), Ok(HeaderInserted::Added));
     }

@@ -4,6 +4,9 @@
 //! gap over 25·T, the mean within 10 %; a timestamp liar with a third of the power makes blocks at most 1.15 times as
 //! fast; after 48 h of sleep a minute has about three times the normal blocks at most.
 
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
+
 use shared::{
     difficulty::{active_ms, base_target, next_target},
     genesis::Rules,

@@ -1,5 +1,8 @@
 //! Canonical bytes of genesis, header and block: what decodes is what would be encoded, bit for bit.
 
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
+
 use proptest::prelude::*;
 use shared::{
     block::UncheckedBlock,

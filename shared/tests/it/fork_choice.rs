@@ -4,6 +4,9 @@
 //! The reference builds trees with its own bookkeeping (targets by the published function, work summed along the way) and
 //! judges by looking at everything; it shares no code with the tree under test.
 
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;

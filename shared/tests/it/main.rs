@@ -8,6 +8,9 @@
     reason = "a test's helpers fail by panicking, and what is skipped is printed"
 )]
 
+#[cfg(target_arch = "wasm32")]
+wasm_bindgen_test::wasm_bindgen_test_configure!(run_in_browser);
+
 mod chain;
 mod difficulty;
 mod encoding;

@@ -1,5 +1,8 @@
 //! The mempool: order, conflicts, quotas, eviction by stamp.
 
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
+
 use shared::{
     genesis::Genesis,
     hash::Hash,

@@ -3,7 +3,10 @@
 //! `tests/vectors/core.json` is what peers in the world have stored and signed. A change here is a fork of every network;
 //! writing the file anew (`DISTLI_WRITE_VECTORS=1`) is an act to be reviewed, not a way to a green test.
 
-use std::{env, fs, path::Path};
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
+
+use std::{env, fs};
 
 use serde_json::{Map, Value, json};
 use shared::{
@@ -20,12 +23,8 @@ use shared::{
 
 use crate::support::{at, genesis, identity, miner, rules, solve};
 
-fn file() -> &'static Path {
-    Path::new(concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/tests/vectors/core.json"
-    ))
-}
+/// The file as it was when this was compiled: a browser has no files.
+const PINNED: &str = include_str!("../vectors/core.json");
 
 /// A private successor network: every optional field is there.
 fn full_genesis() -> Genesis {
@@ -129,15 +128,16 @@ fn states() -> Value {
 fn the_bytes_are_those_of_the_vector_file() {
     let made = made();
     if env::var_os("DISTLI_WRITE_VECTORS").is_some() {
-        fs::write(file(), serde_json::to_string_pretty(&made).unwrap() + "\n").unwrap();
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors/core.json");
+        return fs::write(file, serde_json::to_string_pretty(&made).unwrap() + "\n").unwrap();
     }
-    let pinned: Value = serde_json::from_slice(&fs::read(file()).unwrap()).unwrap();
+    let pinned: Value = serde_json::from_str(PINNED).unwrap();
     assert_eq!(made, pinned);
 }
 
 #[test]
 fn the_vector_file_decodes_to_the_same_bytes() {
-    let pinned: Value = serde_json::from_slice(&fs::read(file()).unwrap()).unwrap();
+    let pinned: Value = serde_json::from_str(PINNED).unwrap();
     let bytes =
         |name: &str, field: &str| hex::decode(pinned[name][field].as_str().unwrap()).unwrap();
     for name in ["genesis_open", "genesis_private_successor"] {

@@ -1,5 +1,8 @@
 //! Transactions: canonical bytes, stamps, limits, signatures.
 
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
+
 use proptest::prelude::*;
 use shared::{
     hash::{Hash, sha256},

@@ -3,6 +3,7 @@
 mod durability;
 mod hostile;
 mod mallory;
+mod mining;
 mod outage;
 mod story;
 

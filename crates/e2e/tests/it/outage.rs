@@ -32,6 +32,10 @@ async fn tabs_go_on_without_the_tracker_and_report_when_it_is_back() -> Result<(
     other.reload().await?;
     other.find("message-input").await?;
     confirmed(&other, &["before", "while it is gone"]).await?;
+    // Its links are gone with the old page, but its sister stores for both and shares what it sends.
+    other.send("after the reload").await?;
+    confirmed(&one, &["after the reload"]).await?;
+    confirmed(&other, &["after the reload"]).await?;
 
     stack.tracker.start().await?;
     one.status_where("the tracker is back", |status| {

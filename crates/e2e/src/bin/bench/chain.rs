@@ -1,7 +1,8 @@
 //! A long chain of real blocks, mined here, to be validated elsewhere.
 
 use anyhow::{Context as _, Result};
-use shared::block::MinerRecord;
+use api::{EXPORT_VERSION, Export, ExportMetadata, TenantBlock};
+use shared::block::{MinerRecord, UncheckedBlock};
 use shared::chain::Chain;
 use shared::genesis::{Access, Genesis, Rules};
 use shared::header::Header;
@@ -21,18 +22,46 @@ pub(crate) struct LongChain {
     pub(crate) blocks: Vec<Vec<u8>>,
 }
 
+impl LongChain {
+    /// The first `blocks` blocks as the file that a tab exports.
+    pub(crate) fn export(&self, blocks: u32) -> Result<String> {
+        let mut chain = Vec::new();
+        for bytes in self.blocks.iter().take(usize::try_from(blocks)?) {
+            let block = UncheckedBlock::decode(bytes)?.check_archived(&self.genesis)?;
+            chain.push(TenantBlock::from(&block));
+        }
+        let export = Export {
+            chain,
+            pending: Vec::new(),
+            network_id: self.genesis.network_id.to_string(),
+            chain_id: self.genesis.chain_id().to_string(),
+            genesis: hex::encode(self.genesis.encode()),
+            exported_at: end_ms(blocks),
+            last_sync_block: 0,
+            total_blocks: blocks,
+            export_metadata: ExportMetadata {
+                connected_to_tracker: false,
+                current_height: blocks,
+                unsynced_blocks: blocks,
+                export_version: EXPORT_VERSION.to_owned(),
+            },
+        };
+        Ok(serde_json::to_string(&export)?)
+    }
+}
+
 /// The time after the last of `blocks` blocks.
 pub(crate) fn end_ms(blocks: u32) -> u64 {
     CREATED_AT + (u64::from(blocks) + 1) * 10_000
 }
 
 /// Mines `blocks` blocks of ten messages at a target of a few hashes.
-pub(crate) fn mine(blocks: u32) -> Result<LongChain> {
+pub(crate) fn mine(name: &str, blocks: u32) -> Result<LongChain> {
     let mut rules = Rules::open_default(Target::for_hashes(64).to_compact());
     rules.stamp_bits = 0;
     let owner = Identity::from_seed([1; 32]);
     let genesis = Genesis {
-        network_id: NetworkId::parse("bench")?,
+        network_id: NetworkId::parse(name)?,
         rules,
         created_at: TimestampMs(CREATED_AT),
         owner: owner.public_key(),

@@ -8,9 +8,11 @@
 #![expect(clippy::disallowed_methods, reason = "a driver: it measures time")]
 
 mod chain;
+mod mesh;
 mod native;
 mod proxy;
 mod web;
+mod workers;
 
 use anyhow::Result;
 use clap::Parser;

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 const MEASURE_FOR: Duration = Duration::from_secs(3);
 
 pub(crate) fn run() -> Result<()> {
-    let long = chain::mine(500)?;
+    let long = chain::mine("bench", 500)?;
     let last = long.blocks.last().cloned().unwrap_or_default();
     let header = UncheckedBlock::decode(&last)?.header;
 

@@ -1,31 +1,34 @@
 //! Figures of the product in Chromium.
 
 use crate::proxy::Proxy;
-use crate::{chain, figure, percentiles};
+use crate::{chain, figure, mesh, percentiles, workers};
 use anyhow::{Context as _, Result, ensure};
 use e2e::{Browser, Page, Stack};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 const VALIDATED_BLOCKS: u32 = 10_000;
 const MESSAGES: u32 = 120;
+const FRAMES: u32 = 300;
 const DASHBOARD_BLOCKS: usize = 105;
 
 pub(crate) async fn run() -> Result<()> {
-    wasm().await?;
-    first_load().await?;
-    latencies().await
-}
-
-/// Mining and validation in one worker, on a page of the bench's own that loads the product's code with the bench's entry points.
-async fn wasm() -> Result<()> {
     let built = std::env::var_os("DISTLI_BENCH_WWW")
         .context("run `make bench-web`: it builds what is measured")?;
     let built = PathBuf::from(built);
-    let stack = Stack::start_with_www(&built).await?;
-    let long = chain::mine(VALIDATED_BLOCKS)?;
+    wasm(&built).await?;
+    workers::run(&built).await?;
+    first_load().await?;
+    latencies().await?;
+    mesh::run(&built).await
+}
+
+/// Mining and validation in one worker, on a page of the bench's own that loads the product's code with the bench's entry points.
+async fn wasm(built: &Path) -> Result<()> {
+    let stack = Stack::start_with_www(built).await?;
+    let long = chain::mine("bench", VALIDATED_BLOCKS)?;
     let mut bytes = Vec::new();
     for block in &long.blocks {
         bytes.extend(u32::try_from(block.len())?.to_be_bytes());
@@ -119,6 +122,35 @@ const SEND_MANY: &str = "
     }
     return sent;";
 
+const WATCH_FRAMES: &str = "
+    return await new Promise(done => {
+        const gaps = []; let last = null;
+        const frame = at => {
+            if (last !== null) gaps.push(at - last);
+            last = at;
+            if (gaps.length < a[0]) requestAnimationFrame(frame); else done(gaps);
+        };
+        requestAnimationFrame(frame);
+    });";
+
+/// The time between frames of the page over some seconds, ms: what a person sees as smooth or not.
+async fn frame_gaps(page: &Page<'_>) -> Result<Vec<f64>> {
+    Ok(serde_json::from_value(
+        page.run_async(WATCH_FRAMES, vec![json!(FRAMES)]).await?,
+    )?)
+}
+
+/// How smooth the page is without and with mining; it mines afterwards.
+async fn frames(page: &Page<'_>) -> Result<()> {
+    percentiles("page_frame_idle", frame_gaps(page).await?)?;
+    page.run_async(
+        "await window.distli.node.startMining({when: 'always', workers: 1})",
+        vec![],
+    )
+    .await?;
+    percentiles("page_frame_mining", frame_gaps(page).await?)
+}
+
 const WATCH_BLOCKS: &str = "
     window.blockAt = {};
     window.distli.node.addEventListener('block', e => {
@@ -160,11 +192,7 @@ async fn latencies() -> Result<()> {
     let seen = eventually_seen(&other, "return window.seen", usize::try_from(MESSAGES)?).await?;
     percentiles("tx_to_peer", differences(&times(&sent), &seen))?;
 
-    one.run_async(
-        "await window.distli.node.startMining({when: 'always', workers: 1})",
-        vec![],
-    )
-    .await?;
+    frames(&one).await?;
     wait_for_blocks(&one).await?;
     let mined = times(&one.run("return window.blockAt", vec![]).await?);
     let shown = times(&dashboard.run("return window.shownAt", vec![]).await?);

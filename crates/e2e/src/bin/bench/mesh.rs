@@ -1,0 +1,219 @@
+//! Figures of several tabs together: catching up with a chain, and what one network carries.
+
+use crate::chain::LongChain;
+use crate::{chain, figure};
+use anyhow::{Context as _, Result, ensure};
+use e2e::{Browser, Page, Stack};
+use serde_json::json;
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+const SHORT: u32 = 1_000;
+const LONG: u32 = 10_000;
+const TABS: usize = 4;
+/// Messages that each of the four tabs sends.
+const MESSAGES_PER_TAB: u32 = 2_500;
+
+pub(crate) async fn run(built: &Path) -> Result<()> {
+    for blocks in [SHORT, LONG] {
+        catch_up(built, blocks).await?;
+    }
+    throughput(built).await
+}
+
+const REGISTER: &str = "
+    const socket = new WebSocket('/ws');
+    await new Promise((resolve, reject) => {
+        socket.onerror = () => reject(new Error('the tracker is not there'));
+        socket.onmessage = ({ data }) => {
+            const message = JSON.parse(data);
+            if (message.type === 'welcome') socket.send(JSON.stringify({type: 'create_network', genesis: a[0], listed: true}));
+            if (message.type === 'network_created') resolve();
+            if (message.type === 'error') reject(new Error(data));
+        };
+    });
+    socket.close();";
+
+const IMPORT: &str = "
+    const text = await (await fetch(a[0])).text();
+    return await window.distli.node.importChain(text);";
+
+const COUNT_STORED: &str = "
+    const { name } = (await indexedDB.databases()).find(({ name }) => name.startsWith('distli'));
+    const db = await new Promise((resolve, reject) => {
+        const open = indexedDB.open(name);
+        open.onsuccess = () => resolve(open.result);
+        open.onerror = () => reject(open.error);
+    });
+    const count = await new Promise((resolve, reject) => {
+        const records = db.transaction('records').objectStore('records');
+        const ask = records.count(IDBKeyRange.bound([a[0], 'block/'], [a[0], 'block/g']));
+        ask.onsuccess = () => resolve(ask.result);
+        ask.onerror = () => reject(ask.error);
+    });
+    db.close();
+    return count;";
+
+/// A tab of a new profile catches up with `blocks` blocks of ten messages that a tab of another profile has: from opening the
+/// network's page until all are validated and stored.
+async fn catch_up(built: &Path, blocks: u32) -> Result<()> {
+    let name = format!("catch-up-{blocks}");
+    let long = chain::mine(&name, blocks)?;
+    let file = format!("{name}.json");
+    fs::write(built.join(&file), long.export(blocks)?)?;
+    let stack = Stack::start_with_www(built).await?;
+    let (alice, bob) = (
+        profile(&stack, "alice").await?,
+        profile(&stack, "bob").await?,
+    );
+    let one = alice.open(&stack.app_url).await?;
+    let link = join_link(&stack, &one, &long).await?;
+    one.goto(&link).await?;
+    one.find("message-input").await?;
+    one.run_async(IMPORT, vec![json!(format!("/{file}"))])
+        .await?;
+    one.status_where("the import is done", |status| status["height"] == blocks)
+        .await?;
+
+    let start = Instant::now();
+    let other = bob.open(&link).await?;
+    let id = json!(long.genesis.chain_id().to_string());
+    for _ in 0..3_000 {
+        // Asking costs the tab little: the count is taken only once the chain says it is complete.
+        let height = other
+            .run_async(
+                "return (await window.distli?.node?.status())?.height ?? 0",
+                vec![],
+            )
+            .await?;
+        if height == blocks && other.run_async(COUNT_STORED, vec![id.clone()]).await? == blocks {
+            figure(
+                &format!("catchup_{blocks}_blocks_s"),
+                start.elapsed().as_secs_f64(),
+                "s",
+            );
+            return memory(&bob, blocks);
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    anyhow::bail!("{blocks} blocks did not arrive")
+}
+
+/// What the tab that caught up holds: the largest renderer of its profile, everything in it counted.
+fn memory(browser: &Browser, blocks: u32) -> Result<()> {
+    let bytes = browser.largest_renderer_bytes()?;
+    figure(
+        &format!("memory_tab_{blocks}_blocks_mib"),
+        bytes / 1024.0 / 1024.0,
+        "MiB",
+    );
+    Ok(())
+}
+
+const CREATE: &str = "
+    const { DistliNode } = await import('/node/distli-node.js');
+    const node = await DistliNode.create({networkId: 'busy', rules: {intervalMs: 2000, senderQuota: 1000}});
+    await node.close();";
+
+/// Sends as fast as the node takes it, never with more than its quota waiting, and notes each message's id.
+const SEND: &str = "
+    const node = window.distli.node;
+    window.sentIds = [];
+    window.confirmed = new Map();
+    node.addEventListener('block', ({ detail: { block } }) => {
+        const now = performance.timeOrigin + performance.now();
+        for (const t of block.transactions) if (!window.confirmed.has(t.tx_id)) window.confirmed.set(t.tx_id, now);
+    });
+    window.startedAt = performance.timeOrigin + performance.now();
+    window.sending = (async () => {
+        const waiting = new Set();
+        let failed = 0;
+        for (let i = 0; i < a[0]; i++) {
+            const one = node.submit(`message ${i} of a busy tab`).then(({ id }) => window.sentIds.push(id), () => { failed++; i--; })
+                .finally(() => waiting.delete(one));
+            waiting.add(one);
+            if (waiting.size >= 32) await Promise.race(waiting);
+            if (failed > 0) { failed = 0; await new Promise(r => setTimeout(r, 100)); }
+        }
+        await Promise.all(waiting);
+    })();";
+
+/// Four tabs send at once; a message counts when the last of the four has it in a block.
+async fn throughput(built: &Path) -> Result<()> {
+    let stack = Stack::start_with_www(built).await?;
+    let browser = profile(&stack, "alice").await?;
+    let first = browser.open(&stack.app_url).await?;
+    first.run_async(CREATE, vec![]).await?;
+    let link = format!("{}/#/n/busy", stack.app_url);
+    first.goto(&link).await?;
+    first.find("message-input").await?;
+    let mut tabs = vec![first];
+    while tabs.len() < TABS {
+        let tab = browser.open(&link).await?;
+        tab.find("message-input").await?;
+        tabs.push(tab);
+    }
+    for tab in &tabs {
+        tab.has_direct_peers(TABS - 1).await?;
+    }
+    let [first, ..] = tabs.as_slice() else {
+        anyhow::bail!("there are four tabs");
+    };
+    first
+        .run_async(
+            "await window.distli.node.startMining({when: 'pending', workers: 1})",
+            vec![],
+        )
+        .await?;
+    for tab in &tabs {
+        tab.run_async(SEND, vec![json!(MESSAGES_PER_TAB)]).await?;
+    }
+    let wanted = u64::from(MESSAGES_PER_TAB) * u64::try_from(TABS)?;
+    for _ in 0..600 {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let mut all = true;
+        for tab in &tabs {
+            let count = tab.run("return window.confirmed.size", vec![]).await?;
+            all &= count.as_u64() == Some(wanted);
+        }
+        if all {
+            return report_throughput(&tabs, wanted).await;
+        }
+    }
+    anyhow::bail!("not every message came into a block on all tabs in ten minutes")
+}
+
+async fn report_throughput(tabs: &[Page<'_>], wanted: u64) -> Result<()> {
+    let (mut start, mut end) = (f64::INFINITY, 0.0_f64);
+    for tab in tabs {
+        let times = tab
+            .run(
+                "return [window.startedAt, Math.max(...window.confirmed.values())]",
+                vec![],
+            )
+            .await?;
+        let time = |index: usize| times[index].as_f64().context("a time");
+        start = start.min(time(0)?);
+        end = end.max(time(1)?);
+    }
+    ensure!(end > start, "the clock ran");
+    let count = u32::try_from(wanted)?;
+    figure(
+        "tenant_tps_4_tabs",
+        f64::from(count) * 1_000.0 / (end - start),
+        "transactions/s",
+    );
+    Ok(())
+}
+
+async fn profile(stack: &Stack, name: &str) -> Result<Browser> {
+    Browser::start(&stack.folder().join(name)).await
+}
+
+/// Registers the chain's network at the tracker; the link opens it.
+async fn join_link(stack: &Stack, page: &Page<'_>, long: &LongChain) -> Result<String> {
+    let genesis = hex::encode(long.genesis.encode());
+    page.run_async(REGISTER, vec![json!(genesis)]).await?;
+    Ok(format!("{}/#/n/{}", stack.app_url, long.genesis.network_id))
+}

@@ -34,6 +34,10 @@ export class NodeSession {
   /** What was asked for, and why it rests meanwhile. @type {{when: string, paused: string | null}} */
   mining = { when: "off", paused: null };
   #restored = false;
+  /** @type {BroadcastChannel | null} what the Core says to the other tabs of the profile */
+  #local = null;
+  #ownPeer = "";
+  #onOnline = () => this.loop.handle({ type: "network_changed" });
 
   /**
    * Opens storage, finds the network, restores it and connects.
@@ -53,6 +57,7 @@ export class NodeSession {
       const session = new NodeSession({ wasm, archive, identity, network, post: page.post, trackerUrl: options.trackerUrl });
       await session.#restore(await page.windowOf(network.networkId, network.chainId));
       session.#connect(options.trackerUrl);
+      session.#openLocal();
       return session;
     } catch (error) {
       identity.release();
@@ -178,6 +183,19 @@ export class NodeSession {
     });
   }
 
+  /** Links this tab with the others of the profile, so that it needs no tracker to join what they are in. */
+  #openLocal() {
+    addEventListener("online", this.#onOnline);
+    if (!globalThis.BroadcastChannel) return;
+    const own = this.core.status().peerId;
+    this.#local = new BroadcastChannel(`distli-mesh/${this.network.chainId}`);
+    this.#local.onmessage = ({ data: { from, to, bytes } }) => {
+      if (to === null || to === own) this.loop.handle({ type: "local_message", from, bytes });
+    };
+    this.#ownPeer = own;
+    this.loop.handle({ type: "local_open" });
+  }
+
   /**
    * @param {{type: string, [field: string]: any}} input
    * @returns {Promise<any>}
@@ -229,6 +247,9 @@ export class NodeSession {
       case "rtc_add_candidate":
       case "rtc_close":
         this.post({ type: "rtc", order: output });
+        break;
+      case "local_send":
+        this.#local?.postMessage({ from: this.#ownPeer, to: output.to, bytes: output.bytes });
         break;
       case "mine":
         this.pool.start({ id: output.job, header: output.header, target: output.target });
@@ -299,6 +320,7 @@ export class NodeSession {
   /** @param {string} reason */
   #onBroken(reason) {
     this.pool.close();
+    this.#closeLocal();
     this.#tracker?.close();
     const error = new DistliError(`The node stopped on an internal error: ${reason}`, "Reload the page; the stored chain is safe.");
     for (const { reject } of this.#asked.values()) reject(error);
@@ -306,9 +328,16 @@ export class NodeSession {
     this.event("error", { message: error.reason, remedy: error.remedy });
   }
 
+  #closeLocal() {
+    removeEventListener("online", this.#onOnline);
+    this.#local?.close();
+    this.#local = null;
+  }
+
   /** Lets go of everything another tab may want. */
   async #close() {
     this.pool.close();
+    this.#closeLocal();
     this.#tracker?.close();
     await Promise.race([this.loop.settled(), new Promise((done) => setTimeout(done, SETTLE_MS))]);
     this.loop.stop();

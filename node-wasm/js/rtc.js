@@ -12,6 +12,10 @@ const BUFFERED_LOW = 1 << 18;
 const QUEUED_MAX = 16 << 20;
 /** An interruption may heal by itself for this long. */
 const DISCONNECTED_MS = 8_000;
+/** Connections of a tab over all its networks; as `CONNECTIONS_PER_TAB_MAX` of the mesh. */
+const CONNECTIONS_MAX = 48;
+/** Connections of this page, of all its nodes. */
+let connections = 0;
 
 /**
  * @typedef {{
@@ -72,6 +76,7 @@ export class RtcLinks {
   #create({ link: id, initiator, iceServers }) {
     let pc;
     try {
+      if (connections >= CONNECTIONS_MAX) throw new Error(`this tab has ${CONNECTIONS_MAX} connections already`);
       pc = new RTCPeerConnection({ iceServers: iceServers ?? [] });
     } catch (error) {
       this.#tell({ type: "rtc_closed", link: id, reason: `the browser gave no connection: ${error}` });
@@ -80,6 +85,7 @@ export class RtcLinks {
     /** @type {Link} */
     const link = { pc, channel: null, steps: Promise.resolve(), queue: [], queued: 0, timer: 0 };
     this.#links.set(id, link);
+    connections += 1;
     pc.onicecandidate = ({ candidate }) =>
       this.#tellOf(id, link, { type: "rtc_candidate", candidate: candidate ? JSON.stringify(candidate.toJSON()) : "" });
     pc.onconnectionstatechange = () => this.#onState(id, link);
@@ -134,6 +140,7 @@ export class RtcLinks {
     const state = link.pc.connectionState;
     if (state === "failed" || state === "closed") this.#lose(id, link, `the connection ${state}`);
     if (state !== "disconnected") return;
+    this.#tellOf(id, link, { type: "rtc_interrupted" });
     link.timer = setTimeout(() => this.#lose(id, link, "the connection stayed interrupted"), DISCONNECTED_MS);
   }
 
@@ -202,7 +209,7 @@ export class RtcLinks {
    * @param {Link} link
    */
   #drop(id, link) {
-    this.#links.delete(id);
+    if (this.#links.delete(id)) connections -= 1;
     clearTimeout(link.timer);
     const { pc, channel } = link;
     pc.onicecandidate = pc.onconnectionstatechange = pc.ondatachannel = null;

@@ -64,6 +64,22 @@ pub enum Input {
         #[serde(default)]
         reason: Option<String>,
     },
+    /// A connection falters.
+    RtcInterrupted {
+        /// The connection.
+        link: u32,
+    },
+    /// The machine is in another network, or online again.
+    NetworkChanged,
+    /// There is a channel to the other tabs of this profile.
+    LocalOpen,
+    /// Another tab of this profile sent a packet to all or to this one.
+    LocalMessage {
+        /// The tab's peer, hex.
+        from: String,
+        /// The packet.
+        bytes: ByteBuf,
+    },
     /// The user submitted something.
     Submit {
         /// The caller's number for the answer.
@@ -218,6 +234,13 @@ pub enum Output {
     RtcClose {
         /// The connection.
         link: u32,
+    },
+    /// Hand the other tabs of this profile a packet.
+    LocalSend {
+        /// The peer it is for, hex; all if none.
+        to: Option<String>,
+        /// The packet.
+        bytes: ByteBuf,
     },
     /// Mine this, instead of whatever was mined before.
     Mine {

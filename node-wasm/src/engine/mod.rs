@@ -263,6 +263,10 @@ impl Engine {
                     bytes: ByteBuf::from(bytes),
                 });
             }
+            mesh::Output::Local { to, packet } => self.push(Output::LocalSend {
+                to: to.map(|peer| peer.to_string()),
+                bytes: ByteBuf::from(packet),
+            }),
             mesh::Output::CloseLink { link } => self.push(Output::RtcClose { link: link.0 }),
             mesh::Output::PeerUp { peer } => {
                 self.node_fact(now, node::Input::PeerConnected { peer })
@@ -401,6 +405,17 @@ fn sorted(input: Input) -> Result<Sorted, EngineError> {
         Input::RtcClosed { link, .. } => {
             Sorted::Mesh(mesh::Input::ChannelClosed { link: LinkId(link) })
         }
+        Input::RtcInterrupted { link } => {
+            Sorted::Mesh(mesh::Input::ChannelInterrupted { link: LinkId(link) })
+        }
+        Input::NetworkChanged => Sorted::Mesh(mesh::Input::NetworkChanged),
+        Input::LocalOpen => Sorted::Mesh(mesh::Input::LocalOpened),
+        Input::LocalMessage { from, bytes } => Sorted::Mesh(mesh::Input::LocalReceived {
+            from: from
+                .parse()
+                .map_err(|_| EngineError::Node(String::from("the tab's peer is no id")))?,
+            packet: bytes.into_vec(),
+        }),
         Input::Restored { records } => {
             let record = |record: StoredRecord| node::Record {
                 key: record.key,

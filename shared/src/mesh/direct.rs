@@ -10,24 +10,31 @@ use alloc::string::String;
 use crate::frame::{FrameKind, Reassembler};
 use crate::ids::{PeerId, TimestampMs};
 
-use super::limits::{CANDIDATE_BYTES_MAX, CANDIDATES_MAX, SDP_BYTES_MAX, SIGNALLING_MS};
+use super::limits::{
+    BACKOFF_FIRST_MS, CANDIDATE_BYTES_MAX, CANDIDATES_MAX, DIALS_RESERVED, LIFE_SIGN_MS,
+    SDP_BYTES_MAX, SIGNALLING_MS,
+};
 use super::link::{Channel, Link, Phase, Stage, backoff_ms};
 use super::signal::{Envelope, Fingerprint, Role, Session, Signal, SignalError, SignalKind};
 use super::wire::{Incarnation, LinkMessage};
-use super::{LinkId, Mesh, MeshError, Output, ToTracker};
+use super::{LinkId, Mesh, MeshError, Output};
 
 impl Mesh {
     /// Dials the peer if its time has come.
     pub(super) fn dial_if_due(&mut self, now: TimestampMs, peer: PeerId) {
         let id = LinkId(self.links_made + 1);
-        let is_present = self.present.contains(&peer);
+        let is_reachable = self.is_reachable(peer);
         let Some(link) = self.links.get_mut(&peer) else {
             return;
         };
         let Stage::Up { theirs } = link.stage else {
             return;
         };
-        if !is_present || link.channel.is_some() || link.dial.at.is_none_or(|at| now < at) {
+        if !is_reachable || link.channel.is_some() || link.dial.at.is_none_or(|at| now < at) {
+            return;
+        }
+        if !self.dials.take(now, 1, 0) {
+            link.dial.at = Some(now.plus_ms(BACKOFF_FIRST_MS));
             return;
         }
         link.dial.at = None;
@@ -124,9 +131,6 @@ impl Mesh {
         fingerprint: Fingerprint,
         payload: String,
     ) {
-        if !self.present.contains(&to) {
-            return;
-        }
         let envelope = Envelope {
             chain: self.config.chain,
             from: self.own,
@@ -141,7 +145,7 @@ impl Mesh {
             fingerprint,
             payload,
         );
-        self.push(Output::Tracker(ToTracker::Signal { to, kind, signal }));
+        self.send_signal(to, kind, signal);
     }
 
     pub(super) fn on_signalled(
@@ -189,6 +193,10 @@ impl Mesh {
         let Some(link) = self.links.get_mut(&peer) else {
             return;
         };
+        // The other end tries again later.
+        if !self.dials.take(now, 1, DIALS_RESERVED) {
+            return;
+        }
         let (_, _, attempt) = signal.session.parts();
         link.dial.attempt = attempt;
         let mut channel = Channel::new(
@@ -308,44 +316,100 @@ impl Mesh {
         };
         channel.alive.heard(now);
         if let Ok(Some((FrameKind::Mesh, bytes))) = Reassembler::new().receive(chunk) {
-            match LinkMessage::decode(&bytes) {
-                Some(LinkMessage::Ping(number)) => {
-                    self.push(Output::SendChannel {
-                        link: id,
-                        bytes: LinkMessage::Pong(number).chunk(),
-                    });
-                }
-                Some(LinkMessage::Pong(number)) => self.on_channel_pong(now, peer, number),
-                Some(LinkMessage::Hello | LinkMessage::Bye) | None => {}
-            }
-            return Ok(());
+            return match LinkMessage::decode(&bytes) {
+                Some(message) => self.on_link_message(now, (id, peer), message),
+                None => Ok(()),
+            };
         }
-        match channel.reassembler.receive(chunk) {
-            Ok(Some((FrameKind::Node, bytes))) => self.push(Output::Deliver { peer, bytes }),
+        let is_silent = now.since(channel.life_sign_at) >= LIFE_SIGN_MS;
+        if is_silent {
+            channel.life_sign_at = now;
+        }
+        let received = channel.reassembler.receive(chunk);
+        if is_silent {
+            self.push(Output::SendChannel {
+                link: id,
+                bytes: LinkMessage::Pong(0).chunk(),
+            });
+        }
+        match received {
+            Ok(Some((FrameKind::Node, bytes))) => {
+                // It can send only because our pong reached it: the channel works both ways.
+                self.prove(now, peer);
+                self.push(Output::Deliver { peer, bytes });
+            }
             Ok(_) => {}
             Err(reason) => return Err(MeshError::Frame { peer, reason }),
         }
         Ok(())
     }
 
+    fn on_link_message(
+        &mut self,
+        now: TimestampMs,
+        (id, peer): (LinkId, PeerId),
+        message: LinkMessage,
+    ) -> Result<(), MeshError> {
+        match message {
+            LinkMessage::Ping(number) => self.push(Output::SendChannel {
+                link: id,
+                bytes: LinkMessage::Pong(number).chunk(),
+            }),
+            LinkMessage::Pong(number) => self.on_channel_pong(now, peer, number),
+            LinkMessage::Peers(peers) => self.on_peers(now, peer, peers),
+            LinkMessage::Forward { to, packet } => self.on_forward(now, peer, to, packet),
+            LinkMessage::Forwarded { from, packet } => {
+                return self.on_forwarded(now, peer, from, &packet);
+            }
+            LinkMessage::Hello | LinkMessage::Bye => {}
+        }
+        Ok(())
+    }
+
     fn on_channel_pong(&mut self, now: TimestampMs, peer: PeerId, number: u64) {
+        let phase = |link: &Link| link.channel.as_ref().map(|channel| channel.phase);
+        if let Some(Phase::Proving { ping, .. }) = self.links.get(&peer).and_then(phase)
+            && ping == number
+        {
+            self.prove(now, peer);
+        }
+    }
+
+    /// A channel carried something both ways.
+    fn prove(&mut self, now: TimestampMs, peer: PeerId) {
         let Some(link) = self.links.get_mut(&peer) else {
             return;
         };
         let Some(channel) = &mut link.channel else {
             return;
         };
-        if matches!(channel.phase, Phase::Proving { ping, .. } if ping == number) {
+        if matches!(channel.phase, Phase::Proving { .. }) {
             channel.phase = Phase::Proven;
             channel.alive.heard(now);
             link.dial.failures = 0;
             self.push(Output::PeersChanged);
+            self.tell_if_carried(peer);
+            self.plan_exchange(now);
+        }
+    }
+
+    /// Asks a channel for a sign of life now.
+    pub(super) fn probe(&mut self, now: TimestampMs, peer: PeerId) {
+        let is_proven = self.channel_to(peer).is_some();
+        let channel = self
+            .links
+            .get_mut(&peer)
+            .and_then(|link| link.channel.as_mut());
+        if let Some(channel) = channel.filter(|channel| is_proven && !channel.alive.is_asked()) {
+            channel.alive.doubt();
+            self.ping_channel(now, peer);
         }
     }
 
     pub(super) fn on_channel_closed(&mut self, now: TimestampMs, id: LinkId) {
         if let Some((peer, _)) = self.channel_of(id) {
             self.fail_channel(now, peer);
+            self.fill_links(now);
         }
     }
 
@@ -361,7 +425,7 @@ impl Mesh {
         if carried {
             self.restart(now, peer);
         } else if let Some(channel) = link.channel.take() {
-            if channel.role == Role::Initiator {
+            if Role::between(self.own, peer) == Role::Initiator {
                 link.dial.at = Some(now.plus_ms(backoff_ms(link.dial.failures, draw)));
             }
             self.push(Output::CloseLink { link: channel.link });

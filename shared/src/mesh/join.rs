@@ -12,6 +12,7 @@ use alloc::vec::Vec;
 use crate::ids::{ChainId, PeerId, TimestampMs};
 
 use super::limits::{JOIN_STEP_MS, PRESENT_MAX, REFUSED_MS};
+use super::link::ShunReason;
 use super::{FromTracker, JOIN_DOMAIN, Mesh, MeshError, Output, ToTracker};
 
 /// How far we are with the tracker.
@@ -78,6 +79,10 @@ impl Mesh {
             self.push(Output::TrackerLost);
         }
         self.drop_unreachable(now);
+        if was_joined {
+            self.announce_without_tracker(now);
+        }
+        self.fill_links(now);
     }
 
     pub(super) fn on_tracker_received(
@@ -205,7 +210,14 @@ impl Mesh {
             .filter(|peer| *peer != self.own)
             .take(PRESENT_MAX)
             .collect();
+        // Who did not answer over a member may do so over the tracker.
+        self.shunned
+            .retain(|_, shunned| shunned.reason == ShunReason::Banned);
         self.push(Output::TrackerJoined);
+        let linked: Vec<PeerId> = self.links.keys().copied().collect();
+        for peer in linked {
+            self.tell_if_carried(peer);
+        }
         self.fill_links(now);
     }
 
@@ -218,6 +230,7 @@ impl Mesh {
 
     fn on_peer_joined(&mut self, now: TimestampMs, peer: PeerId) {
         if self.is_joined() && self.note_present(peer) {
+            self.tell_if_carried(peer);
             self.fill_links(now);
         }
     }

@@ -1,12 +1,17 @@
-//! The state of one link: the relay's handshake, and the direct channel beside it.
+//! The state of one link: the greeting, and the direct channel.
 
+use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::frame::Reassembler;
-use crate::ids::TimestampMs;
+use crate::ids::{PeerId, TimestampMs};
 
-use super::limits::{BACKOFF_FIRST_MS, BACKOFF_MAX_MS, IDLE_MS, PONG_MS};
+use super::bucket::Bucket;
+use super::limits::{
+    BACKOFF_FIRST_MS, BACKOFF_MAX_MS, CHANNEL_IDLE_MS, CHANNEL_PONG_MS, FORWARDS_BURST,
+    FORWARDS_PER_SECOND, RELAY_IDLE_MS, RELAY_PONG_MS, STALLED_MS, UNPROVEN_MS,
+};
 use super::signal::{Fingerprint, Role, Session};
 use super::wire::Incarnation;
 use super::{LinkId, Transport};
@@ -16,10 +21,21 @@ use super::{LinkId, Transport};
 pub(super) struct Link {
     /// Our end.
     pub(super) mine: Incarnation,
-    /// How far the relay's handshake is.
+    /// How far the greeting is.
     pub(super) stage: Stage,
     /// Whether we chose this peer, or it us.
     pub(super) origin: Origin,
+    /// Whether the node knows of it.
+    pub(super) is_told: bool,
+    /// When this life of the link began.
+    pub(super) since: TimestampMs,
+    /// The member through which the peer is spoken to while the tracker does not reach it.
+    pub(super) via: Option<PeerId>,
+    /// The peers it says it is linked to.
+    pub(super) neighbours: BTreeSet<PeerId>,
+    /// What it may have us forward, and what it may bring us of others.
+    pub(super) forwards: Bucket,
+    pub(super) brings: Bucket,
     /// Life signs over the relay.
     pub(super) alive: Alive,
     /// What comes over the relay.
@@ -37,12 +53,12 @@ pub(super) enum Origin {
     Accepted,
 }
 
-/// The relay's handshake.
+/// The greeting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
     /// `Hello` sent, none received.
     Greeting { tries: u32, again_at: TimestampMs },
-    /// Both ends know each other; the node has been told.
+    /// Both ends know each other. The node is told as soon as the relay or a channel can carry its messages.
     Up { theirs: Incarnation },
 }
 
@@ -74,6 +90,8 @@ pub(super) struct Channel {
     pub(super) early_remote: Vec<(Fingerprint, String)>,
     pub(super) candidates_received: usize,
     pub(super) alive: Alive,
+    /// When a sign of life was last sent unasked.
+    pub(super) life_sign_at: TimestampMs,
     pub(super) reassembler: Reassembler,
 }
 
@@ -93,6 +111,8 @@ pub(super) enum Phase {
 pub(super) struct Alive {
     heard_at: TimestampMs,
     asked_at: Option<TimestampMs>,
+    idle_ms: u64,
+    pong_ms: u64,
 }
 
 /// What keep-alive wants done now.
@@ -113,7 +133,7 @@ pub(super) struct Shunned {
 /// Why a peer is left alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ShunReason {
-    /// It had no room; if it greets us, it is welcome.
+    /// It had no room or did not answer; if it greets us, it is welcome.
     Full,
     /// The node disconnected it; its greetings are ignored.
     Banned,
@@ -128,7 +148,13 @@ impl Link {
                 again_at: now,
             },
             origin,
-            alive: Alive::new(now),
+            is_told: false,
+            since: now,
+            via: None,
+            neighbours: BTreeSet::new(),
+            forwards: Bucket::new(FORWARDS_BURST, FORWARDS_PER_SECOND),
+            brings: Bucket::new(FORWARDS_BURST, FORWARDS_PER_SECOND),
+            alive: Alive::on_relay(now),
             reassembler: Reassembler::new(),
             channel: None,
             dial: Dial::default(),
@@ -140,11 +166,37 @@ impl Link {
     }
 
     pub(super) fn transport(&self) -> Transport {
-        match self.stage {
-            Stage::Greeting { .. } => Transport::Connecting,
-            Stage::Up { .. } if self.is_proven() => Transport::Direct,
-            Stage::Up { .. } => Transport::Relay,
+        if !self.is_told {
+            Transport::Connecting
+        } else if self.is_proven() {
+            Transport::Direct
+        } else {
+            Transport::Relay
         }
+    }
+
+    /// Whether it is up, or young enough to be expected to be soon. Of one whose channel just failed nothing is expected.
+    pub(super) fn counts(&self, now: TimestampMs) -> bool {
+        self.is_told || (self.dial.failures == 0 && now < self.stalls_at())
+    }
+
+    /// When it stops counting as a link, if it does not come up.
+    pub(super) fn stalls_at(&self) -> TimestampMs {
+        let pause = if self.channel.is_some() {
+            UNPROVEN_MS
+        } else {
+            STALLED_MS
+        };
+        self.since.plus_ms(pause)
+    }
+
+    /// Whether it is for the direct channel alone, and that had time enough.
+    pub(super) fn is_hopeless(&self, now: TimestampMs) -> bool {
+        self.is_up() && !self.is_told && now >= self.hopeless_at()
+    }
+
+    pub(super) fn hopeless_at(&self) -> TimestampMs {
+        self.since.plus_ms(UNPROVEN_MS)
     }
 
     pub(super) fn is_proven(&self) -> bool {
@@ -179,23 +231,46 @@ impl Channel {
             early_local: Vec::new(),
             early_remote: Vec::new(),
             candidates_received: 0,
-            alive: Alive::new(now),
+            alive: Alive::on_channel(now),
+            life_sign_at: now,
             reassembler: Reassembler::new(),
         }
     }
 }
 
 impl Alive {
-    pub(super) const fn new(now: TimestampMs) -> Self {
+    pub(super) const fn on_relay(now: TimestampMs) -> Self {
         Self {
             heard_at: now,
             asked_at: None,
+            idle_ms: RELAY_IDLE_MS,
+            pong_ms: RELAY_PONG_MS,
+        }
+    }
+
+    pub(super) const fn on_channel(now: TimestampMs) -> Self {
+        Self {
+            heard_at: now,
+            asked_at: None,
+            idle_ms: CHANNEL_IDLE_MS,
+            pong_ms: CHANNEL_PONG_MS,
         }
     }
 
     /// Notes a sign of life.
     pub(super) const fn heard(&mut self, now: TimestampMs) {
-        *self = Self::new(now);
+        self.heard_at = now;
+        self.asked_at = None;
+    }
+
+    /// Wants a ping at once and gives it the whole time, however long ago the last one was.
+    pub(super) const fn doubt(&mut self) {
+        self.heard_at = TimestampMs(0);
+        self.asked_at = None;
+    }
+
+    pub(super) const fn is_asked(&self) -> bool {
+        self.asked_at.is_some()
     }
 
     /// Notes that a ping was sent.
@@ -206,8 +281,8 @@ impl Alive {
     /// When [`Self::care`] will want something.
     pub(super) fn due_at(&self) -> TimestampMs {
         self.asked_at.map_or_else(
-            || self.heard_at.plus_ms(IDLE_MS),
-            |asked_at| asked_at.plus_ms(PONG_MS),
+            || self.heard_at.plus_ms(self.idle_ms),
+            |asked_at| asked_at.plus_ms(self.pong_ms),
         )
     }
 

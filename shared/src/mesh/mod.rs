@@ -5,16 +5,18 @@
 //! channel can. Beside that the peer with the smaller id dials a WebRTC channel with signed signalling; once a ping came back over
 //! it, messages take the direct channel. When a direct channel fails, the link starts over on the relay (the node sees the peer
 //! leave and come, and syncs anew, because what was in flight is lost), and dialling is repeated with back-off. Direct channels
-//! outlive the tracker and the peer's absence from it.
+//! outlive the tracker and the peer's absence from it. Members tell each other whom they are linked to and carry each other's
+//! greetings and signals, so that the mesh heals, and takes newcomers in, while there is no tracker; so do the tabs of one profile.
+//! Such a link is the node's as soon as its direct channel proved itself; no member carries the node's messages.
 //!
-//! It deliberately does not: read node messages, open sockets (the driver does, and reconnects to the tracker), exchange peers
-//! without the tracker, restart ICE (it dials anew).
+//! It deliberately does not: read node messages, open sockets (the driver does, and reconnects to the tracker), restart ICE (it
+//! tries the channel at once, lets the relay take over if that is dead, and dials anew).
 //!
 //! Invariants: messages to one peer go over one path at a time and keep their order on it; a signal is acted on only if it is
 //! signed by the peer and of the session both ends are in; `PeerUp` and `PeerDown` alternate for each peer; nothing is
 //! delivered from a peer that is not up.
 //!
-//! Limits are in [`limits`]. A peer beyond [`limits::LINKS_MAX`] is told `Bye` and may dial others. The mesh queues nothing
+//! Limits are in [`limits`]. A stranger beyond [`limits::WANTED_LINKS_MAX`] is told `Bye` and may dial others. The mesh queues nothing
 //! towards a peer: back-pressure is the driver's (it stops draining the node when a channel's buffer is full).
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -26,15 +28,21 @@ use crate::hash::sha256;
 use crate::identity::Identity;
 use crate::ids::{ChainId, NetworkId, PeerId, PublicKey, Signature, TimestampMs};
 
+mod bucket;
 mod direct;
+mod exchange;
 mod join;
 pub mod limits;
 mod link;
+mod local;
+mod packet;
 mod relay;
+mod route;
 pub mod signal;
 mod timers;
 mod wire;
 
+use bucket::Bucket;
 use join::Join;
 use link::{Link, Shunned};
 use signal::{Role, Signal, SignalError, SignalKind};
@@ -106,10 +114,26 @@ pub enum Input {
         /// One chunk.
         bytes: Vec<u8>,
     },
+    /// A connection falters; it may heal by itself.
+    ChannelInterrupted {
+        /// The connection.
+        link: LinkId,
+    },
+    /// The machine woke from sleep or is in another network: what worked before may not work now.
+    NetworkChanged,
     /// A connection failed or was closed by the other side.
     ChannelClosed {
         /// The connection.
         link: LinkId,
+    },
+    /// There is a channel to the other tabs of this profile.
+    LocalOpened,
+    /// Another tab of this profile sent a packet, to all or to us.
+    LocalReceived {
+        /// The tab's peer.
+        from: PeerId,
+        /// The packet.
+        packet: Vec<u8>,
     },
     /// The node has a message for a peer.
     SendRequested {
@@ -294,6 +318,13 @@ pub enum Output {
         /// The message.
         bytes: Vec<u8>,
     },
+    /// Hand the other tabs of this profile a packet.
+    Local {
+        /// The tab it is for; all if none.
+        to: Option<PeerId>,
+        /// The packet.
+        packet: Vec<u8>,
+    },
     /// [`Mesh::peers`] answers something new.
     PeersChanged,
     /// Wake the machine at that time; replaces the earlier order.
@@ -361,11 +392,20 @@ pub struct Mesh {
     config: Config,
     own: PeerId,
     join: Join,
+    /// Peers in the tracker's room.
     present: BTreeSet<PeerId>,
+    /// Other tabs of this profile, and when they were last heard.
+    local: BTreeMap<PeerId, TimestampMs>,
     links: BTreeMap<PeerId, Link>,
     shunned: BTreeMap<PeerId, Shunned>,
     outputs: VecDeque<Output>,
     wake_at: Option<TimestampMs>,
+    /// When to tell the members whom we are linked to.
+    exchange_at: Option<TimestampMs>,
+    /// When to care for the tabs of this profile next; none while there is no channel to them.
+    presence_at: Option<TimestampMs>,
+    /// What limits the making of connections.
+    dials: Bucket,
     links_made: u32,
     messages_sent: u16,
     drawn: u64,
@@ -380,10 +420,14 @@ impl Mesh {
             config,
             join: Join::Closed,
             present: BTreeSet::new(),
+            local: BTreeMap::new(),
             links: BTreeMap::new(),
             shunned: BTreeMap::new(),
             outputs: VecDeque::new(),
             wake_at: None,
+            exchange_at: None,
+            presence_at: None,
+            dials: Bucket::new(limits::DIALS_BURST, limits::DIALS_PER_SECOND),
             links_made: 0,
             messages_sent: 0,
             drawn: 0,
@@ -440,6 +484,10 @@ impl Mesh {
                 return self.on_channel_received(now, link, &bytes);
             }
             Input::SendRequested { peer, bytes } => return self.on_send_requested(peer, &bytes),
+            Input::LocalReceived { from, packet } => {
+                return self.on_local_received(now, from, &packet);
+            }
+            Input::LocalOpened => self.on_local_opened(now),
             Input::TrackerOpened => self.on_tracker_opened(now),
             Input::TrackerClosed => self.on_tracker_closed(now),
             Input::CandidateGathered { link, candidate } => {
@@ -447,6 +495,8 @@ impl Mesh {
             }
             Input::ChannelOpened { link } => self.on_channel_opened(now, link),
             Input::ChannelClosed { link } => self.on_channel_closed(now, link),
+            Input::ChannelInterrupted { link } => self.on_channel_interrupted(now, link),
+            Input::NetworkChanged => self.on_network_changed(now),
             Input::DisconnectRequested { peer } => self.on_disconnect_requested(now, peer),
             Input::Woken => self.on_woken(now),
         }

@@ -1,67 +1,40 @@
-//! Links over the tracker's relay: greeting, choosing peers, sending, starting over.
+//! Greeting, messages over the tracker's relay, starting over.
 //!
 //! Handshake: either end sends `Hello` naming its own incarnation and the other's as far as known. Who receives a `Hello` that
 //! does not name its current incarnation answers with one that does. An end is up when it knows the other's incarnation; a
 //! `Hello` with a new one means that the other end started over (a reloaded page, a failed direct channel) and takes the
 //! old link down first. The relay keeps order, so nothing of a new life can arrive before its `Hello`.
 
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use crate::frame::{FrameKind, Reassembler, split};
-use crate::hash::sha256;
 use crate::ids::{PeerId, TimestampMs};
 
 use super::limits::{
-    BACKOFF_MAX_MS, BANNED_MS, CHOSEN_PEERS_MIN, DIALLED_PEERS, LINKS_MAX, SHUNNED_MAX,
+    ACCEPTED_LINKS_MAX, BACKOFF_MAX_MS, BANNED_MS, SHUNNED_MAX, UNPROVEN_LINKS_PER_MEMBER_MAX,
+    WANTED_LINKS_MAX,
 };
 use super::link::{Alive, Dial, Link, Origin, ShunReason, Shunned, Stage, backoff_ms};
+use super::packet::Wish;
+use super::route::Route;
 use super::signal::Role;
 use super::wire::{Incarnation, LinkMessage, unwrap, wrap};
 use super::{Mesh, MeshError, Output, ToTracker};
 
 impl Mesh {
-    /// Greets further peers until there are enough: everyone in a small network, [`DIALLED_PEERS`] in a larger one, of which
-    /// at least [`CHOSEN_PEERS_MIN`] by our own seeded choice, so that strangers can't fill all places.
-    pub(super) fn fill_links(&mut self, now: TimestampMs) {
-        if !self.is_joined() {
-            return;
-        }
-        let is_candidate =
-            |peer: &&PeerId| !self.links.contains_key(peer) && !self.shunned.contains_key(peer);
-        let mut candidates: Vec<PeerId> =
-            self.present.iter().filter(is_candidate).copied().collect();
-        let chosen = self
-            .links
-            .values()
-            .filter(|link| link.origin == Origin::Chosen)
-            .count();
-        let wanted = DIALLED_PEERS
-            .saturating_sub(self.links.len())
-            .max(CHOSEN_PEERS_MIN.saturating_sub(chosen))
-            .min(LINKS_MAX.saturating_sub(self.links.len()));
-        if wanted < candidates.len() {
-            candidates.sort_by_cached_key(|peer| sha256(&[&self.config.seed, &peer.0.0]));
-        }
-        for peer in candidates.into_iter().take(wanted) {
-            let mut link = Link::new(now, Incarnation(self.draw().max(1)), Origin::Chosen);
-            self.greet(now, peer, &mut link);
-            self.links.insert(peer, link);
-            self.push(Output::PeersChanged);
-        }
-    }
-
-    /// Sends `Hello` and plans the next.
+    /// Sends `Hello` and plans the next, over another member if it goes over one.
     pub(super) fn greet(&mut self, now: TimestampMs, peer: PeerId, link: &mut Link) {
+        link.via = None;
+        let route = self.route_to(peer);
         if let Stage::Greeting { tries, again_at } = &mut link.stage {
             *again_at = now.plus_ms(backoff_ms(*tries + 1, self.draw()));
             *tries += 1;
         }
-        self.relay(
-            peer,
-            link.mine,
-            Incarnation::NONE,
-            &LinkMessage::Hello.chunk(),
-        );
+        if let Some(route) = route {
+            Self::note_route(link, route);
+            self.send_greeting(route, peer, Wish::Link, (link.mine, Incarnation::NONE));
+        }
     }
 
     /// Sends one chunk through the tracker.
@@ -85,18 +58,25 @@ impl Mesh {
         if !self.is_joined() || !self.note_present(peer) {
             return Ok(());
         }
+        self.tell_if_carried(peer);
         let Some((from, to, chunk)) = unwrap(frame) else {
             return Ok(());
         };
         // A link message is one chunk of its own; anything else is for the link's reassembler.
         if let Ok(Some((FrameKind::Mesh, bytes))) = Reassembler::new().receive(chunk) {
             match LinkMessage::decode(&bytes) {
-                Some(LinkMessage::Hello) => self.on_hello(now, peer, from, to),
+                Some(LinkMessage::Hello) => self.on_hello(now, Route::Tracker, peer, (from, to)),
                 Some(LinkMessage::Bye) => self.on_bye(now, peer, to),
                 Some(message @ (LinkMessage::Ping(_) | LinkMessage::Pong(_))) => {
                     self.on_relayed_life(now, peer, from, to, message);
                 }
-                None => {}
+                // The others are for direct channels.
+                Some(
+                    LinkMessage::Peers(_)
+                    | LinkMessage::Forward { .. }
+                    | LinkMessage::Forwarded { .. },
+                )
+                | None => {}
             }
             return Ok(());
         }
@@ -116,7 +96,15 @@ impl Mesh {
         Ok(())
     }
 
-    fn on_hello(&mut self, now: TimestampMs, peer: PeerId, from: Incarnation, to: Incarnation) {
+    /// Another end wants a link; `ends` are its incarnation and what it knows of ours.
+    pub(super) fn on_hello(
+        &mut self,
+        now: TimestampMs,
+        route: Route,
+        peer: PeerId,
+        ends: (Incarnation, Incarnation),
+    ) {
+        let (from, to) = ends;
         let is_banned = self
             .shunned
             .get(&peer)
@@ -124,15 +112,19 @@ impl Mesh {
         if from == Incarnation::NONE || is_banned {
             return;
         }
-        if let Some(link) = self.links.get(&peer) {
+        if let Some(link) = self.links.get_mut(&peer) {
             if link.stage == (Stage::Up { theirs: from }) {
+                Self::note_route(link, route);
                 if to != link.mine {
-                    self.relay(peer, link.mine, from, &LinkMessage::Hello.chunk());
+                    let mine = link.mine;
+                    self.send_greeting(route, peer, Wish::Link, (mine, from));
                 }
                 return;
             }
-        } else if self.links.len() >= LINKS_MAX {
-            self.relay(peer, Incarnation::NONE, from, &LinkMessage::Bye.chunk());
+        } else if !self.has_room(now, route) {
+            self.send_greeting(route, peer, Wish::NoLink, (Incarnation::NONE, from));
+            return;
+        } else if !self.may_pend(route) {
             return;
         }
         let mut link = match self.links.remove(&peer) {
@@ -140,8 +132,9 @@ impl Mesh {
             None => Link::new(now, Incarnation(self.draw().max(1)), Origin::Accepted),
         };
         self.shunned.remove(&peer);
+        Self::note_route(&mut link, route);
         if to != link.mine {
-            self.relay(peer, link.mine, from, &LinkMessage::Hello.chunk());
+            self.send_greeting(route, peer, Wish::Link, (link.mine, from));
         }
         link.stage = Stage::Up { theirs: from };
         if Role::between(self.own, peer) == Role::Initiator {
@@ -153,20 +146,59 @@ impl Mesh {
             link.dial.at = Some(now.plus_ms(pause));
         }
         self.links.insert(peer, link);
-        self.push(Output::PeerUp { peer });
         self.push(Output::PeersChanged);
+        self.tell_if_carried(peer);
         self.dial_if_due(now, peer);
     }
 
-    /// Closes a link's channel and tells the node if it was up; its incarnation and count of failures stay.
+    /// Whether a stranger finds a place. What stalled makes room.
+    fn has_room(&mut self, now: TimestampMs, route: Route) -> bool {
+        let accepted = self
+            .links
+            .values()
+            .filter(|link| link.origin == Origin::Accepted)
+            .count();
+        let is_wanted = self.links.len() < WANTED_LINKS_MAX && accepted < ACCEPTED_LINKS_MAX;
+        is_wanted || (route == Route::Tracker && self.drop_stalled(now))
+    }
+
+    /// Whether another attempt over the same member may be under way.
+    fn may_pend(&self, route: Route) -> bool {
+        let Route::Member(member) = route else {
+            return true;
+        };
+        let is_pending = |link: &&Link| {
+            !link.is_told && link.origin == Origin::Accepted && link.via == Some(member)
+        };
+        self.links.values().filter(is_pending).count() < UNPROVEN_LINKS_PER_MEMBER_MAX
+    }
+
+    /// Tells the node of a peer that something can carry messages to.
+    pub(super) fn tell_if_carried(&mut self, peer: PeerId) {
+        let is_present = self.present.contains(&peer);
+        let Some(link) = self.links.get_mut(&peer) else {
+            return;
+        };
+        if link.is_up() && !link.is_told && (is_present || link.is_proven()) {
+            link.is_told = true;
+            self.push(Output::PeerUp { peer });
+            self.push(Output::PeersChanged);
+        }
+    }
+
+    /// Closes a link's channel and tells the node if it knew of it; its incarnation and count of failures stay.
     fn taken_down(&mut self, now: TimestampMs, peer: PeerId, mut link: Link) -> Link {
         if let Some(channel) = link.channel.take() {
             self.push(Output::CloseLink { link: channel.link });
+            self.plan_exchange(now);
         }
-        if link.is_up() {
+        if link.is_told {
             self.push(Output::PeerDown { peer });
         }
-        link.alive = Alive::new(now);
+        link.is_told = false;
+        link.since = now;
+        link.neighbours = BTreeSet::new();
+        link.alive = Alive::on_relay(now);
         link.reassembler = Reassembler::new();
         link.dial = Dial {
             failures: link.dial.failures,
@@ -175,10 +207,17 @@ impl Mesh {
         link
     }
 
-    fn on_bye(&mut self, now: TimestampMs, peer: PeerId, to: Incarnation) {
-        if self.links.get(&peer).is_none_or(|link| link.mine != to) {
+    pub(super) fn on_bye(&mut self, now: TimestampMs, peer: PeerId, to: Incarnation) {
+        let is_meant = |link: &Link| link.mine == to;
+        if !self.links.get(&peer).is_some_and(is_meant) {
             return;
         }
+        self.leave_alone(now, peer);
+        self.fill_links(now);
+    }
+
+    /// Gives a peer up for a while; if it greets us, it is welcome.
+    pub(super) fn leave_alone(&mut self, now: TimestampMs, peer: PeerId) {
         self.remove_link(now, peer);
         self.shun(
             peer,
@@ -187,7 +226,6 @@ impl Mesh {
                 reason: ShunReason::Full,
             },
         );
-        self.fill_links(now);
     }
 
     fn on_relayed_life(
@@ -220,6 +258,7 @@ impl Mesh {
         let Some(Link {
             mine,
             stage: Stage::Up { theirs },
+            is_told: true,
             ..
         }) = self.links.get(&peer)
         else {
@@ -288,7 +327,7 @@ impl Mesh {
             return;
         };
         let mut link = self.taken_down(now, peer, link);
-        if self.present.contains(&peer) {
+        if self.is_reachable(peer) {
             link.mine = Incarnation(self.draw().max(1));
             link.stage = Stage::Greeting {
                 tries: 0,
@@ -300,10 +339,15 @@ impl Mesh {
         self.push(Output::PeersChanged);
     }
 
-    /// Drops the links that neither the relay nor an open channel reaches.
+    /// Drops the links that nothing reaches any more. Where only signals reach the peer, the link starts over.
     pub(super) fn drop_unreachable(&mut self, now: TimestampMs) {
         let is_lost = |(peer, link): &(&PeerId, &Link)| {
-            !self.present.contains(peer) && !link.has_open_channel()
+            let is_reached = if link.is_told {
+                self.present.contains(peer)
+            } else {
+                self.is_reachable(**peer)
+            };
+            !is_reached && !link.has_open_channel()
         };
         let lost: Vec<PeerId> = self
             .links
@@ -312,7 +356,7 @@ impl Mesh {
             .map(|(peer, _)| *peer)
             .collect();
         for peer in lost {
-            self.remove_link(now, peer);
+            self.restart(now, peer);
         }
     }
 }

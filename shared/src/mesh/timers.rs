@@ -6,10 +6,10 @@ use alloc::vec::Vec;
 use crate::ids::{PeerId, TimestampMs};
 
 use super::join::Join;
-use super::limits::WAKE_MS_MIN;
+use super::limits::{GREETINGS_MAX, SLEPT_MS, WAKE_MS_MIN};
 use super::link::{Care, Link, Phase, Stage};
 use super::wire::LinkMessage;
-use super::{Mesh, Output};
+use super::{LinkId, Mesh, Output};
 
 /// What one link needs now.
 enum Need {
@@ -17,12 +17,16 @@ enum Need {
     PingRelay,
     PingChannel,
     Restart,
+    LeaveAlone,
     FailChannel,
     Dial,
 }
 
 impl Mesh {
     pub(super) fn on_woken(&mut self, now: TimestampMs) {
+        if self.wake_at.is_some_and(|at| now >= at.plus_ms(SLEPT_MS)) {
+            self.on_network_changed(now);
+        }
         if self.join.deadline().is_some_and(|deadline| deadline <= now) {
             let reason = if matches!(self.join, Join::Refused { .. }) {
                 "the tracker is asked again to let us in"
@@ -43,22 +47,61 @@ impl Mesh {
         for (peer, need) in needs {
             self.meet(now, peer, &need);
         }
+        self.exchange_if_due(now);
+        self.care_for_local(now);
         self.fill_links(now);
+    }
+
+    /// After sleep, or when the network is another one: whatever worked before may not work now, so each channel is tried at
+    /// once, and what failed before is tried again without waiting.
+    pub(super) fn on_network_changed(&mut self, now: TimestampMs) {
+        let peers: Vec<PeerId> = self.links.keys().copied().collect();
+        for peer in peers {
+            if let Some(link) = self.links.get_mut(&peer) {
+                link.dial.at = link.dial.at.map(|at| at.min(now));
+                if let Stage::Greeting { again_at, .. } = &mut link.stage {
+                    *again_at = (*again_at).min(now);
+                }
+                link.alive.heard(now);
+                if let Some(channel) = &mut link.channel {
+                    channel.alive.heard(now);
+                }
+            }
+            self.probe(now, peer);
+        }
+    }
+
+    /// The driver saw a connection falter.
+    pub(super) fn on_channel_interrupted(&mut self, now: TimestampMs, id: LinkId) {
+        let is_meant = |link: &Link| link.channel.as_ref().is_some_and(|it| it.link == id);
+        let peer = self.links.iter().find(|(_, link)| is_meant(link));
+        if let Some(peer) = peer.map(|(peer, _)| *peer) {
+            self.probe(now, peer);
+        }
     }
 
     fn meet(&mut self, now: TimestampMs, peer: PeerId, need: &Need) {
         match need {
-            Need::Greeting => {
-                if let Some(mut link) = self.links.remove(&peer) {
-                    self.greet(now, peer, &mut link);
-                    self.links.insert(peer, link);
-                }
-            }
+            Need::Greeting => self.greet_again(now, peer),
             Need::PingRelay => self.ping_relay(now, peer),
             Need::PingChannel => self.ping_channel(now, peer),
             Need::Restart => self.restart(now, peer),
             Need::FailChannel => self.fail_channel(now, peer),
+            Need::LeaveAlone => {
+                if self.present.contains(&peer) {
+                    self.greet_again(now, peer);
+                } else {
+                    self.leave_alone(now, peer);
+                }
+            }
             Need::Dial => self.dial_if_due(now, peer),
+        }
+    }
+
+    fn greet_again(&mut self, now: TimestampMs, peer: PeerId) {
+        if let Some(mut link) = self.links.remove(&peer) {
+            self.greet(now, peer, &mut link);
+            self.links.insert(peer, link);
         }
     }
 
@@ -77,7 +120,7 @@ impl Mesh {
         }
     }
 
-    fn ping_channel(&mut self, now: TimestampMs, peer: PeerId) {
+    pub(super) fn ping_channel(&mut self, now: TimestampMs, peer: PeerId) {
         let number = self.draw();
         let Some(channel) = self
             .links
@@ -96,11 +139,13 @@ impl Mesh {
 
     /// Orders the next wake-up if it is another than ordered.
     pub(super) fn schedule(&mut self, now: TimestampMs) {
-        let links = self.links.values().flat_map(deadlines_of);
+        let links = self.links.values().flat_map(|link| deadlines_of(link, now));
         let shunned = self.shunned.values().map(|shunned| shunned.until);
         let next = links
             .chain(shunned)
             .chain(self.join.deadline())
+            .chain(self.exchange_at)
+            .chain(self.presence_at)
             .min()
             .map(|at| at.max(now.plus_ms(WAKE_MS_MIN)));
         let is_ordered = self.wake_at.is_some_and(|at| now < at) && self.wake_at == next;
@@ -118,7 +163,15 @@ fn needs_of(link: &Link, now: TimestampMs) -> impl Iterator<Item = Need> {
     let is_due = |at: TimestampMs| at <= now;
     let mut needs = [None, None];
     match link.stage {
-        Stage::Greeting { again_at, .. } => needs[0] = is_due(again_at).then_some(Need::Greeting),
+        Stage::Greeting { again_at, tries } => {
+            let need = if tries < GREETINGS_MAX {
+                Need::Greeting
+            } else {
+                Need::LeaveAlone
+            };
+            needs[0] = is_due(again_at).then_some(need);
+        }
+        Stage::Up { .. } if link.is_hopeless(now) => needs[0] = Some(Need::LeaveAlone),
         Stage::Up { .. } => {
             let phase = link.channel.as_ref().map(|channel| channel.phase);
             needs[0] = match (phase, &link.channel) {
@@ -132,7 +185,7 @@ fn needs_of(link: &Link, now: TimestampMs) -> impl Iterator<Item = Need> {
                 }
                 _ => link.dial.at.filter(|at| is_due(*at)).map(|_| Need::Dial),
             };
-            if phase != Some(Phase::Proven) {
+            if link.is_told && phase != Some(Phase::Proven) {
                 needs[1] = match link.alive.care(now) {
                     Care::Nothing => None,
                     Care::Ping => Some(Need::PingRelay),
@@ -144,18 +197,21 @@ fn needs_of(link: &Link, now: TimestampMs) -> impl Iterator<Item = Need> {
     needs.into_iter().flatten()
 }
 
-fn deadlines_of(link: &Link) -> impl Iterator<Item = TimestampMs> {
-    let relay = Some(link.alive.due_at()).filter(|_| !link.is_proven());
+fn deadlines_of(link: &Link, now: TimestampMs) -> impl Iterator<Item = TimestampMs> {
+    let relay = Some(link.alive.due_at()).filter(|_| link.is_told && !link.is_proven());
+    let stalls_at = Some(link.stalls_at()).filter(|at| !link.is_told && now < *at);
+    let hopeless_at = Some(link.hopeless_at()).filter(|_| !link.is_told);
     let channel = link.channel.as_ref().map(|channel| match channel.phase {
         Phase::Signalling { deadline } | Phase::Proving { deadline, .. } => deadline,
         Phase::Proven => channel.alive.due_at(),
     });
     let all = match link.stage {
-        Stage::Greeting { again_at, .. } => [Some(again_at), None, None],
+        Stage::Greeting { again_at, .. } => [Some(again_at), stalls_at, None, None],
         Stage::Up { .. } => [
-            relay,
+            relay.or(hopeless_at),
             channel,
             link.dial.at.filter(|_| link.channel.is_none()),
+            stalls_at,
         ],
     };
     all.into_iter().flatten()

@@ -38,6 +38,10 @@ pub(super) struct End {
     pub(super) delivered: Vec<(PeerId, Vec<u8>)>,
     pub(super) errors: Vec<MeshError>,
     pub(super) refusals: Vec<String>,
+    /// Its process is gone; nobody is told.
+    pub(super) is_dead: bool,
+    /// Ends of one profile hear each other.
+    pub(super) profile: Option<u8>,
     key: u8,
 }
 
@@ -136,6 +140,46 @@ impl World {
         self.ends[end] = End::new(key, lives);
     }
 
+    /// The tracker is gone for everyone.
+    pub(super) fn kill_tracker(&mut self) {
+        for end in 0..self.ends.len() {
+            self.ends[end].connected = false;
+            self.ends[end].joined = false;
+            self.queue.push_back((end, Input::TrackerClosed));
+        }
+    }
+
+    /// A process dies: it says nothing any more, and nobody is told.
+    pub(super) fn kill(&mut self, end: usize) {
+        self.ends[end].is_dead = true;
+        self.ends[end].wake_at = None;
+    }
+
+    /// The ends that are linked to this one over any number of members.
+    pub(super) fn reached_from(&self, start: usize) -> BTreeSet<usize> {
+        let by_peer: BTreeMap<PeerId, usize> = (0..self.ends.len())
+            .map(|end| (self.peer(end), end))
+            .collect();
+        let mut reached = BTreeSet::from([start]);
+        let mut frontier = vec![start];
+        while let Some(end) = frontier.pop() {
+            for other in self.ends[end].up.iter().map(|peer| by_peer[peer]) {
+                let is_mutual = self.ends[other].up.contains(&self.peer(end));
+                if is_mutual && !self.ends[other].is_dead && reached.insert(other) {
+                    frontier.push(other);
+                }
+            }
+        }
+        reached
+    }
+
+    /// Gives an end a chunk over its channel from another end.
+    pub(super) fn inject(&mut self, to: usize, from: usize, bytes: Vec<u8>) {
+        let link = self.ends[to].mesh.channel_to(self.peer(from)).unwrap();
+        self.queue
+            .push_back((to, Input::ChannelReceived { link, bytes }));
+    }
+
     /// Every data channel breaks, and both sides notice.
     pub(super) fn break_channels(&mut self) {
         for ((end, link), _) in std::mem::take(&mut self.channels) {
@@ -153,6 +197,10 @@ impl World {
             self.channels.remove(&other);
         }
         self.queue.push_back((end, Input::ChannelClosed { link }));
+    }
+
+    pub(super) fn key(&self, end: usize) -> u8 {
+        self.ends[end].key
     }
 
     pub(super) fn send(&mut self, from: usize, to: usize, bytes: &[u8]) {
@@ -182,6 +230,9 @@ impl World {
             let Some((end, input)) = self.queue.pop_front() else {
                 break;
             };
+            if self.ends[end].is_dead {
+                continue;
+            }
             if let Err(error) = self.ends[end].mesh.handle(self.now, input) {
                 self.ends[end].errors.push(error);
             }
@@ -255,6 +306,7 @@ impl World {
             }
             Output::SetRemote { link, kind, sdp } => self.set_remote(end, link, kind, &sdp),
             Output::AddCandidate { .. } => {}
+            Output::Local { to, packet } => self.share(end, to, &packet),
             Output::SendChannel { link, bytes } => {
                 if let Some(Some((other, link))) = self.channels.get(&(end, link)).copied()
                     && self.direct_carries
@@ -270,6 +322,22 @@ impl World {
                     self.queue
                         .push_back((other.0, Input::ChannelClosed { link: other.1 }));
                 }
+            }
+        }
+    }
+
+    /// Hands a packet to the tabs of the same profile.
+    fn share(&mut self, end: usize, to: Option<PeerId>, packet: &[u8]) {
+        let from = self.peer(end);
+        for other in 0..self.ends.len() {
+            let is_heard = other != end
+                && self.ends[end].profile.is_some()
+                && self.ends[other].profile == self.ends[end].profile
+                && to.is_none_or(|to| to == self.peer(other));
+            if is_heard {
+                let packet = packet.to_vec();
+                self.queue
+                    .push_back((other, Input::LocalReceived { from, packet }));
             }
         }
     }
@@ -413,6 +481,8 @@ impl End {
             delivered: Vec::new(),
             errors: Vec::new(),
             refusals: Vec::new(),
+            is_dead: false,
+            profile: None,
             key,
         }
     }

@@ -121,7 +121,7 @@ js-test: ## The pure parts of the browser node's JavaScript, where node is insta
 	@if command -v node >/dev/null; then node --test node-wasm/js/tests/*.test.js; else echo "node is not installed: skipped"; fi
 
 .PHONY: sim
-sim: ## The node machine with 3 to 50 nodes under loss, delay, partition and crashes (DISTLI_SIM_SEED=<n> repeats a seed)
+sim: ## Mesh and node of 3 to 50 peers under delay, loss, partition, crashes and hostile peers (DISTLI_SIM_SCENARIO='<line>' repeats a run)
 	@$(call tests_of,package(sim),-p sim) $(if $(NEXTEST),--success-output immediate,-- --nocapture)
 
 .PHONY: purity

@@ -1,22 +1,33 @@
-//! An honest node with its disk: it performs the machine's outputs in order, and what stands behind a write waits until
-//! the write is durable. A crash loses the machine, the queue and the unfinished write, and nothing else.
+//! A party with its clock, its disk and its machines: it performs the machines' orders in order, and what stands behind a write
+//! waits until the write is durable. A crash loses the machines, the queue and the unfinished write; a torn one leaves
+//! the beginning of that write behind, its last record cut short.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use shared::{
     genesis::Genesis,
     hash::Hash,
     identity::Identity,
     ids::{PeerId, PublicKey, TimestampMs},
-    node::{Change, Config, Input, Job, MiningWhen, Node, NodeError, Output, Record},
+    mesh::{self, LinkId, Listing, Mesh},
+    node::{self, Change, Job, MiningWhen, Node, Record},
 };
 
-use crate::Random;
+use crate::{
+    Kind, Random,
+    actors::{self, Actor},
+    stack::{Mind, Order, Stack},
+};
 
-/// An honest node.
+/// One party.
 #[derive(Debug)]
 pub(crate) struct Host {
+    /// None for an honest node.
+    pub(crate) kind: Option<Kind>,
+    /// The key of its transactions and blocks.
     pub(crate) seed: [u8; 32],
+    /// The key of its links; its own even where the other is shared.
+    link_seed: [u8; 32],
     pub(crate) peer: PeerId,
     /// What its clock shows beyond true time, ms; may be negative.
     skew_ms: i64,
@@ -24,43 +35,84 @@ pub(crate) struct Host {
     pub(crate) power: f64,
     pub(crate) mining: MiningWhen,
     /// None while it is down.
-    pub(crate) node: Option<Node>,
+    pub(crate) stack: Option<Stack>,
     /// Counts starts; what was scheduled for an earlier life is void.
     pub(crate) life: u64,
     disk: BTreeMap<String, Vec<u8>>,
-    queue: VecDeque<Output>,
     writing: Option<Vec<Change>>,
+    /// Writes begun so far, over all lives.
+    pub(crate) writes: u64,
+    /// True once a write was torn: a record may be found damaged.
+    pub(crate) was_torn: bool,
     pub(crate) job: Option<Job>,
     /// Counts jobs, so that a nonce drawn for an earlier one is void.
     pub(crate) job_generation: u64,
     /// Counts ordered wakes; only the last one is due.
     pub(crate) wake: u64,
+    /// The tracker's connection, counted; none while there is none.
+    pub(crate) tracker: Option<u64>,
+    /// Tries to connect to the tracker since the last success.
+    pub(crate) tracker_tries: u32,
+    /// When its uplink is free again.
+    pub(crate) uplink_free_at: u64,
     /// Ids the user was told are submitted.
     pub(crate) submitted: BTreeSet<Hash>,
+    /// True once it left for good.
+    pub(crate) has_left: bool,
+    /// Links its node was told of.
+    pub(crate) up: BTreeSet<PeerId>,
 }
 
 impl Host {
-    pub(crate) fn new(random: &mut Random, skew_ms: u64, twin: Option<[u8; 32]>) -> Self {
+    pub(crate) fn honest(random: &mut Random, skew_ms: u64, twin: Option<[u8; 32]>) -> Self {
         let own = random.bytes32();
-        let seed = twin.unwrap_or(own);
         let half = i64::try_from(skew_ms).unwrap_or(0);
         let skew_ms = i64::try_from(random.below(2 * skew_ms + 1)).unwrap_or(0) - half;
         Self {
-            seed,
+            kind: None,
+            seed: twin.unwrap_or(own),
+            link_seed: own,
             peer: Identity::from_seed(own).peer_id(),
             skew_ms,
             power: 0.0,
             mining: MiningWhen::Off,
-            node: None,
+            stack: None,
             life: 0,
             disk: BTreeMap::new(),
-            queue: VecDeque::new(),
             writing: None,
+            writes: 0,
+            was_torn: false,
             job: None,
             job_generation: 0,
             wake: 0,
+            tracker: None,
+            tracker_tries: 0,
+            uplink_free_at: 0,
             submitted: BTreeSet::new(),
+            has_left: false,
+            up: BTreeSet::new(),
         }
+    }
+
+    pub(crate) fn hostile(random: &mut Random, kind: Kind) -> Self {
+        Self {
+            kind: Some(kind),
+            ..Self::honest(random, 0, None)
+        }
+    }
+
+    /// Takes another name: for a hostile party that was thrown out.
+    pub(crate) fn rename(&mut self, random: &mut Random) {
+        self.link_seed = random.bytes32();
+        self.peer = Identity::from_seed(self.link_seed).peer_id();
+    }
+
+    pub(crate) const fn is_honest(&self) -> bool {
+        self.kind.is_none()
+    }
+
+    pub(crate) fn node(&self) -> Option<&Node> {
+        self.stack.as_ref().and_then(Stack::node)
     }
 
     /// The local clock at a true time.
@@ -78,57 +130,83 @@ impl Host {
         Identity::from_seed(self.seed).public_key()
     }
 
-    pub(crate) fn start(&mut self, random: &mut Random, genesis: &Genesis, now: u64) {
+    /// Starts the machines with what the disk holds.
+    pub(crate) fn start(
+        &mut self,
+        random: &mut Random,
+        genesis: &Genesis,
+        now: u64,
+    ) -> Result<(), String> {
         self.life += 1;
-        let identity = Identity::from_seed(self.seed);
-        let config = Config {
-            genesis: genesis.clone(),
-            identity,
+        let mesh = Mesh::new(mesh::Config {
+            identity: Identity::from_seed(self.link_seed),
+            chain: genesis.chain_id(),
+            network: genesis.network_id.clone(),
+            genesis: genesis.encode(),
+            listing: Listing::Listed,
             seed: random.bytes32(),
-        };
-        self.node = Some(Node::new(config));
-        let records = self.disk.iter().map(|(key, value)| Record {
-            key: key.clone(),
-            value: value.clone(),
         });
-        let records: Vec<Record> = records.collect();
-        let restored = self.handle(now, Input::Restored { records });
-        assert_eq!(restored, Ok(()), "a node restores once");
-        let set = self.handle(now, Input::MiningSet { when: self.mining });
-        assert_eq!(set, Ok(()), "mining can be set");
+        let Some(kind) = self.kind else {
+            let config = node::Config {
+                genesis: genesis.clone(),
+                identity: Identity::from_seed(self.seed),
+                seed: random.bytes32(),
+            };
+            let mut stack = Stack::new(mesh, Mind::Honest(Box::new(Node::new(config))));
+            let record = |(key, value): (&String, &Vec<u8>)| Record {
+                key: key.clone(),
+                value: value.clone(),
+            };
+            let records = self.disk.iter().map(record).collect();
+            let clock = self.clock(now);
+            stack.node_fact(clock, node::Input::Restored { records })?;
+            stack.node_fact(clock, node::Input::MiningSet { when: self.mining })?;
+            self.stack = Some(stack);
+            return Ok(());
+        };
+        let actor: Box<dyn Actor> = actors::make(kind, genesis, Random::new(random.draw()));
+        self.stack = Some(Stack::new(mesh, Mind::Hostile(actor)));
+        Ok(())
     }
 
-    pub(crate) fn crash(&mut self) {
-        self.node = None;
+    /// Everything that is not on the disk is gone. A torn crash leaves a part of the unfinished write there.
+    pub(crate) fn crash(&mut self, random: &mut Random, is_torn: bool) {
+        self.stack = None;
         self.life += 1;
-        self.queue.clear();
-        self.writing = None;
         self.job = None;
         self.job_generation += 1;
         self.wake += 1;
-    }
-
-    /// Gives the machine a fact and collects its orders.
-    pub(crate) fn handle(&mut self, now: u64, input: Input) -> Result<(), NodeError> {
-        let clock = self.clock(now);
-        let Some(node) = &mut self.node else {
-            return Ok(());
+        self.tracker = None;
+        self.tracker_tries = 0;
+        self.up.clear();
+        let Some(changes) = self.writing.take().filter(|_| is_torn) else {
+            return;
         };
-        let result = node.handle(clock, input);
-        while let Some(output) = node.poll() {
-            self.queue.push_back(output);
+        self.was_torn = true;
+        let cut = random.index(changes.len());
+        for (index, Change { key, value }) in changes.into_iter().enumerate().take(cut + 1) {
+            match value {
+                Some(value) if index == cut => {
+                    let kept = random.index(value.len());
+                    if kept > 0 {
+                        self.disk.insert(key, value[..kept].to_vec());
+                    }
+                }
+                Some(value) => _ = self.disk.insert(key, value),
+                None => _ = self.disk.remove(&key),
+            }
         }
-        result
     }
 
-    /// The next order that may be performed now. A write is begun and answered like any other order.
-    pub(crate) fn next_order(&mut self) -> Option<Output> {
+    /// The next order that may be performed now; none while a write is unfinished.
+    pub(crate) fn next_order(&mut self) -> Option<Order> {
         if self.writing.is_some() {
             return None;
         }
-        let order = self.queue.pop_front()?;
-        if let Output::Persist { records } = &order {
-            self.writing = Some(records.clone());
+        let order = self.stack.as_mut()?.poll()?;
+        if let Order::Persist { changes } = &order {
+            self.writing = Some(changes.clone());
+            self.writes += 1;
         }
         Some(order)
     }
@@ -148,3 +226,6 @@ impl Host {
         &self.disk
     }
 }
+
+/// One end of a data channel: whose, in which life, which.
+pub(crate) type End = (usize, u64, LinkId);

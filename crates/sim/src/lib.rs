@@ -1,29 +1,32 @@
-//! Seeded simulation of the real node machine under virtual time.
+//! Seeded simulation of the real machines under virtual time.
 //!
-//! A [`Scenario`] is drawn from a seed: 3 to 50 nodes, their links, latencies, loss, repetition and reordering of
-//! messages, clocks that are off, partitions that heal, crashes and restarts, late joiners, a tracker that comes and
-//! goes, hostile peers. [`run`] plays it against [`shared::node::Node`] and judges the end: every honest node on one
-//! chain, no transaction lost, no honest peer blamed, the tracker holding what was reported. The same seed gives the
-//! same [`Outcome::state_hash`].
+//! A [`Scenario`] is drawn from a seed: 3 to 50 nodes, the latencies between them, lost, repeated and overtaken relay frames,
+//! breaking channels, pairs that never get one, clocks that are off, partitions that heal, crashes (also in the middle of a
+//! write, of which a part stays) and restarts, late joiners, a tracker that comes and goes, hostile peers ([`Kind`]). [`run`] plays
+//! it against [`shared::mesh::Mesh`] and [`shared::node::Node`], composed as in the browser, and judges the end: every
+//! honest node on one chain, no transaction lost, no honest peer refused, the tracker holding what was reported. The same
+//! seed gives the same [`Outcome::state_hash`].
 //!
-//! What is real: the machine, its messages, proof of work (ground at a low difficulty), signatures, records. What is
-//! virtual: time, the network, the disk (a write takes some ms and a crash loses what was not written) and how long a
-//! miner takes, which is drawn from its virtual hash power.
+//! What is real: the machines, their messages, signalling, proof of work (ground at a low difficulty), signatures, records. What
+//! is virtual: time, the tracker, data channels (ordered, reliable until they break), the disk (a write takes some ms and a
+//! crash loses what was not written) and how long a miner takes, which is drawn from its virtual hash power.
 //!
-//! Deliberately not simulated: links and signalling (the mesh), chunks.
+//! Deliberately not simulated: ICE and DTLS (a channel opens or it does not), JSON between wasm and JavaScript.
 
 mod actors;
 mod host;
-mod network;
 mod random;
 mod scenario;
+mod stack;
 mod tracker;
 mod verdict;
+mod wire;
 mod world;
 
 pub use self::{
+    actors::Kind,
     random::Random,
-    scenario::{Hostility, Scenario, Size},
+    scenario::{Scenario, Size},
     verdict::{Failure, Outcome},
     world::run,
 };

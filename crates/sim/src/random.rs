@@ -52,6 +52,14 @@ impl Random {
         (-uniform.ln() * mean).clamp(1.0, 1e12) as u64
     }
 
+    /// A standard normally distributed number (Box and Muller 1958).
+    #[expect(clippy::cast_precision_loss, reason = "53 drawn bits")]
+    pub fn normal(&mut self) -> f64 {
+        let uniform = |draw: u64| ((draw >> 11) + 1) as f64 / (1_u64 << 53) as f64;
+        let (a, b) = (uniform(self.draw()), uniform(self.draw()));
+        (-2.0 * a.ln()).sqrt() * (core::f64::consts::TAU * b).cos()
+    }
+
     /// Thirty-two bytes.
     pub fn bytes32(&mut self) -> [u8; 32] {
         let mut bytes = [0; 32];

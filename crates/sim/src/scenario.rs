@@ -1,72 +1,121 @@
-//! What happens in a run, drawn from its seed.
+//! What happens in a run, drawn from its seed, and written as one line that repeats it.
 
-use crate::Random;
+use core::{fmt, str::FromStr};
+
+use crate::{Kind, Random};
 
 /// How many nodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Size {
     /// 3 to 9 nodes, full mesh.
     Small,
-    /// 10 to 20 nodes, about 8 links each.
+    /// 10 to 20 nodes, a partial mesh.
     Medium,
-    /// 50 nodes, about 8 links each.
+    /// 50 nodes.
     Large,
 }
 
-/// Who else is there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Hostility {
-    /// Honest nodes only.
-    None,
-    /// A peer that sends garbage, false work, false signatures and false states, and comes back under new names.
-    Forger,
+macro_rules! scenario {
+    ($($(#[$doc:meta])* $field:ident,)*) => {
+        /// A run's conditions. All numbers, so that a line of text repeats it and a shrinker can lessen it.
+        #[derive(Debug, Clone, PartialEq, Eq, Default)]
+        pub struct Scenario {
+            $($(#[$doc])* pub $field: u64,)*
+            /// Who else is there.
+            pub actors: Vec<Kind>,
+        }
+
+        impl fmt::Display for Scenario {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                $(if self.$field != 0 {
+                    write!(f, concat!(stringify!($field), "={} "), self.$field)?;
+                })*
+                let actors: Vec<&str> = self.actors.iter().map(|kind| kind.name()).collect();
+                write!(f, "actors={}", actors.join("+"))
+            }
+        }
+
+        impl FromStr for Scenario {
+            type Err = String;
+
+            fn from_str(text: &str) -> Result<Self, String> {
+                let mut scenario = Self::default();
+                for pair in text.split_whitespace() {
+                    let (key, value) = pair.split_once('=').ok_or_else(|| format!("{pair} is not key=value"))?;
+                    match key {
+                        $(stringify!($field) => {
+                            scenario.$field = value.parse().map_err(|error| format!("{pair}: {error}"))?;
+                        })*
+                        "actors" => {
+                            let names = value.split('+').filter(|name| !name.is_empty());
+                            scenario.actors = names.map(Kind::from_str).collect::<Result<_, _>>()?;
+                        }
+                        _ => return Err(format!("{key} is no condition")),
+                    }
+                }
+                Ok(scenario)
+            }
+        }
+    };
 }
 
-/// A run's conditions.
-#[derive(Debug, Clone)]
-pub struct Scenario {
-    /// The seed they were drawn from.
-    pub seed: u64,
+scenario! {
+    /// The seed of everything that the other fields don't fix.
+    seed,
     /// Honest nodes.
-    pub nodes: usize,
-    /// Links each node aims for; everyone if the mesh is full.
-    pub degree: usize,
+    nodes,
     /// Target block interval, ms.
-    pub interval_ms: u64,
-    /// Shortest way of a message, ms.
-    pub latency_ms: u64,
-    /// Up to so much longer, drawn for each message, so that messages overtake each other.
-    pub jitter_ms: u64,
-    /// Messages lost, per mille.
-    pub loss: u64,
-    /// Messages that come twice, per mille.
-    pub repetition: u64,
+    interval_ms,
+    /// Median one-way latency of a pair, ms.
+    latency_ms,
+    /// How much the pairs' latencies differ: sigma of their logarithm, per cent.
+    spread,
+    /// Up to so much longer, drawn for each chunk; a channel keeps its order all the same.
+    jitter_ms,
+    /// Bytes a party sends in a millisecond; 0 for no limit.
+    uplink,
+    /// Chance of a relayed frame to be lost, per mille.
+    relay_loss,
+    /// To arrive twice, per mille.
+    relay_repetition,
+    /// To be overtaken, per mille.
+    relay_disorder,
+    /// Pairs that never get a direct channel, per mille.
+    no_direct,
+    /// Data channels that break of themselves during the trouble.
+    breaks,
+    /// A broken channel is noticed within so many ms.
+    notice_ms,
     /// Clocks are off by up to so much, ms.
-    pub skew_ms: u64,
-    /// Transactions submitted.
-    pub submissions: u64,
-    /// Crashes with restart.
-    pub crashes: u64,
+    skew_ms,
+    /// Transactions submitted by users.
+    submissions,
+    /// Crashes, each followed by a restart.
+    crashes,
+    /// Of the crashes in the middle of a write, so many per mille leave a part of it on the disk, a record cut short.
+    torn,
+    /// Crash of node 0 at its so manieth write, counted from one; 0 for none.
+    crash_at_write,
     /// Partitions, each healed.
-    pub partitions: u64,
-    /// Nodes that start late, from nothing.
-    pub late: usize,
-    /// The first two nodes sign with the same key, as two copies of one profile would: some of their transactions conflict.
-    pub twins: bool,
-    /// Virtual time of trouble; afterwards all is healed and everyone must agree.
-    pub trouble_ms: u64,
-    /// Who else is there.
-    pub hostility: Hostility,
+    partitions,
+    /// Times the tracker is away.
+    outages,
+    /// Nodes that start only during the trouble.
+    late,
+    /// 1 if nodes 0 and 1 sign with one key.
+    twins,
+    /// Virtual time of trouble, ms; afterwards all is healed and everyone must agree.
+    trouble_ms,
 }
 
 impl Scenario {
     /// Draws the conditions of a seed.
     #[must_use]
-    pub fn draw(seed: u64, size: Size, hostility: Hostility) -> Self {
+    pub fn draw(seed: u64, size: Size, actors: Vec<Kind>) -> Self {
         let mut random = Random::new(seed ^ 0x5ce0_a110);
         let nodes = match size {
-            Size::Small => 3 + random.index(7),
-            Size::Medium => 10 + random.index(11),
+            Size::Small => random.between(3, 9),
+            Size::Medium => random.between(10, 20),
             Size::Large => 50,
         };
         let interval_ms = [2_000, 4_000, 10_000][random.index(3)];
@@ -74,20 +123,28 @@ impl Scenario {
         Self {
             seed,
             nodes,
-            degree: if nodes <= 10 { nodes } else { 8 },
             interval_ms,
             latency_ms: random.between(2, 80),
+            spread: random.below(60),
             jitter_ms: random.between(0, 300),
-            loss: random.below(60),
-            repetition: random.below(30),
+            uplink: 0,
+            relay_loss: random.below(60),
+            relay_repetition: random.below(30),
+            relay_disorder: random.below(30),
+            no_direct: [0, 0, 300, 1_000][random.index(4)],
+            breaks: random.below(8),
+            notice_ms: random.between(50, 5_000),
             skew_ms: random.below(interval_ms / 2),
             submissions: random.between(5, 60),
             crashes: random.below(5),
+            torn: [0, 500, 1_000][random.index(3)],
+            crash_at_write: random.below(2) * random.between(1, 60),
             partitions: random.below(3),
-            late: random.index(1 + nodes / 4),
-            twins: random.chance(200),
+            outages: random.below(3),
+            late: random.below(1 + nodes / 4),
+            twins: u64::from(random.chance(200)),
             trouble_ms: interval_ms * intervals,
-            hostility,
+            actors,
         }
     }
 }

@@ -1,13 +1,16 @@
 //! What a run must end with.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use shared::{
     hash::{Hash, sha256},
     ids::Height,
 };
 
-use crate::{Scenario, host::Host, tracker::Tracker};
+use crate::{
+    Kind, Scenario,
+    world::{BIRTH_MS, World},
+};
 
 /// A run that ended well.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,7 +18,7 @@ pub struct Outcome {
     /// The run's seed.
     pub seed: u64,
     /// Honest nodes.
-    pub nodes: usize,
+    pub nodes: u64,
     /// Height they all ended at.
     pub height: Height,
     /// Transactions that users were told are submitted.
@@ -24,10 +27,20 @@ pub struct Outcome {
     pub conflicts: usize,
     /// Main chains that changed branch, over all nodes.
     pub reorganisations: u64,
-    /// Messages sent.
+    /// Messages between nodes.
     pub messages: u64,
-    /// Times a hostile peer was blamed.
-    pub blamed: u64,
+    /// Crashes that were followed by a restart.
+    pub restarts: u64,
+    /// Writes of which a crash left a part.
+    pub torn: u64,
+    /// Stored records found damaged after that.
+    pub damaged: u64,
+    /// How often each kind of hostile party was refused by an honest node.
+    pub refused: BTreeMap<Kind, u64>,
+    /// Kinds of trouble that did happen.
+    pub happened: BTreeSet<&'static str>,
+    /// Timestamps of the blocks on the chain, ms since the run began, and whether an honest node mined them.
+    pub blocks: Vec<(u64, bool)>,
     /// Virtual time, ms.
     pub virtual_ms: u64,
     /// Hash over every order performed and every final disk.
@@ -37,7 +50,7 @@ pub struct Outcome {
 /// A run that ended badly.
 #[derive(Debug, Clone)]
 pub struct Failure {
-    /// The run's conditions; its seed repeats it.
+    /// The run's conditions, which repeat it.
     pub scenario: Box<Scenario>,
     /// What is wrong.
     pub reason: String,
@@ -45,27 +58,35 @@ pub struct Failure {
 
 impl core::fmt::Display for Failure {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let Self { scenario, reason } = self;
         write!(
             f,
-            "seed {}: {}\n{:?}",
-            self.scenario.seed, self.reason, self.scenario
+            "seed {}: {reason}\nrepeat it: DISTLI_SIM_SCENARIO='{scenario}' make sim",
+            scenario.seed
         )
     }
 }
 
 impl core::fmt::Display for Outcome {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let Self {
+            seed,
+            nodes,
+            height,
+            reorganisations,
+            submitted,
+            conflicts,
+            messages,
+            restarts,
+            torn,
+            ..
+        } = self;
         write!(
             f,
-            "seed {:>4}: {:>2} nodes, {:>3} blocks, {:>3} reorganisations, {:>2} transactions ({} conflicts), {:>6} messages, {} blamed, {} s, state {}",
-            self.seed,
-            self.nodes,
-            self.height.0,
-            self.reorganisations,
-            self.submitted,
-            self.conflicts,
-            self.messages,
-            self.blamed,
+            "seed {seed:>4}: {nodes:>2} nodes, {:>3} blocks, {reorganisations:>3} reorganisations, {submitted:>2} transactions \
+             ({conflicts} conflicts), {messages:>6} messages, {restarts} restarts ({torn} torn), refused {:?}, {} s, state {}",
+            height.0,
+            self.refused,
             self.virtual_ms / 1_000,
             self.state_hash.to_string().get(..8).unwrap_or_default(),
         )
@@ -73,37 +94,58 @@ impl core::fmt::Display for Outcome {
 }
 
 /// Why the network hasn't come to rest yet; none when it has: one chain, nothing pending, everything reported.
-pub(crate) fn unrest(hosts: &[Host], tracker: &Tracker) -> Option<String> {
+pub(crate) fn unrest(world: &World) -> Option<String> {
     let mut tips = BTreeSet::new();
-    for (index, host) in hosts.iter().enumerate() {
-        let Some(node) = &host.node else {
-            return Some(format!("node {index} is down"));
+    for (party, host) in world.honest() {
+        let Some(node) = host.node() else {
+            return Some(format!("node {party} is down"));
         };
         let status = node.status();
         tips.insert((status.height, status.tip));
         if status.pending > 0 || status.outbox > 0 {
-            return Some(format!(
-                "node {index} has {} pending and {} in its outbox",
-                status.pending, status.outbox
-            ));
+            return Some(format!("node {party} has something pending: {status:?}"));
         }
     }
     if tips.len() != 1 {
         return Some(format!("{} different tips: {tips:?}", tips.len()));
     }
-    let (tip, reported) = (tips.first().copied(), tracker.tip());
+    let (tip, reported) = (tips.first().copied(), world.tracker.tip());
     (reported != tip).then(|| format!("the tracker holds {reported:?} of {tip:?}"))
 }
 
-/// Transactions that were submitted: how many, and how many of them ended as conflicts.
+/// The account of a run that came to rest.
 ///
 /// # Errors
-/// One is neither in the chain, nor pending, nor a conflict.
-pub(crate) fn account(hosts: &[Host]) -> Result<(usize, usize), String> {
+/// A transaction that a user sent is neither in the chain, nor pending, nor a conflict.
+pub(crate) fn outcome(world: &World) -> Result<Outcome, String> {
+    let (submitted, conflicts) = account(world)?;
+    if conflicts > 0 && world.scenario.twins == 0 {
+        return Err(format!("{conflicts} conflicts, and no key was used twice"));
+    }
+    Ok(Outcome {
+        seed: world.scenario.seed,
+        nodes: world.scenario.nodes,
+        height: world.tracker.chain.tip().height,
+        submitted,
+        conflicts,
+        reorganisations: world.tally.reorganisations,
+        messages: world.tally.messages,
+        restarts: world.tally.restarts,
+        torn: world.tally.torn,
+        damaged: world.tally.damaged,
+        refused: world.tally.refused.clone(),
+        happened: world.tally.happened.clone(),
+        blocks: blocks(world),
+        virtual_ms: world.now - BIRTH_MS,
+        state_hash: state_hash(world),
+    })
+}
+
+fn account(world: &World) -> Result<(usize, usize), String> {
     let (mut submitted, mut conflicts) = (0, 0);
-    for (index, host) in hosts.iter().enumerate() {
-        let Some(node) = &host.node else {
-            return Err(format!("node {index} is down"));
+    for (party, host) in world.honest() {
+        let Some(node) = host.node() else {
+            return Err(format!("node {party} is down"));
         };
         for id in &host.submitted {
             submitted += 1;
@@ -113,21 +155,41 @@ pub(crate) fn account(hosts: &[Host]) -> Result<(usize, usize), String> {
                 || node.mempool().contains(id)
                 || node.outbox().contains(id);
             if !is_kept && !is_lost {
-                return Err(format!("transaction {id} of node {index} is lost"));
+                return Err(format!("transaction {id} of node {party} is lost"));
             }
         }
     }
     Ok((submitted, conflicts))
 }
 
+fn blocks(world: &World) -> Vec<(u64, bool)> {
+    let chain = &world.tracker.chain;
+    let honest: BTreeSet<_> = world
+        .hosts
+        .iter()
+        .filter(|host| host.is_honest())
+        .map(|host| host.key())
+        .collect();
+    let heights = 1..=chain.tip().height.0;
+    let blocks = heights.filter_map(|height| chain.block_at(Height(height)));
+    blocks
+        .map(|block| {
+            (
+                block.header().timestamp.0.saturating_sub(BIRTH_MS),
+                honest.contains(&block.miner().key),
+            )
+        })
+        .collect()
+}
+
 /// Hash over what every node holds and has written, and over what led there.
-pub(crate) fn state_hash(trace: Hash, hosts: &[Host]) -> Hash {
-    let mut hash = trace;
-    for host in hosts {
+fn state_hash(world: &World) -> Hash {
+    let mut hash = world.tally.trace;
+    for (_, host) in world.honest() {
         for (key, value) in host.disk() {
             hash = sha256(&[&hash.0, key.as_bytes(), value]);
         }
-        if let Some(node) = &host.node {
+        if let Some(node) = host.node() {
             let status = node.status();
             hash = sha256(&[&hash.0, &status.tip.0, &status.work.to_be_bytes()]);
         }

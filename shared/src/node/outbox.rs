@@ -92,6 +92,16 @@ impl Outbox {
             && self.bytes.saturating_add(bytes) <= limits::OUTBOX_BYTES_MAX
     }
 
+    /// The sequence after the newest own transaction; zero if there is none.
+    pub(super) fn after_own(&self) -> Sequence {
+        self.entries
+            .keys()
+            .filter(|(sender, ..)| *sender == self.own)
+            .map(|(_, sequence, _)| sequence.next())
+            .max()
+            .unwrap_or_default()
+    }
+
     /// Adds a transaction; others' only while there is room.
     pub(super) fn insert(&mut self, transaction: VerifiedTransaction, changes: &mut Vec<Change>) {
         let (id, length) = (transaction.id(), transaction.encoded_len());

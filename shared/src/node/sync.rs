@@ -72,12 +72,11 @@ impl Node {
             peer.headers.deadline = None;
             peer.headers.wanted = false;
         }
-        let mut new = 0_usize;
+        let best = self.chain.best_header().work;
         let mut stopped = false;
         for header in &headers {
             match self.insert_header(now, header) {
-                Ok(true) => new = new.saturating_add(1),
-                Ok(false) => {}
+                Ok(()) => {}
                 Err(ChainError::UnknownParent { .. } | ChainError::TooFarAhead { .. }) => {
                     stopped = true;
                     break;
@@ -85,22 +84,16 @@ impl Node {
                 Err(error) => return Err(blame(from, &error)),
             }
         }
-        self.after_headers(now, from, &headers, new, stopped);
+        // Only a heavier chain is progress: side branches without end must not hold mining up.
+        if self.chain.best_header().work > best {
+            self.downloads.progress_at = now;
+        }
+        self.after_headers(now, from, &headers, stopped);
         Ok(())
     }
 
     /// Goes on asking after a full reply, or notes that this peer has no more to give.
-    fn after_headers(
-        &mut self,
-        now: TimestampMs,
-        from: PeerId,
-        headers: &[Header],
-        new: usize,
-        stopped: bool,
-    ) {
-        if new > 0 {
-            self.downloads.progress_at = now;
-        }
+    fn after_headers(&mut self, now: TimestampMs, from: PeerId, headers: &[Header], stopped: bool) {
         let last = headers.last().map(Header::hash);
         if let Some(last) = last
             && headers.len() >= HEADERS_MAX
@@ -143,7 +136,7 @@ impl Node {
         header: &Header,
     ) -> Result<(), NodeError> {
         match self.insert_header(now, header) {
-            Ok(_) => {
+            Ok(()) => {
                 self.note_block_of(from, header);
                 Ok(())
             }
@@ -180,15 +173,14 @@ impl Node {
     }
 
     /// Puts a header into the chain, and the body with it if that waited for it. True if the header is new.
-    fn insert_header(&mut self, now: TimestampMs, header: &Header) -> Result<bool, ChainError> {
+    fn insert_header(&mut self, now: TimestampMs, header: &Header) -> Result<(), ChainError> {
         let inserted = self
             .chain
             .insert_header(header.clone(), self.clock.corrected(now))?;
-        let is_new = matches!(inserted, HeaderInserted::Added);
-        if is_new {
+        if matches!(inserted, HeaderInserted::Added) {
             self.retry_waiting(now, header.hash());
         }
-        Ok(is_new)
+        Ok(())
     }
 
     pub(super) fn on_get_blocks(&mut self, peer: PeerId, hashes: &[Hash]) -> Result<(), NodeError> {

@@ -110,7 +110,8 @@ impl Node {
         let sequence = self
             .chain
             .next_sequence(&own)
-            .max(self.outbox.next_sequence.unwrap_or_default());
+            .max(self.outbox.next_sequence.unwrap_or_default())
+            .max(self.outbox.after_own());
         let (chain_id, rules) = (self.chain.chain_id(), &self.chain.genesis().rules);
         let timestamp = self.clock.corrected(now);
         match Transaction::create(
@@ -129,12 +130,14 @@ impl Node {
         }
     }
 
-    /// Durable first: the transaction and the next sequence; only then the rest.
+    /// Durable first: the transaction and the next sequence; only then the rest. The transaction comes before the sequence,
+    /// so that a write cut short never leaves a sequence used up by nothing.
     fn on_signed(&mut self, request: u64, transaction: VerifiedTransaction) {
         let (id, sequence) = (transaction.id(), transaction.sequence());
-        let mut changes = vec![Key::Sequence.put(encode_sequence(sequence.next()))];
+        let mut changes = Vec::new();
         self.outbox.next_sequence = Some(sequence.next());
         self.outbox.insert(transaction, &mut changes);
+        changes.push(Key::Sequence.put(encode_sequence(sequence.next())));
         self.persist(changes);
         self.event(Event::Submitted {
             request,

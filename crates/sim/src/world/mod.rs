@@ -1,75 +1,108 @@
 //! The world: a queue of happenings in virtual time, and what each does.
 
+mod birth;
+mod links;
 mod orders;
 mod trouble;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use shared::{
     block::Block,
-    genesis::{Access, Genesis, Rules},
+    genesis::Genesis,
     hash::Hash,
-    identity::Identity,
-    ids::{NetworkId, PeerId, TimestampMs},
+    ids::PeerId,
+    mesh::{self, FromTracker, ToTracker},
     miner::{Miner, Step},
-    node::{Input, MiningWhen},
-    pow::Target,
+    node::Input,
     transaction::Payload,
 };
 
 use crate::{
-    Failure, Hostility, Outcome, Random, Scenario,
-    actors::Forger,
-    host::Host,
-    network::{Network, Party},
+    Failure, Kind, Outcome, Random, Scenario,
+    host::{End, Host},
     tracker::Tracker,
     verdict,
+    wire::{Party, Wire},
 };
 
-/// Expected hashes of the first block; the difficulty moves between a sixteenth of it and what the miners' power gives.
-const INITIAL_HASHES: u64 = 512;
-const BIRTH_MS: u64 = 1_700_000_000_000;
+/// The time at which every run begins.
+pub(crate) const BIRTH_MS: u64 = 1_700_000_000_000;
 
 /// Plays a scenario to its end.
 ///
 /// # Errors
 /// A [`Failure`] names the seed and what did not hold.
 pub fn run(scenario: &Scenario) -> Result<Outcome, Failure> {
-    let mut world = World::new(scenario.clone());
-    world.play().map_err(|reason| Failure {
-        scenario: Box::new(scenario.clone()),
-        reason,
-    })
+    World::new(scenario.clone())
+        .play()
+        .map_err(|reason| Failure {
+            scenario: Box::new(scenario.clone()),
+            reason,
+        })
 }
 
-struct World {
-    scenario: Scenario,
-    random: Random,
-    now: u64,
+/// All parties, what lies between them, and what will happen.
+#[derive(Debug)]
+pub(crate) struct World {
+    pub(crate) scenario: Scenario,
+    pub(crate) random: Random,
+    pub(crate) now: u64,
     queue: BTreeMap<(u64, u64), Happening>,
     scheduled: u64,
-    genesis: Genesis,
-    hosts: Vec<Host>,
-    forgers: Vec<Forger>,
-    /// The name under which a forger is linked to a host.
-    forged_names: BTreeMap<(Party, Party), PeerId>,
-    parties: BTreeMap<PeerId, Party>,
-    topology: Vec<(Party, Party)>,
-    network: Network,
-    tracker: Tracker,
-    trace: Hash,
-    messages: u64,
-    reorganisations: u64,
-    blamed: u64,
+    pub(crate) genesis: Genesis,
+    pub(crate) hosts: Vec<Host>,
+    /// Every name that a party ever had.
+    names: BTreeMap<PeerId, Party>,
+    pub(crate) wire: Wire,
+    pub(crate) tracker: Tracker,
+    pub(crate) tally: Tally,
     fault: Option<String>,
 }
 
-enum Happening {
-    Arrival {
-        from: Party,
-        to: Party,
-        generation: u64,
-        bytes: Vec<u8>,
+/// What is counted while a run goes on.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) trace: Hash,
+    /// Whether every order goes into the trace.
+    pub(crate) is_traced: bool,
+    pub(crate) messages: u64,
+    /// Bytes that arrived over data channels, by party.
+    pub(crate) received: BTreeMap<Party, u64>,
+    pub(crate) reorganisations: u64,
+    pub(crate) restarts: u64,
+    pub(crate) torn: u64,
+    pub(crate) damaged: u64,
+    /// How often each kind of hostile party was refused.
+    pub(crate) refused: BTreeMap<Kind, u64>,
+    /// When each honest party first had a block as its tip.
+    pub(crate) reached: BTreeMap<Hash, BTreeMap<Party, u64>>,
+    /// Faults that did happen, for judging a shrunken run.
+    pub(crate) happened: BTreeSet<&'static str>,
+}
+
+/// How a fact reaches a mesh, and so what makes it void on its way.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Through {
+    /// Nothing but a crash stops it.
+    Own,
+    /// The tracker's connection of that number.
+    Tracker(u64),
+    /// The channel that ends there.
+    Channel(End),
+}
+
+/// Something that happens at its time.
+#[derive(Debug)]
+pub(crate) enum Happening {
+    Start {
+        host: Party,
+    },
+    Crash {
+        host: Party,
+    },
+    Leave {
+        host: Party,
     },
     Wake {
         host: Party,
@@ -83,28 +116,34 @@ enum Happening {
         host: Party,
         job: u64,
     },
+    Turn {
+        host: Party,
+        life: u64,
+    },
     Submission {
         host: Party,
         text: String,
     },
-    Crash {
+    Mesh {
         host: Party,
+        life: u64,
+        input: Box<mesh::Input>,
+        through: Through,
     },
-    Start {
+    AtTracker {
         host: Party,
+        connection: u64,
+        message: Box<ToTracker>,
     },
-    LinkUp {
-        a: Party,
-        b: Party,
-    },
-    LinkLost {
+    TrackerDial {
         host: Party,
-        other: PeerId,
-        generation: u64,
+        life: u64,
     },
-    Partition {
-        cuts_links: bool,
+    ChannelOpens {
+        end: End,
     },
+    Break,
+    Partition,
     Healing,
     Report {
         host: Party,
@@ -119,159 +158,55 @@ enum Happening {
     TrackerUp {
         is_up: bool,
     },
-    Attack,
     Calm,
 }
 
 impl World {
-    fn new(scenario: Scenario) -> Self {
-        let mut random = Random::new(scenario.seed);
-        let genesis = genesis(&mut random, &scenario);
-        let mut hosts: Vec<Host> = Vec::with_capacity(scenario.nodes);
-        for index in 0..scenario.nodes {
-            let twin = hosts
-                .first()
-                .filter(|_| scenario.twins && index == 1)
-                .map(|first| first.seed);
-            hosts.push(Host::new(&mut random, scenario.skew_ms, twin));
-        }
-        give_power(&mut random, &scenario, &mut hosts);
-        let forgers = match scenario.hostility {
-            Hostility::None => Vec::new(),
-            Hostility::Forger => vec![Forger::new(genesis.clone(), Random::new(random.draw()))],
-        };
-        let parties = hosts
-            .iter()
-            .enumerate()
-            .map(|(party, host)| (host.peer, party))
-            .collect();
-        let topology = Network::topology(&mut random, scenario.nodes, scenario.degree);
-        let mut world = Self {
-            now: BIRTH_MS,
-            queue: BTreeMap::new(),
-            scheduled: 0,
-            tracker: Tracker::new(genesis.clone()),
-            genesis,
-            hosts,
-            forgers,
-            forged_names: BTreeMap::new(),
-            parties,
-            topology,
-            network: Network::default(),
-            trace: Hash::ZERO,
-            messages: 0,
-            reorganisations: 0,
-            blamed: 0,
-            fault: None,
-            random,
-            scenario,
-        };
-        world.plan();
-        world
-    }
-
-    /// Draws what will happen and when.
-    fn plan(&mut self) {
-        let trouble = self.scenario.trouble_ms;
-        for host in 0..self.scenario.nodes {
-            let is_late = host + self.scenario.late >= self.scenario.nodes;
-            let at = if is_late {
-                self.random.between(trouble / 4, trouble)
-            } else {
-                self.random.below(2_000)
-            };
-            self.schedule(at, Happening::Start { host });
-        }
-        for number in 0..self.scenario.submissions {
-            let at = self.random.below(trouble);
-            let host = self.random.index(self.scenario.nodes);
-            self.schedule(
-                at,
-                Happening::Submission {
-                    host,
-                    text: format!("message {number}"),
-                },
-            );
-        }
-        for _ in 0..self.scenario.crashes {
-            let (at, host) = (
-                self.random.below(trouble),
-                self.random.index(self.scenario.nodes),
-            );
-            self.schedule(at, Happening::Crash { host });
-            let down = self.random.between(500, trouble / 4);
-            self.schedule(at + down, Happening::Start { host });
-        }
-        for _ in 0..self.scenario.partitions {
-            let at = self.random.below(trouble);
-            let cuts_links = self.random.chance(500);
-            self.schedule(at, Happening::Partition { cuts_links });
-            let lasts = self.random.between(1_000, trouble / 3);
-            self.schedule(at + lasts, Happening::Healing);
-        }
-        let away = self.random.below(trouble);
-        self.schedule(away, Happening::TrackerUp { is_up: false });
-        let back = away + self.random.below(trouble / 2);
-        self.schedule(back, Happening::TrackerUp { is_up: true });
-        if !self.forgers.is_empty() {
-            self.schedule(1_000, Happening::Attack);
-        }
-        self.schedule(trouble + trouble / 2, Happening::Calm);
-    }
-
     fn play(&mut self) -> Result<Outcome, String> {
         let calm_at = BIRTH_MS + self.scenario.trouble_ms * 3 / 2;
-        let end = calm_at + 80 * self.scenario.interval_ms + 180_000;
+        let end = calm_at + 80 * self.scenario.interval_ms + 240_000;
         let mut look_at = calm_at + 1_000;
-        while let Some(((at, _), happening)) = self.queue.pop_first() {
+        while self.next_at().is_some_and(|at| at <= end) {
+            let at = self.next_at().unwrap_or(end);
             if look_at <= at {
-                if verdict::unrest(&self.hosts, &self.tracker).is_none() {
+                if verdict::unrest(self).is_none() {
                     break;
                 }
                 look_at = at + 500;
             }
-            if at > end {
-                let unrest = verdict::unrest(&self.hosts, &self.tracker).unwrap_or_default();
-                return Err(format!(
-                    "no rest {} s after the last trouble: {unrest}",
-                    (end - calm_at) / 1_000
-                ));
-            }
+            self.step()?;
+        }
+        if let Some(unrest) = verdict::unrest(self) {
+            return Err(format!(
+                "no rest {} s after the last trouble: {unrest}",
+                (end - calm_at) / 1_000
+            ));
+        }
+        verdict::outcome(self)
+    }
+
+    /// When the next thing happens.
+    pub(crate) fn next_at(&self) -> Option<u64> {
+        self.queue.first_key_value().map(|((at, _), _)| *at)
+    }
+
+    /// Lets the next thing happen.
+    pub(crate) fn step(&mut self) -> Result<(), String> {
+        if let Some(((at, _), happening)) = self.queue.pop_first() {
             self.now = at;
             self.happen(happening);
-            if let Some(fault) = self.fault.take() {
-                return Err(fault);
-            }
         }
-        let (submitted, conflicts) = verdict::account(&self.hosts)?;
-        if conflicts > 0 && !self.scenario.twins {
-            return Err(format!("{conflicts} conflicts, and no key was used twice"));
-        }
-        Ok(Outcome {
-            seed: self.scenario.seed,
-            nodes: self.scenario.nodes,
-            height: self.tracker.chain.tip().height,
-            submitted,
-            conflicts,
-            reorganisations: self.reorganisations,
-            messages: self.messages,
-            blamed: self.blamed,
-            virtual_ms: self.now - BIRTH_MS,
-            state_hash: verdict::state_hash(self.trace, &self.hosts),
-        })
+        self.fault.take().map_or(Ok(()), Err)
     }
 
     fn happen(&mut self, happening: Happening) {
         match happening {
-            Happening::Arrival {
-                from,
-                to,
-                generation,
-                bytes,
-            } => self.on_arrival(from, to, generation, bytes),
+            Happening::Start { host } => self.on_start(host),
+            Happening::Crash { host } => self.on_crash(host),
+            Happening::Leave { host } => self.on_leave(host),
             Happening::Wake { host, wake } => {
                 if self.hosts[host].wake == wake {
-                    self.give(host, Input::Woken);
+                    self.ask(host, |stack, now| stack.woken(now));
                 }
             }
             Happening::Written { host, life } => {
@@ -281,54 +216,72 @@ impl World {
                 }
             }
             Happening::Mined { host, job } => self.on_mined(host, job),
-            Happening::Submission { host, text } => self.on_submission(host, text),
-            Happening::Crash { host } => self.on_crash(host),
-            Happening::Start { host } => self.on_start(host),
-            Happening::LinkUp { a, b } => self.on_link_up(a, b),
-            Happening::LinkLost {
+            Happening::Turn { host, life } => self.on_turn(host, life),
+            Happening::Submission { host, text } => {
+                let (request, payload) = (self.scheduled, Payload::Message(text));
+                self.give(host, Input::Submitted { request, payload });
+            }
+            Happening::Mesh {
                 host,
-                other,
-                generation,
-            } => {
-                let Some(party) = self.parties.get(&other).copied() else {
-                    return;
-                };
-                if self.network.generation(host, party) == generation {
-                    self.give(host, Input::PeerLost { peer: other });
-                }
-            }
-            Happening::Partition { cuts_links } => self.on_partition(cuts_links),
-            Happening::Healing => {
-                self.network.heal();
-                self.relink();
-            }
+                life,
+                input,
+                through,
+            } => self.on_mesh_fact(host, life, *input, through),
+            Happening::AtTracker {
+                host,
+                connection,
+                message,
+            } => self.on_at_tracker(host, connection, *message),
+            Happening::TrackerDial { host, life } => self.on_tracker_dial(host, life),
+            Happening::ChannelOpens { end } => self.on_channel_opens(end),
+            Happening::Break => self.on_break(),
+            Happening::Partition => self.on_partition(),
+            Happening::Healing => self.wire.heal(),
             Happening::Report { host, life, blocks } => self.on_report(host, life, blocks),
             Happening::TrackerSays { host, life, input } => {
-                if self.hosts[host].life == life && self.tracker.is_up {
+                if self.hosts[host].life == life && self.hosts[host].tracker.is_some() {
                     self.give(host, input);
                 }
             }
-            Happening::TrackerUp { is_up } => self.on_tracker(is_up),
-            Happening::Attack => self.on_attack(),
+            Happening::TrackerUp { is_up } => self.on_tracker_up(is_up),
             Happening::Calm => self.on_calm(),
         }
     }
 
-    fn schedule(&mut self, after_ms: u64, happening: Happening) {
+    pub(crate) fn schedule(&mut self, after_ms: u64, happening: Happening) {
         self.scheduled += 1;
         self.queue
             .insert((self.now + after_ms, self.scheduled), happening);
     }
 
-    fn on_arrival(&mut self, from: Party, to: Party, generation: u64, bytes: Vec<u8>) {
-        if self.network.generation(from, to) != generation {
+    /// Has a fact reach a mesh later.
+    fn schedule_mesh(&mut self, after_ms: u64, host: Party, input: mesh::Input, through: Through) {
+        let life = self.hosts[host].life;
+        let input = Box::new(input);
+        self.schedule(
+            after_ms,
+            Happening::Mesh {
+                host,
+                life,
+                input,
+                through,
+            },
+        );
+    }
+
+    fn on_mesh_fact(&mut self, host: Party, life: u64, input: mesh::Input, through: Through) {
+        let is_void = match through {
+            Through::Own => false,
+            Through::Tracker(connection) => self.hosts[host].tracker != Some(connection),
+            Through::Channel(end) => !self.wire.exists(end),
+        };
+        if is_void || self.hosts[host].life != life {
             return;
         }
-        let peer = self.name(from, to);
-        match to.checked_sub(self.hosts.len()) {
-            Some(forger) => self.forgers[forger].on_message(self.now, &bytes),
-            None => self.give(to, Input::MessageReceived { peer, bytes }),
+        if let mesh::Input::ChannelReceived { bytes, .. } = &input {
+            *self.tally.received.entry(host).or_default() += bytes.len() as u64;
         }
+        self.ask(host, |stack, now| stack.mesh_fact(now, input));
     }
 
     fn on_mined(&mut self, host: Party, generation: u64) {
@@ -347,57 +300,31 @@ impl World {
         self.give(host, input);
     }
 
-    fn on_submission(&mut self, host: Party, text: String) {
-        let request = self.scheduled;
-        self.give(
-            host,
-            Input::Submitted {
-                request,
-                payload: Payload::Message(text),
-            },
-        );
+    /// Gives an honest node a fact.
+    pub(crate) fn give(&mut self, host: Party, input: Input) {
+        self.ask(host, |stack, now| stack.node_fact(now, input));
     }
 
-    /// The name under which `of` is known to `to`.
-    fn name(&self, of: Party, to: Party) -> PeerId {
-        match self.hosts.get(of) {
-            Some(host) => host.peer,
-            None => self
-                .forged_names
-                .get(&(of, to))
-                .copied()
-                .unwrap_or(PeerId(Hash::ZERO)),
+    /// Has a message of the tracker reach a member.
+    fn tracker_tells(&mut self, told: Vec<(Party, FromTracker)>) {
+        for (party, message) in told {
+            let Some(connection) = self.hosts[party].tracker else {
+                continue;
+            };
+            let after = self.wire.latency(party, TRACKER);
+            let input = mesh::Input::TrackerReceived(message);
+            self.schedule_mesh(after, party, input, Through::Tracker(connection));
         }
     }
-}
 
-fn genesis(random: &mut Random, scenario: &Scenario) -> Genesis {
-    let mut rules = Rules::open_default(Target::for_hashes(INITIAL_HASHES).to_compact());
-    rules.interval_ms = u32::try_from(scenario.interval_ms).unwrap_or(rules.interval_ms);
-    rules.stamp_bits = 4;
-    Genesis {
-        network_id: NetworkId::parse("simulation").expect("a valid label"),
-        rules,
-        created_at: TimestampMs(BIRTH_MS),
-        owner: Identity::from_seed(random.bytes32()).public_key(),
-        enterprise_genesis: None,
-        predecessor: None,
-        access: Access::Open,
+    /// Honest parties that are part of the network at the end.
+    pub(crate) fn honest(&self) -> impl Iterator<Item = (Party, &Host)> {
+        self.hosts
+            .iter()
+            .enumerate()
+            .filter(|(_, host)| host.is_honest() && !host.has_left)
     }
 }
 
-/// Gives some nodes virtual hash power, in all as much as finds the first block within one interval.
-#[expect(clippy::cast_precision_loss, reason = "small numbers")]
-fn give_power(random: &mut Random, scenario: &Scenario, hosts: &mut [Host]) {
-    let miners = 2 + random.index(hosts.len() - 1);
-    let total = INITIAL_HASHES as f64 / scenario.interval_ms as f64;
-    for host in hosts.iter_mut().take(miners) {
-        let share = random.between(1, 100) as f64 / (50 * miners) as f64;
-        host.power = total * share;
-        host.mining = if random.chance(600) {
-            MiningWhen::WhenPending
-        } else {
-            MiningWhen::Always
-        };
-    }
-}
+/// The tracker's index where latencies are drawn.
+pub(crate) const TRACKER: Party = 0xffff_ffff;

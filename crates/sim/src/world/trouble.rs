@@ -1,179 +1,160 @@
-//! What befalls the network: starts, crashes, links, partitions, the tracker, attacks, and the calm after them.
+//! What befalls the network: starts, crashes, channels, partitions, the tracker, hostile turns, and the calm after them.
 
 use shared::{
     block::Block,
-    ids::PeerId,
     node::{Input, MiningWhen},
 };
 
 use super::{Happening, World};
-use crate::network::Party;
+use crate::{stack::Mind, wire::Party};
+
+/// A hostile party without a link for so long comes back under a new name, ms.
+const RETURNS_MS: u64 = 4_000;
 
 impl World {
     pub(super) fn on_start(&mut self, host: Party) {
-        if self.hosts[host].node.is_some() {
+        if self.hosts[host].stack.is_some() || self.hosts[host].has_left {
             return;
         }
-        self.hosts[host].start(&mut self.random, &self.genesis, self.now);
+        let (genesis, now) = (self.genesis.clone(), self.now);
+        if let Err(reason) = self.hosts[host].start(&mut self.random, &genesis, now) {
+            return self.blame(host, &reason);
+        }
         self.perform(host);
-        self.relink();
-        self.tell_of_tracker(host);
+        let life = self.hosts[host].life;
+        let after = self.random.below(200);
+        self.schedule(after, Happening::TrackerDial { host, life });
+        if !self.hosts[host].is_honest() {
+            self.schedule(500, Happening::Turn { host, life });
+        }
     }
 
     pub(super) fn on_crash(&mut self, host: Party) {
-        self.hosts[host].crash();
-        for other in self.network.linked(host) {
-            self.cut(host, other, 2_000);
+        self.stop(host);
+        self.tally.restarts += 1;
+        self.tally.happened.insert("crash");
+        let down = self.random.between(500, self.scenario.trouble_ms / 4);
+        self.schedule(down, Happening::Start { host });
+    }
+
+    pub(crate) fn on_leave(&mut self, host: Party) {
+        self.stop(host);
+        self.hosts[host].has_left = true;
+    }
+
+    /// Everything of a party that is not on its disk is gone at once.
+    fn stop(&mut self, host: Party) {
+        let is_torn = self.random.chance(self.scenario.torn);
+        let (ends, had_tracker) = (self.wire.of(host), self.hosts[host].tracker.is_some());
+        let before = self.hosts[host].was_torn;
+        self.hosts[host].crash(&mut self.random, is_torn);
+        if self.hosts[host].was_torn && !before {
+            self.tally.torn += 1;
+            self.tally.happened.insert("torn");
+        }
+        for end in ends {
+            self.break_channel(end);
+        }
+        if had_tracker {
+            let told = self.tracker.disconnect(host);
+            self.tracker_tells(told);
         }
     }
 
-    /// Takes a link down; the honest ends notice up to `within_ms` later.
-    pub(super) fn cut(&mut self, a: Party, b: Party, within_ms: u64) {
-        self.network.set(a, b, false);
-        let generation = self.network.generation(a, b);
-        for (end, other) in [(a, b), (b, a)] {
-            if end < self.hosts.len() {
-                let (after, other) = (self.random.below(within_ms), self.name(other, end));
-                self.schedule(
-                    after,
-                    Happening::LinkLost {
-                        host: end,
-                        other,
-                        generation,
-                    },
-                );
-            }
-        }
-    }
-
-    /// Has every link of the topology that could be up come up soon.
-    pub(super) fn relink(&mut self) {
-        for (a, b) in self.topology.clone() {
-            let after = self.random.between(30, 1_500);
-            if !self.network.is_up(a, b) {
-                self.schedule(after, Happening::LinkUp { a, b });
-            }
-        }
-    }
-
-    pub(super) fn on_link_up(&mut self, a: Party, b: Party) {
-        let are_there = [a, b].iter().all(|party| {
-            self.hosts
-                .get(*party)
-                .is_none_or(|host| host.node.is_some())
-        });
-        if !are_there || self.network.are_parted(a, b) || !self.network.set(a, b, true) {
-            return;
-        }
-        for (end, other) in [(a, b), (b, a)] {
-            if end < self.hosts.len() {
-                let peer = self.name(other, end);
-                self.give(end, Input::PeerConnected { peer });
-            }
-        }
-    }
-
-    pub(super) fn on_disconnect(&mut self, host: Party, peer: PeerId) {
-        let Some(party) = self.parties.get(&peer).copied() else {
-            return;
-        };
-        if self.network.is_up(host, party) && self.name(party, host) == peer {
-            self.cut(host, party, 500);
-        }
-    }
-
-    pub(super) fn on_partition(&mut self, cuts_links: bool) {
-        let sides = (0..self.scenario.nodes + self.forgers.len())
+    pub(super) fn on_partition(&mut self) {
+        let sides: Vec<u8> = self
+            .hosts
+            .iter()
             .map(|_| u8::from(self.random.chance(500)))
             .collect();
-        self.network.part(sides);
-        for (a, b) in self.topology.clone() {
-            if cuts_links && self.network.are_parted(a, b) && self.network.is_up(a, b) {
-                self.cut(a, b, 5_000);
+        self.wire.part(sides);
+        self.tally.happened.insert("partition");
+        for (end, other) in self.wire.open_channels() {
+            if self.wire.are_parted(end.0, other.0) {
+                self.break_channel(end);
+            }
+        }
+        for host in 0..self.hosts.len() {
+            if self.wire.are_parted(0, host) {
+                self.lose_tracker(host, self.scenario.notice_ms);
             }
         }
     }
 
     pub(super) fn on_report(&mut self, host: Party, life: u64, blocks: Vec<Block>) {
+        if self.hosts[host].tracker.is_none() {
+            let input = Input::ReportFailed;
+            return self.schedule(100, Happening::TrackerSays { host, life, input });
+        }
         let before = self.tracker.tip();
-        let Some(input) = self.tracker.take(&mut self.random, self.now, blocks) else {
+        let Some(input) = self.tracker.report(&mut self.random, self.now, blocks) else {
             return;
         };
         let after = self.scenario.latency_ms;
         self.schedule(after, Happening::TrackerSays { host, life, input });
-        if self.tracker.tip() != before {
-            for other in 0..self.hosts.len() {
-                let (life, tip) = (self.hosts[other].life, self.tracker.tip());
-                if other != host {
-                    self.schedule(
-                        after,
-                        Happening::TrackerSays {
-                            host: other,
-                            life,
-                            input: Input::TrackerConnected { tip },
-                        },
-                    );
-                }
-            }
+        if self.tracker.tip() == before {
+            return;
+        }
+        for other in (0..self.hosts.len()).filter(|other| *other != host) {
+            let (life, tip) = (self.hosts[other].life, self.tracker.tip());
+            let input = Input::TrackerConnected { tip };
+            self.schedule(
+                after,
+                Happening::TrackerSays {
+                    host: other,
+                    life,
+                    input,
+                },
+            );
         }
     }
 
-    pub(super) fn on_tracker(&mut self, is_up: bool) {
-        self.tracker.is_up = is_up;
-        for host in 0..self.hosts.len() {
-            if is_up {
-                self.tell_of_tracker(host);
-            } else {
-                self.give(host, Input::TrackerLost);
-            }
+    pub(crate) fn on_tracker_up(&mut self, is_up: bool) {
+        if is_up {
+            self.tracker.is_up = true;
+            return;
+        }
+        self.tally.happened.insert("outage");
+        for host in self.tracker.go() {
+            self.lose_tracker(host, 500);
         }
     }
 
     pub(super) fn tell_of_tracker(&mut self, host: Party) {
         let (life, tip) = (self.hosts[host].life, self.tracker.tip());
-        let after = self.random.between(50, 2_000);
-        self.schedule(
-            after,
-            Happening::TrackerSays {
-                host,
-                life,
-                input: Input::TrackerConnected { tip },
-            },
-        );
+        let after = self.random.between(5, 200);
+        let input = Input::TrackerConnected { tip };
+        self.schedule(after, Happening::TrackerSays { host, life, input });
     }
 
-    pub(super) fn on_attack(&mut self) {
-        for index in 0..self.forgers.len() {
-            let party = self.hosts.len() + index;
-            let victim = self.random.index(self.hosts.len());
-            if !self.network.is_up(party, victim) {
-                let name = self.forgers[index].next_name();
-                self.forged_names.insert((party, victim), name);
-                self.parties.insert(name, party);
-                self.on_link_up(party, victim);
-            }
-            for victim in self.network.linked(party) {
-                let bytes = self.forgers[index].attack(self.now);
-                let generation = self.network.generation(party, victim);
-                self.schedule(
-                    self.scenario.latency_ms,
-                    Happening::Arrival {
-                        from: party,
-                        to: victim,
-                        generation,
-                        bytes,
-                    },
-                );
-            }
+    /// A hostile party does what it came for; thrown out by everyone, it comes back under a new name.
+    pub(super) fn on_turn(&mut self, host: Party, life: u64) {
+        if self.hosts[host].life != life {
+            return;
         }
-        self.schedule(700, Happening::Attack);
+        self.ask(host, |stack, now| stack.turn(now));
+        let Some(stack) = &mut self.hosts[host].stack else {
+            return;
+        };
+        let is_alone = stack.mesh.peers().next().is_none();
+        let Mind::Hostile(actor) = &mut stack.mind else {
+            return;
+        };
+        let pause = actor.pause_ms();
+        if is_alone && self.hosts[host].tracker.is_some() && self.random.below(RETURNS_MS) < pause {
+            self.stop(host);
+            self.hosts[host].rename(&mut self.random);
+            self.names.insert(self.hosts[host].peer, host);
+            return self.schedule(100, Happening::Start { host });
+        }
+        self.schedule(pause, Happening::Turn { host, life });
     }
 
     /// The trouble is over: everything heals, everyone is there, and mining stops when nothing is pending.
     pub(super) fn on_calm(&mut self) {
-        self.scenario.loss = 0;
-        self.network.heal();
-        self.on_tracker(true);
+        (self.scenario.relay_loss, self.scenario.relay_disorder) = (0, 0);
+        self.wire.heal();
+        self.on_tracker_up(true);
         for host in 0..self.hosts.len() {
             self.on_start(host);
             if self.hosts[host].power > 0.0 {
@@ -186,6 +167,5 @@ impl World {
                 );
             }
         }
-        self.relink();
     }
 }

@@ -156,6 +156,10 @@ browser:
 	  else echo "That needs root. Run: sudo $$install"; exit 1; fi; \
 	fi
 
+.PHONY: docker
+docker: ## Build the image and prove docker-compose.yml, where docker is (ports 13030, 18080, 19090; not part of test)
+	@docker/check.sh
+
 .PHONY: deny
 deny: ## Licences, sources and banned crates, where cargo-deny is installed
 	@if command -v cargo-deny >/dev/null; then cargo deny check bans licenses sources; \

@@ -106,6 +106,24 @@ async fn a_missing_parent_names_the_tip_from_which_to_send_again() {
     server.stop().await;
 }
 
+#[tokio::test]
+async fn the_update_that_make_docker_reports_is_accepted() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::start(directory.path()).await;
+    let update = include_str!("../../../docker/update.json");
+    let accepted = server
+        .accepted(&serde_json::from_str(update).unwrap())
+        .await;
+    assert_eq!(
+        (
+            accepted.tenant_blocks_processed,
+            accepted.transactions_processed
+        ),
+        (1, 3)
+    );
+    server.stop().await;
+}
+
 /// A change of a good update, the status and the problem that it must be answered with.
 type Case = (&'static str, fn(&mut BlockchainUpdate), u16, &'static str);
 

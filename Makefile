@@ -186,8 +186,10 @@ bench-web: build-web browser ## Mining and validation in Chromium, first load, a
 	@DISTLI_BENCH_WWW=$(TARGET)/bench-web $(TARGET)/quick/bench web
 
 .PHONY: soak
-soak: ## The simulation with new seeds until one fails (SEEDS=<how many>, default 200)
+soak: build-web browser ## What takes long: the simulation with new seeds (SEEDS=<how many>, default 200), and a crowd of real tabs
 	@DISTLI_SIM_SEEDS=$(or $(SEEDS),200) cargo test --locked --release -p sim -- --nocapture
+	@cargo build --locked --profile quick $(OURS) --bins
+	@$(TARGET)/quick/soak
 
 .PHONY: clean
 clean: ## Remove what was built (not ./data)

@@ -11,6 +11,7 @@
 )]
 
 mod browser;
+pub mod chain;
 mod page;
 mod service;
 mod stack;

@@ -53,6 +53,18 @@ impl<'a> Page<'a> {
         Ok(self.client().await?.close_window().await?)
     }
 
+    /// Crashes the tab's renderer, as the system does when it ends the process: nothing of the page runs any more.
+    ///
+    /// # Errors
+    /// If the tab is gone.
+    pub async fn crash(self) -> Result<()> {
+        self.client().await?;
+        // The crashed page can't answer the command that crashed it.
+        let crash = self.browser.devtools("Page.crash", json!({}));
+        let _ = tokio::time::timeout(std::time::Duration::from_secs(5), crash).await;
+        Ok(())
+    }
+
     /// All elements with this `data-testid`.
     ///
     /// # Errors

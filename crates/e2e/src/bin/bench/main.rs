@@ -7,7 +7,6 @@
 )]
 #![expect(clippy::disallowed_methods, reason = "a driver: it measures time")]
 
-mod chain;
 mod mesh;
 mod native;
 mod proxy;

@@ -1,11 +1,9 @@
 //! Figures of several tabs together: catching up with a chain, and what one network carries.
 
-use crate::chain::LongChain;
-use crate::{chain, figure};
+use crate::figure;
 use anyhow::{Context as _, Result, ensure};
-use e2e::{Browser, Page, Stack};
+use e2e::{Browser, Page, Stack, chain};
 use serde_json::json;
-use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -22,72 +20,22 @@ pub(crate) async fn run(built: &Path) -> Result<()> {
     throughput(built).await
 }
 
-const REGISTER: &str = "
-    const socket = new WebSocket('/ws');
-    await new Promise((resolve, reject) => {
-        socket.onerror = () => reject(new Error('the tracker is not there'));
-        socket.onmessage = ({ data }) => {
-            const message = JSON.parse(data);
-            if (message.type === 'welcome') socket.send(JSON.stringify({type: 'create_network', genesis: a[0], listed: true}));
-            if (message.type === 'network_created') resolve();
-            if (message.type === 'error') reject(new Error(data));
-        };
-    });
-    socket.close();";
-
-const IMPORT: &str = "
-    const text = await (await fetch(a[0])).text();
-    return await window.distli.node.importChain(text);";
-
-const COUNT_STORED: &str = "
-    const { name } = (await indexedDB.databases()).find(({ name }) => name.startsWith('distli'));
-    const db = await new Promise((resolve, reject) => {
-        const open = indexedDB.open(name);
-        open.onsuccess = () => resolve(open.result);
-        open.onerror = () => reject(open.error);
-    });
-    const count = await new Promise((resolve, reject) => {
-        const records = db.transaction('records').objectStore('records');
-        const ask = records.count(IDBKeyRange.bound([a[0], 'block/'], [a[0], 'block/g']));
-        ask.onsuccess = () => resolve(ask.result);
-        ask.onerror = () => reject(ask.error);
-    });
-    db.close();
-    return count;";
-
 /// A tab of a new profile catches up with `blocks` blocks of ten messages that a tab of another profile has: from opening the
 /// network's page until all are validated and stored.
 async fn catch_up(built: &Path, blocks: u32) -> Result<()> {
-    let name = format!("catch-up-{blocks}");
-    let long = chain::mine(&name, blocks)?;
-    let file = format!("{name}.json");
-    fs::write(built.join(&file), long.export(blocks)?)?;
+    let long = chain::mine(&format!("catch-up-{blocks}"), blocks)?;
     let stack = Stack::start_with_www(built).await?;
     let (alice, bob) = (
         profile(&stack, "alice").await?,
         profile(&stack, "bob").await?,
     );
     let one = alice.open(&stack.app_url).await?;
-    let link = join_link(&stack, &one, &long).await?;
-    one.goto(&link).await?;
-    one.find("message-input").await?;
-    one.run_async(IMPORT, vec![json!(format!("/{file}"))])
-        .await?;
-    one.status_where("the import is done", |status| status["height"] == blocks)
-        .await?;
+    let link = long.publish(&stack, built, &one).await?;
 
     let start = Instant::now();
     let other = bob.open(&link).await?;
-    let id = json!(long.genesis.chain_id().to_string());
     for _ in 0..3_000 {
-        // Asking costs the tab little: the count is taken only once the chain says it is complete.
-        let height = other
-            .run_async(
-                "return (await window.distli?.node?.status())?.height ?? 0",
-                vec![],
-            )
-            .await?;
-        if height == blocks && other.run_async(COUNT_STORED, vec![id.clone()]).await? == blocks {
+        if long.is_stored(&other).await? {
             figure(
                 &format!("catchup_{blocks}_blocks_s"),
                 start.elapsed().as_secs_f64(),
@@ -209,11 +157,4 @@ async fn report_throughput(tabs: &[Page<'_>], wanted: u64) -> Result<()> {
 
 async fn profile(stack: &Stack, name: &str) -> Result<Browser> {
     Browser::start(&stack.folder().join(name)).await
-}
-
-/// Registers the chain's network at the tracker; the link opens it.
-async fn join_link(stack: &Stack, page: &Page<'_>, long: &LongChain) -> Result<String> {
-    let genesis = hex::encode(long.genesis.encode());
-    page.run_async(REGISTER, vec![json!(genesis)]).await?;
-    Ok(format!("{}/#/n/{}", stack.app_url, long.genesis.network_id))
 }

@@ -1,7 +1,8 @@
 //! Figures of the chain's code on this processor.
 
-use crate::{chain, figure};
+use crate::figure;
 use anyhow::Result;
+use e2e::chain;
 use shared::block::UncheckedBlock;
 use shared::chain::Chain;
 use shared::ids::TimestampMs;

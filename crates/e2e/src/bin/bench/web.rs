@@ -1,9 +1,9 @@
 //! Figures of the product in Chromium.
 
 use crate::proxy::Proxy;
-use crate::{chain, figure, mesh, percentiles, workers};
+use crate::{figure, mesh, percentiles, workers};
 use anyhow::{Context as _, Result, ensure};
-use e2e::{Browser, Page, Stack};
+use e2e::{Browser, Page, Stack, chain};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;

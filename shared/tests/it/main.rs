@@ -18,5 +18,6 @@ mod foreign_vectors;
 mod fork_choice;
 mod mempool;
 mod own_vectors;
+mod specification;
 mod support;
 mod transaction;

@@ -3,7 +3,7 @@
 
 import { byId, element, setText } from "./dom.js";
 import { refreshTimes } from "./format.js";
-import { clearNotices, notify, reasonOf } from "./notices.js";
+import { clearNotices, notify, notifyError, reasonOf } from "./notices.js";
 import { networkHash, parseRoute } from "./route.js";
 import { setUpStart, showStart } from "./start.js";
 
@@ -26,7 +26,7 @@ setUpStart((request) => {
   const hash = networkHash(request.networkId);
   if (location.hash === hash) followRoute();
   else location.hash = hash;
-});
+}, openInvited);
 addEventListener("hashchange", followRoute);
 setInterval(refreshTimes, TIMES_EVERY_MS);
 followRoute();
@@ -43,13 +43,45 @@ async function followRoute() {
   const request = wish;
   wish = null;
   if (route.view === "network") {
-    await openNetwork(route, request?.networkId === route.networkId ? request : null);
+    await openNetwork(route, isFor(request, route) ? request : null);
     return;
   }
   show("start", "");
   leaveView = showStart();
   if (route.view === "unknown") {
     notify({ level: "warning", title: "This link names no network", text: `“${route.text.slice(0, 80)}” is not a network name. Ask for the link again or choose a network below.` });
+  }
+}
+
+/** Whether a wish is about the network of this address. */
+function isFor(request, { networkId, chainId }) {
+  return request?.node ? request.node.chainId === chainId : request?.networkId === networkId;
+}
+
+/** Opens the network that an invitation leads to, and answers it there. */
+async function openInvited(invitation) {
+  visit += 1;
+  const mine = visit;
+  leaveView();
+  leaveView = () => {};
+  clearNotices();
+  showOpening("the invitation", false);
+  try {
+    const { DistliNode } = await import("./node/distli-node.js");
+    const node = await DistliNode.join({ invitation });
+    if (mine !== visit) {
+      await node.close();
+      return;
+    }
+    wish = { node, invitation };
+    const hash = networkHash(node.networkId, node.chainId);
+    if (location.hash === hash) followRoute();
+    else location.hash = hash;
+  } catch (error) {
+    if (mine !== visit) return;
+    show("start", "");
+    leaveView = showStart();
+    notifyError("The invitation can't be opened", error);
   }
 }
 
@@ -60,16 +92,16 @@ async function openNetwork(route, request) {
   let node = null;
   try {
     const [{ DistliNode }, { showNetwork }] = await Promise.all([import("./node/distli-node.js"), import("./network.js")]);
-    node = request?.create
+    node = request?.node ?? (request?.create
       ? await DistliNode.create({ networkId: route.networkId, listed: request.listed })
-      : await DistliNode.join(route.chainId ? { networkId: route.networkId, chainId: route.chainId } : { networkId: route.networkId });
+      : await DistliNode.join(route.chainId ? { networkId: route.networkId, chainId: route.chainId } : { networkId: route.networkId }));
     if (mine !== visit) {
       await node.close();
       return;
     }
     window.distli.node = node;
     show("network", route.networkId);
-    const { ready, stop } = showNetwork(node, route.networkId);
+    const { ready, stop } = showNetwork(node, route.networkId, request?.invitation);
     leaveView = () => {
       stop();
       closeNode(node);

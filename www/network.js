@@ -7,6 +7,7 @@ import { minerKey, showBlocks, showDisplaced, showPending } from "./ledger.js";
 import { setUpMining } from "./mining.js";
 import { Names } from "./names.js";
 import { notify, notifyError } from "./notices.js";
+import { setUpPairing } from "./pairing.js";
 import { networkHash } from "./route.js";
 import { showStatus } from "./strip.js";
 import { setUpComposer } from "./composer.js";
@@ -15,12 +16,13 @@ import { setUpFiles } from "./files.js";
 const PAGE_BLOCKS = 30;
 
 /** Shows a node's network. `ready` resolves when its first state is on the page; `stop` disconnects the view from the node. */
-export function showNetwork(node, networkId) {
+export function showNetwork(node, networkId, invitation) {
   const view = new NetworkView(node);
   setText(byId("network-title"), networkId);
   setUpLinks(networkId, node.chainId, view.signal);
   setUpComposer(node, view.signal);
   setUpFiles(node, view.signal);
+  setUpPairing(node, view.signal, invitation);
   return { ready: view.start(), stop: () => view.stop() };
 }
 

@@ -9,8 +9,8 @@ const LIST_EVERY_MS = 4000;
 const LIST_PATIENCE_MS = 8000;
 const RULE = "1 to 63 characters: a–z, 0–9, - and _. The first is a letter or a digit.";
 
-/** Wires the form once. `open({networkId, create, listed})` is called with a valid name. */
-export function setUpStart(open) {
+/** Wires the forms once. `open({networkId, create, listed})` is called with a valid name, `openInvited(text)` with an invitation. */
+export function setUpStart(open, openInvited) {
   const input = byId("network-id");
   const submit = (create) => {
     const networkId = input.value.trim();
@@ -28,6 +28,12 @@ export function setUpStart(open) {
     submit(true);
   });
   byId("join-network").addEventListener("click", () => submit(false));
+  byId("invited-form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    const text = byId("invited-text").value.trim();
+    if (text === "") byId("invited-text").focus();
+    else openInvited(text);
+  });
 }
 
 /** Shows the view and keeps its lists fresh; returns a function that stops that. */

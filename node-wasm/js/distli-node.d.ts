@@ -27,11 +27,22 @@ export interface CreateOptions {
   rules?: Partial<Rules>;
 }
 
-/** Either of the two names the network; with a chain id, no other chain of that name is opened. */
+/** One of the three names the network; with a chain id, no other chain of that name is opened. */
 export interface JoinOptions {
   networkId?: string;
   chainId?: string;
+  /** The text of `createInvitation`: the network it leads to is opened without asking anyone; accept it afterwards. */
+  invitation?: string;
   tracker?: string | null;
+}
+
+/** A text to be copied to another browser by whatever way there is. */
+export interface PairingText {
+  text: string;
+  /** ms since 1970 */
+  expiresAt: number;
+  /** The text as a QR code: `path` is SVG path data of the dark modules in a square of `size` units, quiet zone included; null if too long. */
+  qr: { size: number; path: string } | null;
 }
 
 export interface StoredNetwork {
@@ -145,7 +156,7 @@ export interface DistliEvents {
 export interface DistliError extends Error {
   reason: string;
   remedy: string;
-  /** e.g. network_unknown, network_exists, offline, bad_network_id, closed */
+  /** e.g. network_unknown, network_exists, offline, bad_network_id, bad_invitation, closed */
   code?: string;
 }
 
@@ -179,6 +190,12 @@ export class DistliNode extends EventTarget {
   pending(): Promise<PendingTransaction[]>;
   /** What was sent from this browser and lost its place in the sequence to another transaction, oldest first. */
   conflicts(): Promise<LostTransaction[]>;
+  /** Begins a pairing without any server: the text goes to the other browser, good for ten minutes. */
+  createInvitation(): Promise<PairingText>;
+  /** Answers an invitation to this network; the text goes back to who invited. */
+  acceptInvitation(text: string): Promise<PairingText>;
+  /** Takes the answer to an invitation of this tab; the link comes up by itself, usually within a second. */
+  completeInvitation(text: string): Promise<{ peer: string }>;
   /** The whole chain as a self-proving file. */
   exportChain(): Promise<{ filename: string; text: string }>;
   /** Verifies every block; rejects with the reason and takes nothing if one is wrong. */

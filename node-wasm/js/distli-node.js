@@ -118,6 +118,20 @@ export class DistliNode extends EventTarget {
     return this.#call("conflicts");
   }
 
+  createInvitation() {
+    return this.#call("createInvitation");
+  }
+
+  /** @param {string} text */
+  acceptInvitation(text) {
+    return this.#call("acceptInvitation", { text: String(text) });
+  }
+
+  /** @param {string} text */
+  completeInvitation(text) {
+    return this.#call("completeInvitation", { text: String(text) });
+  }
+
   exportChain() {
     return this.#call("exportChain");
   }
@@ -240,10 +254,10 @@ export class DistliNode extends EventTarget {
  * @param {any} [options]
  * @returns {Promise<DistliNode>}
  */
-async function open(mode, { networkId, chainId, listed, rules, tracker } = {}) {
+async function open(mode, { networkId, chainId, invitation, listed, rules, tracker } = {}) {
   const trackerUrl = trackerUrlOf(tracker);
   askForPersistence();
-  const start = { mode, networkId, chainId, listed, rules, trackerUrl, preferredSlot: rememberedSlot() };
+  const start = { mode, networkId, chainId, invitation, listed, rules, trackerUrl, preferredSlot: rememberedSlot() };
   return new Promise((resolve, reject) => new DistliNode(start, { resolve, reject }));
 }
 

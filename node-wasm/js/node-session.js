@@ -15,12 +15,14 @@ import { compare, readWindow, reconcile } from "./window.js";
 
 /**
  * @typedef {(message: {type: string, [field: string]: any}, transfer?: Transferable[]) => void} Post
- * @typedef {{Core: any, MiningJob: any, createGenesis: Function, genesisInfo: Function, module: WebAssembly.Module}} LoadedWasm
- * @typedef {{mode: "create" | "join", networkId?: string, chainId?: string, listed?: boolean, rules?: object,
+ * @typedef {{Core: any, MiningJob: any, createGenesis: Function, genesisInfo: Function,
+ *   readInvitation: Function, qrCode: Function, module: WebAssembly.Module}} LoadedWasm
+ * @typedef {{mode: "create" | "join", networkId?: string, chainId?: string, invitation?: string, listed?: boolean, rules?: object,
  *   trackerUrl: string | null, preferredSlot: number | null}} StartOptions
  */
 
 const SETTLE_MS = 2_000;
+const PAIRING_REMEDY = "Copy the whole text again, or begin with a new invitation.";
 
 export class NodeSession {
   /** @type {Map<number, {resolve: (value: any) => void, reject: (error: Error) => void}>} */
@@ -71,6 +73,7 @@ export class NodeSession {
    *   network: import("./open-network.js").OpenedNetwork, post: Post, trackerUrl: string | null}} parts
    */
   constructor({ wasm, archive, identity, network, post, trackerUrl }) {
+    this.wasm = wasm;
     this.network = network;
     this.identity = identity;
     this.post = post;
@@ -129,6 +132,11 @@ export class NodeSession {
     /** @param {{from?: number, limit: number}} range */
     blocks: async ({ from, limit }) => this.#blocksDownFrom(from, limit),
     pending: async () => this.core.pending(),
+    createInvitation: () => this.#ask({ type: "invite" }),
+    /** @param {{text: string}} invitation */
+    acceptInvitation: ({ text }) => this.#ask({ type: "invitation_taken", text }),
+    /** @param {{text: string}} answer */
+    completeInvitation: ({ text }) => this.#ask({ type: "answer_taken", text }),
     conflicts: async () => this.core.conflicts(),
     exportChain: async () => {
       const now = Date.now();
@@ -278,6 +286,18 @@ export class NodeSession {
         break;
       case "import_refused":
         this.#answer(event.request, ({ reject }) => reject(new DistliError(event.reason, "Nothing was taken over: use an unchanged export of this network.")));
+        break;
+      case "pairing_text": {
+        const { text } = event;
+        const value = { text, expiresAt: Number(event.expiresAt), qr: this.wasm.qrCode(text) ?? null };
+        this.#answer(event.request, ({ resolve }) => resolve(value));
+        break;
+      }
+      case "paired":
+        this.#answer(event.request, ({ resolve }) => resolve({ peer: event.peer }));
+        break;
+      case "pairing_refused":
+        this.#answer(event.request, ({ reject }) => reject(new DistliError(event.reason, PAIRING_REMEDY, "bad_invitation")));
         break;
       case "storage_damaged":
         this.#damaged = true;

@@ -6,7 +6,7 @@
  * {type: "rtc", order}, {type: "window", …}, {type: "set_aside", …}, {type: "read_local", id, networkId}.
  */
 
-import init, { Core, createGenesis, genesisInfo, MiningJob } from "../pkg/node_wasm.js";
+import init, { Core, createGenesis, genesisInfo, MiningJob, qrCode, readInvitation } from "../pkg/node_wasm.js";
 import { DistliError, flatten } from "./errors.js";
 import { NodeSession } from "./node-session.js";
 
@@ -39,7 +39,7 @@ self.onmessage = ({ data }) => {
 async function start(options) {
   try {
     const module = await loadWasm();
-    const wasm = { Core, MiningJob, createGenesis, genesisInfo, module };
+    const wasm = { Core, MiningJob, createGenesis, genesisInfo, readInvitation, qrCode, module };
     session = await NodeSession.open(wasm, options, { post, windowOf });
     const { network, identity } = session;
     post({ type: "started", networkId: network.networkId, chainId: network.chainId, slot: identity.slot });

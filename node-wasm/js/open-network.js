@@ -14,7 +14,7 @@ const NAME_REMEDY = "Use 1 to 63 lower-case letters, digits, - and _, starting w
 
 /**
  * @typedef {{networkId: string, chainId: string, genesis: Uint8Array, listed: boolean, expectedHeight: number}} OpenedNetwork
- * @typedef {{createGenesis: Function, genesisInfo: Function, MiningJob: any}} Wasm
+ * @typedef {{createGenesis: Function, genesisInfo: Function, readInvitation: Function, MiningJob: any}} Wasm
  * @typedef {{archive: import("./storage.js").Archive, wasm: Wasm, trackerHttp: string | null,
  *   windowOf: (networkId: string) => Promise<string | null>}} Surroundings
  */
@@ -59,10 +59,11 @@ function makeGenesis(wasm, options) {
 /**
  * Finds the network by its chain id or name: stored ones need no tracker.
  * @param {Surroundings} around
- * @param {{networkId?: string, chainId?: string}} options
+ * @param {{networkId?: string, chainId?: string, invitation?: string}} options
  * @returns {Promise<OpenedNetwork>}
  */
-export async function findNetwork(around, { networkId, chainId }) {
+export async function findNetwork(around, { networkId, chainId, invitation }) {
+  if (invitation !== undefined) return fromInvitation(around, invitation);
   const wanted = wish(networkId, chainId);
   const label = networkId ?? String(chainId);
   const known = await around.archive.networks();
@@ -80,6 +81,34 @@ export async function findNetwork(around, { networkId, chainId }) {
     throw new DistliError(`No network “${label}” is known here or at the tracker.`, "Check the name, or create the network.", "network_unknown");
   }
   return fromWindow(around, wanted, label);
+}
+
+/**
+ * The network that an invitation leads to: the genesis is inside, so nobody has to be asked.
+ * @param {Surroundings} around
+ * @param {string} text
+ * @returns {Promise<OpenedNetwork>}
+ */
+async function fromInvitation({ archive, wasm }, text) {
+  const { networkId, chainId, genesis, expiresAt } = readInvitation(wasm, text);
+  if (Number(expiresAt) <= Date.now()) throw new DistliError("The invitation expired.", "Ask for a new one; it is good for ten minutes.", "bad_invitation");
+  const stored = (await archive.networks()).find((network) => network.chainId === chainId);
+  if (stored) return fromStored(stored);
+  const network = { networkId, chainId, genesis, listed: false, expectedHeight: 0 };
+  await archive.keepNetwork(network);
+  return network;
+}
+
+/**
+ * @param {Wasm} wasm
+ * @param {string} text
+ */
+function readInvitation(wasm, text) {
+  try {
+    return wasm.readInvitation(text);
+  } catch (error) {
+    throw new DistliError(String(error instanceof Error ? error.message : error), "Copy the whole invitation again, or ask for a new one.", "bad_invitation");
+  }
 }
 
 /**

@@ -12,6 +12,8 @@ const BUFFERED_LOW = 1 << 18;
 const QUEUED_MAX = 16 << 20;
 /** An interruption may heal by itself for this long. */
 const DISCONNECTED_MS = 8_000;
+/** A description that has to carry its candidates waits for them so long at most. */
+const GATHER_MS = 4_000;
 /** Connections of a tab over all its networks; as `CONNECTIONS_PER_TAB_MAX` of the mesh. */
 const CONNECTIONS_MAX = 48;
 /** Connections of this page, of all its nodes. */
@@ -25,6 +27,8 @@ let connections = 0;
  *   queue: Uint8Array[],
  *   queued: number,
  *   timer: number,
+ *   complete: boolean,
+ *   opened: boolean,
  * }} Link
  * @typedef {{type: string, link: number, [field: string]: any}} Fact
  */
@@ -73,7 +77,7 @@ export class RtcLinks {
   }
 
   /** @param {any} order */
-  #create({ link: id, initiator, iceServers }) {
+  #create({ link: id, initiator, complete, iceServers }) {
     let pc;
     try {
       if (connections >= CONNECTIONS_MAX) throw new Error(`this tab has ${CONNECTIONS_MAX} connections already`);
@@ -83,18 +87,17 @@ export class RtcLinks {
       return;
     }
     /** @type {Link} */
-    const link = { pc, channel: null, steps: Promise.resolve(), queue: [], queued: 0, timer: 0 };
+    const link = { pc, channel: null, steps: Promise.resolve(), queue: [], queued: 0, timer: 0, complete: complete === true, opened: false };
     this.#links.set(id, link);
     connections += 1;
     pc.onicecandidate = ({ candidate }) =>
-      this.#tellOf(id, link, { type: "rtc_candidate", candidate: candidate ? JSON.stringify(candidate.toJSON()) : "" });
+      link.complete || this.#tellOf(id, link, { type: "rtc_candidate", candidate: candidate ? JSON.stringify(candidate.toJSON()) : "" });
     pc.onconnectionstatechange = () => this.#onState(id, link);
     pc.ondatachannel = ({ channel }) => channel.label === LABEL && this.#adopt(id, link, channel);
     if (!initiator) return;
     this.#adopt(id, link, pc.createDataChannel(LABEL, { ordered: true }));
     this.#step(id, link, async () => {
-      await pc.setLocalDescription(await pc.createOffer());
-      this.#tellOf(id, link, { type: "rtc_local", kind: "offer", sdp: pc.localDescription?.sdp });
+      await this.#describe(id, link, "offer");
     });
   }
 
@@ -103,12 +106,22 @@ export class RtcLinks {
    * @param {Link} link
    * @param {any} order
    */
-  async #setRemote(id, { pc }, { kind, sdp }) {
-    await pc.setRemoteDescription({ type: kind, sdp });
-    if (kind !== "offer") return;
-    await pc.setLocalDescription(await pc.createAnswer());
-    const link = this.#links.get(id);
-    if (link) this.#tellOf(id, link, { type: "rtc_local", kind: "answer", sdp: pc.localDescription?.sdp });
+  async #setRemote(id, link, { kind, sdp }) {
+    await link.pc.setRemoteDescription({ type: kind, sdp });
+    if (kind === "offer") await this.#describe(id, link, "answer");
+  }
+
+  /**
+   * Makes the own description; for a pairing with every candidate in it, because nothing can be sent after it.
+   * @param {number} id
+   * @param {Link} link
+   * @param {"offer" | "answer"} kind
+   */
+  async #describe(id, link, kind) {
+    const { pc } = link;
+    await pc.setLocalDescription(kind === "offer" ? await pc.createOffer() : await pc.createAnswer());
+    if (link.complete) await gathered(pc);
+    this.#tellOf(id, link, { type: "rtc_local", kind, sdp: pc.localDescription?.sdp });
   }
 
   /**
@@ -126,7 +139,10 @@ export class RtcLinks {
       this.#tellOf(id, link, { type: "rtc_data", bytes: new Uint8Array(data) }, [data]);
     };
     channel.onclose = () => this.#lose(id, link, "the data channel closed");
-    const opened = () => this.#tellOf(id, link, { type: "rtc_open" });
+    const opened = () => {
+      link.opened = true;
+      this.#tellOf(id, link, { type: "rtc_open" });
+    };
     if (channel.readyState === "open") opened();
     else channel.onopen = opened;
   }
@@ -138,6 +154,8 @@ export class RtcLinks {
   #onState(id, link) {
     clearTimeout(link.timer);
     const state = link.pc.connectionState;
+    // A guest waits until the host has the answer, however often its own attempts fail meanwhile; the Core ends it in time.
+    if (link.complete && !link.opened && state !== "closed") return;
     if (state === "failed" || state === "closed") this.#lose(id, link, `the connection ${state}`);
     if (state !== "disconnected") return;
     this.#tellOf(id, link, { type: "rtc_interrupted" });
@@ -226,6 +244,24 @@ export class RtcLinks {
   #tellOf(id, link, fact, transfer) {
     if (this.#links.get(id) === link) this.#tell({ ...fact, link: id }, transfer);
   }
+}
+
+/**
+ * Resolves when all candidates are known, or those of the first seconds.
+ * @param {RTCPeerConnection} pc
+ * @returns {Promise<void>}
+ */
+function gathered(pc) {
+  return new Promise((resolve) => {
+    const done = () => {
+      clearTimeout(timer);
+      pc.onicegatheringstatechange = null;
+      resolve();
+    };
+    const timer = setTimeout(done, GATHER_MS);
+    pc.onicegatheringstatechange = () => pc.iceGatheringState === "complete" && done();
+    if (pc.iceGatheringState === "complete") done();
+  });
 }
 
 /**

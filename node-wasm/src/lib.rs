@@ -16,11 +16,13 @@ pub mod engine;
 mod mining;
 mod network;
 mod node_core;
+mod qr;
 pub mod seam;
 
 pub use mining::MiningJob;
-pub use network::{create_genesis, genesis_info};
+pub use network::{create_genesis, genesis_info, read_invitation};
 pub use node_core::Core;
+pub use qr::qr_code;
 
 /// Reports a panic (a broken invariant, so a bug) to the console with its place.
 #[wasm_bindgen::prelude::wasm_bindgen(start)]

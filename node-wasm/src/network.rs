@@ -9,6 +9,7 @@ use shared::limits;
 use shared::pow::Target;
 use wasm_bindgen::prelude::*;
 
+use crate::engine::Invited;
 use crate::node_core::{read, write};
 
 /// A newcomer's first block takes about this long at the measured hash rate.
@@ -134,6 +135,15 @@ pub fn genesis_info(bytes: &[u8]) -> Result<JsValue, JsError> {
             finality_delay_ms: rules.finality_delay_ms,
         },
     })
+}
+
+/// Reads an invitation: `{networkId, chainId, genesis, expiresAt}`.
+///
+/// # Errors
+/// It is none, or damaged.
+#[wasm_bindgen(js_name = readInvitation)]
+pub fn read_invitation(text: &str) -> Result<JsValue, JsError> {
+    write(&Invited::read(text).map_err(|reason| JsError::new(&reason))?)
 }
 
 fn genesis_of(options: CreateOptions) -> Result<Genesis, String> {

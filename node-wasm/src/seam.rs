@@ -71,6 +71,25 @@ pub enum Input {
     },
     /// The machine is in another network, or online again.
     NetworkChanged,
+    /// The user wants an invitation to pair with another browser.
+    Invite {
+        /// The caller's number for the answer.
+        request: u64,
+    },
+    /// The user was given an invitation.
+    InvitationTaken {
+        /// The caller's number for the answer.
+        request: u64,
+        /// The invitation's text.
+        text: String,
+    },
+    /// The user was given the answer to an invitation.
+    AnswerTaken {
+        /// The caller's number for the answer.
+        request: u64,
+        /// The answer's text.
+        text: String,
+    },
     /// There is a channel to the other tabs of this profile.
     LocalOpen,
     /// Another tab of this profile sent a packet to all or to this one.
@@ -200,10 +219,12 @@ pub enum Output {
     RtcCreate {
         /// Its number.
         link: u32,
-        /// To whom, hex.
-        peer: String,
+        /// To whom, hex; none for a pairing.
+        peer: Option<String>,
         /// Whether to make the data channel and the offer.
         initiator: bool,
+        /// Whether the description has to carry all candidates, and the connection to wait for the other side until it is closed.
+        complete: bool,
         /// STUN and TURN servers.
         ice_servers: Vec<IceServer>,
     },
@@ -386,6 +407,29 @@ pub enum Event {
     },
     /// A file was refused; nothing of it was taken.
     ImportRefused {
+        /// The caller's number.
+        request: u64,
+        /// Why.
+        reason: String,
+    },
+    /// An invitation, or the answer to one, to be copied to the other browser.
+    PairingText {
+        /// The caller's number.
+        request: u64,
+        /// The text.
+        text: String,
+        /// When it stops being good, in ms since 1970.
+        expires_at: u64,
+    },
+    /// The answer to an invitation was taken; the link comes up by itself.
+    Paired {
+        /// The caller's number.
+        request: u64,
+        /// The other peer, hex.
+        peer: String,
+    },
+    /// An invitation or an answer was refused.
+    PairingRefused {
         /// The caller's number.
         request: u64,
         /// Why.

@@ -197,6 +197,10 @@ impl Stack {
             // Channels of the simulation need no candidates, and no two parties are tabs of one profile.
             mesh::Output::AddCandidate { .. }
             | mesh::Output::PeersChanged
+            | mesh::Output::CreatePairing { .. }
+            | mesh::Output::PairingReady { .. }
+            | mesh::Output::Paired { .. }
+            | mesh::Output::PairingRefused { .. }
             | mesh::Output::Local { .. } => return Ok(()),
             mesh::Output::WakeAt { at } => {
                 self.mesh_wake = Some(at);

@@ -14,7 +14,7 @@ use shared::block::Block;
 use shared::genesis::Genesis;
 use shared::identity::Identity;
 use shared::ids::TimestampMs;
-use shared::mesh::signal::{Role, SignalError, SignalKind};
+use shared::mesh::signal::{SignalError, SignalKind};
 use shared::mesh::{self, LinkId, Listing, Mesh, MeshError};
 use shared::node::{self, JobId, Node};
 use shared::transaction::Payload;
@@ -26,7 +26,9 @@ use crate::seam::{
 
 mod export;
 mod import;
+mod links;
 mod pace;
+mod pairing;
 mod status;
 mod tracker;
 
@@ -34,6 +36,7 @@ use pace::Pace;
 
 pub use export::{WINDOW_BLOCKS_MAX, WINDOW_BYTES_MAX};
 pub use import::IMPORT_BYTES_MAX;
+pub use pairing::Invited;
 
 /// One network's mesh and node.
 #[derive(Debug)]
@@ -134,6 +137,16 @@ impl Engine {
         match input {
             Input::TrackerMessage { text } => self.on_tracker_message(now, &text),
             Input::Import { request, text } => self.on_import(now, request, &text),
+            Input::InvitationTaken { request, text } => match pairing::bytes_of(&text) {
+                Ok(bytes) => {
+                    self.mesh_fact(now, mesh::Input::InvitationReceived { request, bytes });
+                }
+                Err(reason) => self.event(Event::PairingRefused { request, reason }),
+            },
+            Input::AnswerTaken { request, text } => match pairing::bytes_of(&text) {
+                Ok(bytes) => self.mesh_fact(now, mesh::Input::AnswerReceived { request, bytes }),
+                Err(reason) => self.event(Event::PairingRefused { request, reason }),
+            },
             Input::Woken => return self.on_woken(now),
             other => match sorted(other)? {
                 Sorted::Mesh(input) => self.mesh_fact(now, input),
@@ -223,6 +236,10 @@ impl Engine {
         }
     }
 
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "what is about connections and pairing has a place of its own"
+    )]
     fn on_mesh_output(&mut self, now: TimestampMs, output: mesh::Output) {
         match output {
             mesh::Output::Tracker(message) => {
@@ -238,36 +255,6 @@ impl Engine {
                 self.tracker_event(TrackerState::Offline, None);
                 self.node_fact(now, node::Input::TrackerLost);
             }
-            mesh::Output::CreateLink { link, peer, role } => self.push(Output::RtcCreate {
-                link: link.0,
-                peer: peer.to_string(),
-                initiator: role == Role::Initiator,
-                ice_servers: self.ice_servers.clone(),
-            }),
-            mesh::Output::SetRemote { link, kind, sdp } => {
-                self.push(Output::RtcRemote {
-                    link: link.0,
-                    kind: kind.into(),
-                    sdp,
-                });
-            }
-            mesh::Output::AddCandidate { link, candidate } => {
-                self.push(Output::RtcAddCandidate {
-                    link: link.0,
-                    candidate,
-                });
-            }
-            mesh::Output::SendChannel { link, bytes } => {
-                self.push(Output::RtcSend {
-                    link: link.0,
-                    bytes: ByteBuf::from(bytes),
-                });
-            }
-            mesh::Output::Local { to, packet } => self.push(Output::LocalSend {
-                to: to.map(|peer| peer.to_string()),
-                bytes: ByteBuf::from(packet),
-            }),
-            mesh::Output::CloseLink { link } => self.push(Output::RtcClose { link: link.0 }),
             mesh::Output::PeerUp { peer } => {
                 self.node_fact(now, node::Input::PeerConnected { peer })
             }
@@ -283,6 +270,7 @@ impl Engine {
                 self.mesh_wake = Some(at);
                 self.push(Output::WakeAt { at: at.0 });
             }
+            other => self.on_link_output(other),
         }
     }
 
@@ -408,6 +396,7 @@ fn sorted(input: Input) -> Result<Sorted, EngineError> {
         Input::RtcInterrupted { link } => {
             Sorted::Mesh(mesh::Input::ChannelInterrupted { link: LinkId(link) })
         }
+        Input::Invite { request } => Sorted::Mesh(mesh::Input::InvitationRequested { request }),
         Input::NetworkChanged => Sorted::Mesh(mesh::Input::NetworkChanged),
         Input::LocalOpen => Sorted::Mesh(mesh::Input::LocalOpened),
         Input::LocalMessage { from, bytes } => Sorted::Mesh(mesh::Input::LocalReceived {

@@ -57,6 +57,7 @@ impl Mesh {
 
     pub(super) fn on_local_described(
         &mut self,
+        now: TimestampMs,
         id: LinkId,
         kind: SignalKind,
         sdp: String,
@@ -67,6 +68,9 @@ impl Mesh {
                 found: sdp.len(),
                 allowed: SDP_BYTES_MAX,
             }));
+        }
+        if self.took_description(now, id, &sdp) {
+            return Ok(());
         }
         let fingerprint = Fingerprint::of_description(&sdp).map_err(refused)?;
         let Some((peer, channel)) = self.channel_of(id) else {
@@ -410,6 +414,8 @@ impl Mesh {
         if let Some((peer, _)) = self.channel_of(id) {
             self.fail_channel(now, peer);
             self.fill_links(now);
+        } else {
+            self.fail_pairing(id);
         }
     }
 

@@ -52,6 +52,14 @@ pub const LOCAL_PEERS_MAX: usize = 64;
 pub const LOCAL_PRESENCE_MS: u64 = 10_000;
 /// Silence after which a tab of the profile is forgotten.
 pub const LOCAL_GONE_MS: u64 = 35_000;
+/// How long an invitation to pair is good.
+pub const PAIRING_MS: u64 = 600_000;
+/// Invitations and answers whose connections wait at once.
+pub const PAIRINGS_MAX: usize = 4;
+/// Longest invitation or answer, in bytes before they become text.
+pub const PAIRING_BYTES_MAX: usize = 8 * 1024;
+/// ICE candidates that an invitation or an answer carries.
+pub const PAIRING_CANDIDATES_MAX: usize = 12;
 /// Time from the greeting within which a link that no relay carries has to prove a direct channel.
 pub const UNPROVEN_MS: u64 = 20_000;
 /// Greetings without the tracker that may stay unanswered before the peer is left alone.

@@ -29,6 +29,8 @@ pub(super) struct Link {
     pub(super) is_told: bool,
     /// When this life of the link began.
     pub(super) since: TimestampMs,
+    /// Up to when it is not given up, because people carry its texts.
+    pub(super) patient_until: TimestampMs,
     /// The member through which the peer is spoken to while the tracker does not reach it.
     pub(super) via: Option<PeerId>,
     /// The peers it says it is linked to.
@@ -150,6 +152,7 @@ impl Link {
             origin,
             is_told: false,
             since: now,
+            patient_until: now,
             via: None,
             neighbours: BTreeSet::new(),
             forwards: Bucket::new(FORWARDS_BURST, FORWARDS_PER_SECOND),
@@ -196,7 +199,7 @@ impl Link {
     }
 
     pub(super) fn hopeless_at(&self) -> TimestampMs {
-        self.since.plus_ms(UNPROVEN_MS)
+        self.since.plus_ms(UNPROVEN_MS).max(self.patient_until)
     }
 
     pub(super) fn is_proven(&self) -> bool {

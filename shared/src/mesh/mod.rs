@@ -7,7 +7,8 @@
 //! leave and come, and syncs anew, because what was in flight is lost), and dialling is repeated with back-off. Direct channels
 //! outlive the tracker and the peer's absence from it. Members tell each other whom they are linked to and carry each other's
 //! greetings and signals, so that the mesh heals, and takes newcomers in, while there is no tracker; so do the tabs of one profile.
-//! Such a link is the node's as soon as its direct channel proved itself; no member carries the node's messages.
+//! Such a link is the node's as soon as its direct channel proved itself; no member carries the node's messages. The first link of
+//! all can be made by hand, by copying an invitation and an answer.
 //!
 //! It deliberately does not: read node messages, open sockets (the driver does, and reconnects to the tracker), restart ICE (it
 //! tries the channel at once, lets the relay take over if that is dead, and dials anew).
@@ -29,22 +30,28 @@ use crate::identity::Identity;
 use crate::ids::{ChainId, NetworkId, PeerId, PublicKey, Signature, TimestampMs};
 
 mod bucket;
+mod description;
 mod direct;
 mod exchange;
+mod invitation;
 mod join;
 pub mod limits;
 mod link;
 mod local;
 mod packet;
+mod pairing;
 mod relay;
 mod route;
 pub mod signal;
 mod timers;
 mod wire;
 
+pub use invitation::{Invitation, PAIRING_DOMAIN, PairingError};
+
 use bucket::Bucket;
 use join::Join;
 use link::{Link, Shunned};
+use pairing::Pairing;
 use signal::{Role, Signal, SignalError, SignalKind};
 
 /// What a mesh is started with.
@@ -128,6 +135,25 @@ pub enum Input {
     },
     /// There is a channel to the other tabs of this profile.
     LocalOpened,
+    /// The user wants an invitation to pair with another browser.
+    InvitationRequested {
+        /// The user's number for the answer.
+        request: u64,
+    },
+    /// The user was given an invitation.
+    InvitationReceived {
+        /// The user's number for the answer.
+        request: u64,
+        /// The invitation.
+        bytes: Vec<u8>,
+    },
+    /// The user was given an answer to an invitation of ours.
+    AnswerReceived {
+        /// The user's number for the answer.
+        request: u64,
+        /// The answer.
+        bytes: Vec<u8>,
+    },
     /// Another tab of this profile sent a packet, to all or to us.
     LocalReceived {
         /// The tab's peer.
@@ -273,6 +299,37 @@ pub enum Output {
         /// Whose part is what.
         role: Role,
     },
+    /// Make a connection for a pairing: all its candidates are in its description, and it waits for the other side without an end
+    /// until it is closed.
+    CreatePairing {
+        /// Its number.
+        link: LinkId,
+        /// Whose part is what.
+        role: Role,
+    },
+    /// Give the user an invitation, or an answer to one, to copy to the other browser.
+    PairingReady {
+        /// The user's number.
+        request: u64,
+        /// The invitation or answer.
+        bytes: Vec<u8>,
+        /// When it stops being good.
+        expires_at: TimestampMs,
+    },
+    /// Tell the user that an answer was taken; the link comes up by itself.
+    Paired {
+        /// The user's number.
+        request: u64,
+        /// The guest.
+        peer: PeerId,
+    },
+    /// Tell the user that an invitation or answer was refused.
+    PairingRefused {
+        /// The user's number.
+        request: u64,
+        /// Why.
+        reason: PairingError,
+    },
     /// Give a connection the other side's description.
     SetRemote {
         /// The connection.
@@ -397,6 +454,8 @@ pub struct Mesh {
     /// Other tabs of this profile, and when they were last heard.
     local: BTreeMap<PeerId, TimestampMs>,
     links: BTreeMap<PeerId, Link>,
+    /// Invitations and answers that are not links yet, by their connections.
+    pairings: BTreeMap<LinkId, Pairing>,
     shunned: BTreeMap<PeerId, Shunned>,
     outputs: VecDeque<Output>,
     wake_at: Option<TimestampMs>,
@@ -422,6 +481,7 @@ impl Mesh {
             present: BTreeSet::new(),
             local: BTreeMap::new(),
             links: BTreeMap::new(),
+            pairings: BTreeMap::new(),
             shunned: BTreeMap::new(),
             outputs: VecDeque::new(),
             wake_at: None,
@@ -478,7 +538,7 @@ impl Mesh {
         match input {
             Input::TrackerReceived(message) => return self.on_tracker_received(now, message),
             Input::LocalDescribed { link, kind, sdp } => {
-                return self.on_local_described(link, kind, sdp);
+                return self.on_local_described(now, link, kind, sdp);
             }
             Input::ChannelReceived { link, bytes } => {
                 return self.on_channel_received(now, link, &bytes);
@@ -486,6 +546,18 @@ impl Mesh {
             Input::SendRequested { peer, bytes } => return self.on_send_requested(peer, &bytes),
             Input::LocalReceived { from, packet } => {
                 return self.on_local_received(now, from, &packet);
+            }
+            Input::InvitationRequested { request } => {
+                let result = self.on_invitation_requested(now, request);
+                self.answer_pairing(request, result);
+            }
+            Input::InvitationReceived { request, bytes } => {
+                let result = self.on_invitation_received(now, request, &bytes);
+                self.answer_pairing(request, result);
+            }
+            Input::AnswerReceived { request, bytes } => {
+                let result = self.on_answer_received(now, request, &bytes);
+                self.answer_pairing(request, result);
             }
             Input::LocalOpened => self.on_local_opened(now),
             Input::TrackerOpened => self.on_tracker_opened(now),

@@ -197,6 +197,7 @@ impl Mesh {
         }
         link.is_told = false;
         link.since = now;
+        link.patient_until = now;
         link.neighbours = BTreeSet::new();
         link.alive = Alive::on_relay(now);
         link.reassembler = Reassembler::new();
@@ -314,7 +315,7 @@ impl Mesh {
         self.shunned.insert(peer, shunned);
     }
 
-    fn remove_link(&mut self, now: TimestampMs, peer: PeerId) {
+    pub(super) fn remove_link(&mut self, now: TimestampMs, peer: PeerId) {
         if let Some(link) = self.links.remove(&peer) {
             self.taken_down(now, peer, link);
             self.push(Output::PeersChanged);

@@ -4,8 +4,9 @@ use super::signal::Fingerprint;
 use super::*;
 
 mod members;
+mod pairing;
 mod world;
-use world::{CHAIN, World};
+use world::{World, chain};
 
 const DIRECT: [Option<Transport>; 2] = [Some(Transport::Direct); 2];
 const RELAY: [Option<Transport>; 2] = [Some(Transport::Relay); 2];
@@ -192,7 +193,7 @@ fn man_in_the_middle_with_his_own_valid_key_is_refused() {
     let (from, to, kind, mut signal) = world.signals[0].clone();
     let mallory = Identity::from_seed([99; 32]);
     let envelope = signal::Envelope {
-        chain: CHAIN,
+        chain: chain(),
         from,
         to,
         kind,
@@ -297,9 +298,13 @@ fn disconnected_peer_is_left_alone() {
 #[test]
 fn unknown_network_is_registered_once() {
     let world = World::connected(3);
-    assert_eq!(world.registered, BTreeMap::from([("test".into(), CHAIN)]));
+    assert_eq!(world.registered, BTreeMap::from([("test".into(), chain())]));
     let is_in = |end: &world::End| end.joined && end.refusals.is_empty();
     assert!(world.ends.iter().all(is_in));
+}
+
+fn label_beside() -> String {
+    format!("test~{}", &chain().to_string()[..8])
 }
 
 #[test]
@@ -310,7 +315,7 @@ fn network_whose_label_is_taken_lives_beside_the_other() {
     world.connect(0);
     world.connect(1);
     world.settle();
-    assert_eq!(world.registered.get("test~07070707"), Some(&CHAIN));
+    assert_eq!(world.registered.get(&label_beside()), Some(&chain()));
     assert_eq!(world.transports(0, 1), DIRECT);
 }
 
@@ -319,14 +324,14 @@ fn network_that_finds_no_place_is_refused_with_a_reason() {
     let mut world = World::new(1);
     let other = ChainId(crate::hash::Hash([8; 32]));
     world.registered.insert("test".into(), other);
-    world.registered.insert("test~07070707".into(), other);
+    world.registered.insert(label_beside(), other);
     world.connect(0);
     world.settle();
     assert_eq!(
         world.ends[0].refusals,
         ["the tracker holds another network under the name test"]
     );
-    world.registered.remove("test~07070707");
+    world.registered.remove(&label_beside());
     world.advance(limits::REFUSED_MS);
     assert!(
         !world.ends[0].connected,

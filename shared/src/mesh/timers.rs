@@ -49,6 +49,7 @@ impl Mesh {
         }
         self.exchange_if_due(now);
         self.care_for_local(now);
+        self.expire_pairings(now);
         self.fill_links(now);
     }
 
@@ -88,7 +89,8 @@ impl Mesh {
             Need::Restart => self.restart(now, peer),
             Need::FailChannel => self.fail_channel(now, peer),
             Need::LeaveAlone => {
-                if self.present.contains(&peer) {
+                let is_greeting = self.links.get(&peer).is_some_and(|link| !link.is_up());
+                if is_greeting && self.present.contains(&peer) {
                     self.greet_again(now, peer);
                 } else {
                     self.leave_alone(now, peer);
@@ -146,6 +148,7 @@ impl Mesh {
             .chain(self.join.deadline())
             .chain(self.exchange_at)
             .chain(self.presence_at)
+            .chain(self.pairings.values().map(|pairing| pairing.expires_at))
             .min()
             .map(|at| at.max(now.plus_ms(WAKE_MS_MIN)));
         let is_ordered = self.wake_at.is_some_and(|at| now < at) && self.wake_at == next;

@@ -5,6 +5,7 @@ mod hostile;
 mod mallory;
 mod mining;
 mod outage;
+mod pairing;
 mod story;
 
 use anyhow::{Result, ensure};

@@ -170,7 +170,7 @@ fn strangers_that_dial_first_leave_places_for_our_own_choice() {
 /// A greeting of a peer whose key the caller has.
 fn greeting(key: &Identity, to: PeerId, incarnation: u64) -> Packet {
     let ends = Ends {
-        chain: CHAIN,
+        chain: chain(),
         from: key.peer_id(),
         to,
     };
@@ -216,7 +216,7 @@ fn member_can_neither_forge_nor_replay_what_it_forwards() {
     assert_eq!(world.ends[0].errors.len(), 3);
     // An offer for a session that nobody is in, though signed by the stranger himself.
     let envelope = signal::Envelope {
-        chain: CHAIN,
+        chain: chain(),
         from: stranger.peer_id(),
         to,
         kind: SignalKind::Offer,

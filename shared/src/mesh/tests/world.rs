@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::super::signal::{Role, SignalKind};
 use super::super::*;
+use crate::genesis::{Access, Genesis, Rules};
+use crate::pow::Target;
 
 /// What became of everything the meshes ordered.
 pub(super) struct World {
@@ -38,6 +40,8 @@ pub(super) struct End {
     pub(super) delivered: Vec<(PeerId, Vec<u8>)>,
     pub(super) errors: Vec<MeshError>,
     pub(super) refusals: Vec<String>,
+    /// What its user was told about pairing.
+    pub(super) pairing: Vec<(u64, Result<Vec<u8>, PairingError>)>,
     /// Its process is gone; nobody is told.
     pub(super) is_dead: bool,
     /// Ends of one profile hear each other.
@@ -45,7 +49,22 @@ pub(super) struct End {
     key: u8,
 }
 
-pub(super) const CHAIN: ChainId = ChainId(crate::hash::Hash([7; 32]));
+/// The chain of [`genesis`].
+pub(super) fn chain() -> ChainId {
+    genesis().chain_id()
+}
+
+pub(super) fn genesis() -> Genesis {
+    Genesis {
+        network_id: NetworkId::parse("test").unwrap(),
+        rules: Rules::open_default(Target::for_hashes(1_000).to_compact()),
+        created_at: TimestampMs(1),
+        owner: Identity::from_seed([1; 32]).public_key(),
+        enterprise_genesis: None,
+        predecessor: None,
+        access: Access::Open,
+    }
+}
 
 impl World {
     /// `count` tabs, none connected to the tracker.
@@ -306,6 +325,19 @@ impl World {
             }
             Output::SetRemote { link, kind, sdp } => self.set_remote(end, link, kind, &sdp),
             Output::AddCandidate { .. } => {}
+            Output::CreatePairing { link, role } => {
+                self.channels.insert((end, link), None);
+                if role == Role::Initiator {
+                    self.describe(end, link, SignalKind::Offer);
+                }
+            }
+            Output::PairingReady { request, bytes, .. } => {
+                self.ends[end].pairing.push((request, Ok(bytes)));
+            }
+            Output::PairingRefused { request, reason } => {
+                self.ends[end].pairing.push((request, Err(reason)));
+            }
+            Output::Paired { .. } => {}
             Output::Local { to, packet } => self.share(end, to, &packet),
             Output::SendChannel { link, bytes } => {
                 if let Some(Some((other, link))) = self.channels.get(&(end, link)).copied()
@@ -447,9 +479,9 @@ impl World {
     fn register(&mut self, end: usize, label: Option<String>) {
         let label = label.unwrap_or_else(|| String::from("test"));
         let is_free = !self.registered.contains_key(&label);
-        self.registered.entry(label).or_insert(CHAIN);
+        self.registered.entry(label).or_insert_with(chain);
         let answer = if is_free {
-            FromTracker::Created { chain: CHAIN }
+            FromTracker::Created { chain: chain() }
         } else {
             FromTracker::NetworkExists
         };
@@ -465,9 +497,9 @@ impl End {
     fn new(key: u8, life: u8) -> Self {
         let config = Config {
             identity: Identity::from_seed([key; 32]),
-            chain: CHAIN,
+            chain: chain(),
             network: NetworkId::parse("test").unwrap(),
-            genesis: vec![1, 2, 3],
+            genesis: genesis().encode(),
             listing: Listing::Listed,
             seed: [key ^ life.wrapping_mul(37); 32],
         };
@@ -481,6 +513,7 @@ impl End {
             delivered: Vec::new(),
             errors: Vec::new(),
             refusals: Vec::new(),
+            pairing: Vec::new(),
             is_dead: false,
             profile: None,
             key,
@@ -494,19 +527,24 @@ fn description(end: usize, link: LinkId) -> String {
         .map(|i| format!("{:02X}", (end * 32 + i + link.0 as usize) % 256))
         .collect();
     format!(
-        "v=0\r\no={end} {}\r\na=fingerprint:sha-256 {}\r\n",
+        "v=0\r\na=candidate:1 1 udp 1 {end} {} typ host\r\na=ice-ufrag:abcd\r\n\
+         a=ice-pwd:0123456789abcdefghijkl\r\na=setup:actpass\r\na=fingerprint:sha-256 {}\r\n",
         link.0,
         digits.join(":")
     )
 }
 
+/// The end is the candidate's address, the connection its port.
 fn parse_description(sdp: &str) -> (usize, LinkId) {
-    let origin = sdp
+    let candidate = sdp
         .lines()
-        .find_map(|line| line.strip_prefix("o="))
+        .find_map(|line| line.strip_prefix("a=candidate:"))
         .unwrap();
-    let (end, link) = origin.split_once(' ').unwrap();
-    (end.parse().unwrap(), LinkId(link.parse().unwrap()))
+    let fields: Vec<&str> = candidate.split(' ').collect();
+    (
+        fields[4].parse().unwrap(),
+        LinkId(fields[5].parse().unwrap()),
+    )
 }
 
 /// A tracker's provisional peer id is this byte, repeated.

@@ -168,12 +168,17 @@ deny: ## Licences, sources and banned crates, where cargo-deny is installed
 # --- figures -----------------------------------------------------------------------------------------------------
 
 .PHONY: bench
-bench: bench-core bench-web ## Measure; one line each: figure <name> <value> <unit>
+bench: bench-core bench-sim bench-web ## Measure; one line each: figure <name> <value> <unit>
 
 .PHONY: bench-core
 bench-core: ## Mining and validation on this processor
 	@cargo build --locked --profile quick $(OURS) --bins
 	@$(TARGET)/quick/bench core
+
+.PHONY: bench-sim
+bench-sim: ## How 500 simulated nodes spread a block and heal, and what a flood of orphans costs (virtual time, counted bytes)
+	@cargo build --locked --profile quick -p sim --bins
+	@$(TARGET)/quick/scale
 
 .PHONY: bench-web
 bench-web: build-web browser ## Mining and validation in Chromium, first load, and the time to the other tab and to the dashboard

@@ -14,8 +14,10 @@
 //! Deliberately not simulated: ICE and DTLS (a channel opens or it does not), JSON between wasm and JavaScript.
 
 mod actors;
+pub mod flood;
 mod host;
 mod random;
+pub mod scale;
 mod scenario;
 mod stack;
 mod tracker;

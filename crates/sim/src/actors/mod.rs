@@ -131,7 +131,7 @@ fn pushed(block: &UncheckedBlock) -> Message {
 }
 
 /// A nonce with which the header meets its own target.
-fn grind(header: &Header) -> u32 {
+pub(crate) fn grind(header: &Header) -> u32 {
     match Miner::new(header, &header.target.target(), 0, u32::MAX).step(u32::MAX) {
         Step::Found { nonce } => nonce,
         Step::Working | Step::Exhausted => 0,

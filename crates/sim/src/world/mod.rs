@@ -317,6 +317,11 @@ impl World {
         }
     }
 
+    /// The party that has or had this name.
+    pub(crate) fn party(&self, peer: &PeerId) -> Option<Party> {
+        self.names.get(peer).copied()
+    }
+
     /// Honest parties that are part of the network at the end.
     pub(crate) fn honest(&self) -> impl Iterator<Item = (Party, &Host)> {
         self.hosts

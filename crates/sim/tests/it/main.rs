@@ -12,6 +12,7 @@
 
 mod actors;
 mod crashes;
+mod scale;
 mod seeds;
 
 use std::env;

@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// A block's way to everyone.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Spread {
     /// Bytes of the block.
     pub block_bytes: usize,
@@ -36,6 +36,8 @@ pub struct Spread {
     pub last_ms: u64,
     /// Bytes of all that a node received over its channels until five seconds after, in blocks, on average.
     pub copies_per_node: f64,
+    /// Messages and their bytes in that time, by the number of their kind on the wire.
+    pub said: BTreeMap<u8, (u64, u64)>,
     /// Links of a node, on average.
     pub degree: f64,
 }
@@ -103,6 +105,7 @@ pub fn block_spread(nodes: u64, seed: u64) -> Result<Spread, String> {
     let (hash, bytes) = (block.header.hash(), block.encode());
     let received = |world: &World| world.tally.received.values().sum::<u64>();
     let (began, before) = (world.now, received(&world));
+    world.tally.said.clear();
     let links: usize = (0..world.hosts.len())
         .map(|party| live_links(&world, party).len())
         .sum();
@@ -113,7 +116,7 @@ pub fn block_spread(nodes: u64, seed: u64) -> Result<Spread, String> {
         },
     );
     run_until(&mut world, began + 5_000)?;
-    let after = received(&world);
+    let (after, said) = (received(&world), world.tally.said.clone());
     run_until(&mut world, began + 60_000)?;
     let reached = world.tally.reached.get(&hash).cloned().unwrap_or_default();
     let mut times: Vec<u64> = reached.values().map(|at| at - began).collect();
@@ -132,6 +135,7 @@ pub fn block_spread(nodes: u64, seed: u64) -> Result<Spread, String> {
         p99_ms: at(99),
         last_ms: at(100),
         copies_per_node: ratio(after - before, nodes * bytes.len() as u64),
+        said,
         degree: ratio(links as u64, nodes),
     })
 }

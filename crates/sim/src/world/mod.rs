@@ -67,6 +67,8 @@ pub(crate) struct Tally {
     /// Whether every order goes into the trace.
     pub(crate) is_traced: bool,
     pub(crate) messages: u64,
+    /// Messages between nodes and their bytes, by the number of their kind.
+    pub(crate) said: BTreeMap<u8, (u64, u64)>,
     /// Bytes that arrived over data channels, by party.
     pub(crate) received: BTreeMap<Party, u64>,
     pub(crate) reorganisations: u64,

@@ -141,6 +141,9 @@ impl World {
 
     fn on_says(&mut self, host: Party, bytes: &[u8]) {
         self.tally.messages += 1;
+        let kind = bytes.get(1).copied().unwrap_or_default();
+        let said = self.tally.said.entry(kind).or_default();
+        *said = (said.0 + 1, said.1 + bytes.len() as u64);
         if self.hosts[host].is_honest()
             && let Err(reason) = self.check_write_ahead(host, bytes)
         {

@@ -12,6 +12,7 @@ fn block_of_20_kb_reaches_sixty_nodes_within_a_second() {
     assert!((19_000..22_000).contains(&spread.block_bytes));
     assert!(spread.p99_ms > 40, "faster than one way");
     assert!(spread.p99_ms < 800, "{spread:?}");
+    assert!(spread.copies_per_node < 5.0, "{spread:?}");
 }
 
 #[test]

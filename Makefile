@@ -177,7 +177,7 @@ bench-core: ## Mining and validation on this processor
 
 .PHONY: bench-sim
 bench-sim: ## How 500 simulated nodes spread a block and heal, and what a flood of orphans costs (virtual time, counted bytes)
-	@cargo build --locked --profile quick -p sim --bins
+	@cargo build --locked --profile quick $(OURS) --bins
 	@$(TARGET)/quick/scale
 
 .PHONY: bench-web

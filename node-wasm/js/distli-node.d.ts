@@ -113,6 +113,10 @@ export interface Status {
   syncedHeight: number;
   /** Newest height in a decided enterprise block. */
   anchoredHeight: number;
+  /** Height of the newest final block, which every chain that counts contains; 0 for none. */
+  finalHeight: number;
+  /** Branches that finality left behind, the newest 16. */
+  abandoned: number;
   storage: {
     /** Whether this tab writes for all tabs of the profile. */
     writer: boolean;
@@ -147,6 +151,8 @@ export interface DistliEvents {
   refused: CustomEvent<{ reason: string; source: string }>;
   /** One sender used a sequence number twice. */
   conflict: CustomEvent<Record<string, unknown>>;
+  /** The chain shown so far left out a final block: blocks `from` to `to` are gone, their transactions wait again or are in conflict. */
+  abandoned: CustomEvent<{ from: number; to: number; tip: string; finalHeight: number }>;
   storage: CustomEvent<StorageNotice>;
   tracker: CustomEvent<{ state: string; code?: string; message?: string }>;
   error: CustomEvent<Notice>;

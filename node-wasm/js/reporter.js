@@ -132,13 +132,18 @@ export class Reporter {
       case "conflict":
         this.#session.event("conflict", event);
         break;
+      case "abandoned":
+        this.#session.event("abandoned", { from: event.from, to: event.to, tip: event.tip, finalHeight: event.finalHeight });
+        this.#pending.call();
+        this.changed();
+        break;
       case "clock":
         this.#session.event("error", {
           message: `This device's clock differs from its peers' by ${Math.round(Number(event.offsetMs) / 1_000)} seconds.`,
           remedy: "Set the clock of this device.",
         });
         break;
-      default: // peers, synced, anchored: all of it is in the status.
+      default: // peers, synced, anchored, final: all of it is in the status.
         this.#window.call();
         this.changed();
     }

@@ -384,6 +384,24 @@ pub enum Event {
         /// The hash, hex.
         hash: String,
     },
+    /// A block is final.
+    Final {
+        /// The height.
+        height: u32,
+        /// The hash, hex.
+        hash: String,
+    },
+    /// The chain shown so far left out a final block: its blocks are gone, its transactions wait again or are in conflict.
+    Abandoned {
+        /// Height of its lowest block.
+        from: u32,
+        /// Height of its highest.
+        to: u32,
+        /// The highest one's hash, hex.
+        tip: String,
+        /// Height of the final block.
+        final_height: u32,
+    },
     /// A stored record was damaged and set aside.
     StorageDamaged {
         /// Its key.
@@ -517,6 +535,10 @@ pub struct Status {
     pub synced_height: u32,
     /// The newest height in an enterprise block.
     pub anchored_height: u32,
+    /// Height of the newest final block; 0 for none.
+    pub final_height: u32,
+    /// How many branches finality left behind.
+    pub abandoned: usize,
     /// How many transactions lost their place to another.
     pub conflicts: usize,
     /// Correction of the device's clock.

@@ -41,6 +41,8 @@ impl Engine {
             },
             synced_height: self.synced_height(),
             anchored_height: self.anchored_height,
+            final_height: status.final_height.0,
+            abandoned: status.abandoned,
             conflicts: self.node.conflicts().count(),
             clock_offset_ms: status.clock_offset_ms,
         }
@@ -109,6 +111,26 @@ pub(super) fn seam_event(event: node::Event) -> Option<Event> {
             lost: conflict.lost.to_string(),
         },
         node::Event::StorageDamaged { key, reason } => Event::StorageDamaged { key, reason },
+        node::Event::Finalised { height, hash } => Event::Final {
+            height: height.0,
+            hash: hash.to_string(),
+        },
+        node::Event::BranchAbandoned(branch) => Event::Abandoned {
+            from: branch.from.0,
+            to: branch.to.0,
+            tip: branch.tip.to_string(),
+            final_height: branch.final_height.0,
+        },
+        node::Event::FinalityRefused { reason, .. } => Event::Refused {
+            reason,
+            source: String::from("enterprise chain"),
+        },
+        node::Event::PeerBesideFinal { peer, height } => Event::Refused {
+            reason: format!(
+                "it follows a chain that leaves out the final block from height {height} on"
+            ),
+            source: format!("peer {peer}"),
+        },
         node::Event::ClockOff { offset_ms } => Event::Clock { offset_ms },
         node::Event::Synced { height, hash } => Event::Synced {
             height: height.0,

@@ -58,14 +58,14 @@ impl Chain {
             return;
         }
         self.remember_invalid(*hash);
-        for removed in self.remove_branch(hash) {
+        for (removed, _) in self.remove_branch(hash) {
             self.remember_invalid(removed);
         }
         self.find_best();
     }
 
     /// Tries the heaviest complete branches above `new` until one connects or none is heavier.
-    fn follow_heaviest(&mut self, new: &Hash) -> Result<Inserted, ChainError> {
+    pub(super) fn follow_heaviest(&mut self, new: &Hash) -> Result<Inserted, ChainError> {
         let mut verdict = Ok(Inserted::Stored);
         while let Some((tip, fork)) = self.heaviest_complete(new) {
             match self.reorganise(&tip, fork) {
@@ -209,7 +209,7 @@ impl Chain {
     }
 
     /// Takes blocks off the main chain until `len` are left; answers them, tip first.
-    fn disconnect_to(&mut self, len: usize) -> Vec<Hash> {
+    pub(super) fn disconnect_to(&mut self, len: usize) -> Vec<Hash> {
         let mut disconnected = Vec::new();
         while self.main.len() > len
             && let Some(hash) = self.main.pop()

@@ -4,7 +4,7 @@ use alloc::{vec, vec::Vec};
 
 use super::{Chain, ChainError, HeaderInserted, Node, Tip, index_of};
 use crate::{
-    block::{BlockError, check_header},
+    block::{Block, BlockError, check_header},
     difficulty,
     hash::Hash,
     header::Header,
@@ -62,6 +62,9 @@ impl Chain {
             None => self.roots.push(hash),
         }
         self.extend_best(hash, work);
+        if self.newest_final.is_some_and(|block| block.hash() == hash) {
+            self.raise_floor();
+        }
         self.prune_side_headers();
         Ok(HeaderInserted::Added)
     }
@@ -142,6 +145,7 @@ impl Chain {
                 allowed,
             });
         }
+        self.check_floor(header.height, hash)?;
         let active = difficulty::active_ms(rules, header.timestamp.since(parent.timestamp));
         Ok((
             parent.work.plus(header.work()),
@@ -223,8 +227,9 @@ impl Chain {
         self.main.get(index) == Some(hash) || self.best.get(index) == Some(hash)
     }
 
-    /// Removes a header and all above it; answers their hashes. Never called for main chain blocks.
-    pub(super) fn remove_branch(&mut self, hash: &Hash) -> Vec<Hash> {
+    /// Removes a header and all above it; answers them, and the blocks of those whose body was here. Never called for main
+    /// chain blocks.
+    pub(super) fn remove_branch(&mut self, hash: &Hash) -> Vec<(Hash, Option<Block>)> {
         let Some(previous) = self.nodes.get(hash).map(|node| node.header.previous) else {
             return Vec::new();
         };
@@ -233,13 +238,13 @@ impl Chain {
             None => &mut self.roots,
         };
         siblings.retain(|child| child != hash);
-        let mut removed = vec![*hash];
-        let mut next = 0;
-        while let Some(hash) = removed.get(next) {
-            if let Some(node) = self.nodes.remove(hash) {
-                removed.extend(node.children);
+        let mut removed = Vec::new();
+        let mut pending = vec![*hash];
+        while let Some(hash) = pending.pop() {
+            if let Some(node) = self.nodes.remove(&hash) {
+                pending.extend(node.children);
+                removed.push((hash, node.body.map(|body| body.block)));
             }
-            next += 1;
         }
         removed
     }

@@ -5,6 +5,9 @@
 //! connected block keeps its undo data, so a reorganisation may be of any depth. It is all or nothing: when a block of
 //! the heavier branch turns out invalid, the chain is exactly as before, and the block is remembered as invalid.
 //!
+//! Finality ([`Chain::set_final`]): only chains that contain the newest final block count; a header that leaves it out is
+//! refused, and what left it out before is dropped.
+//!
 //! Invariants: `main` is a path of connected blocks from the genesis; `state` is the state after its last block;
 //! `best` is the path of the heaviest header; no invalid block is in `nodes`; every node's parent is in `nodes` or is
 //! the genesis.
@@ -20,6 +23,7 @@ use alloc::{
 
 use crate::{
     block::{Block, BlockError},
+    enterprise::FinalBlock,
     genesis::Genesis,
     hash::Hash,
     header::Header,
@@ -28,10 +32,12 @@ use crate::{
 };
 
 mod connect;
+mod finality;
 mod headers;
 mod query;
 mod template;
 
+pub use finality::{FinalityError, FloorChange};
 pub use template::Template;
 
 /// The end of a branch.
@@ -65,6 +71,12 @@ pub struct Chain {
     invalid: BTreeSet<Hash>,
     invalid_order: VecDeque<Hash>,
     arrivals: u64,
+    /// The newest final block, its header here or not.
+    newest_final: Option<FinalBlock>,
+    /// Height of the newest final block whose header is here; every header above it is above that block.
+    floor: Height,
+    /// What finality did and nobody took yet.
+    floor_change: Option<FloorChange>,
 }
 
 #[derive(Debug, Clone)]
@@ -129,6 +141,17 @@ pub enum ChainError {
         /// The latest allowed now.
         allowed: TimestampMs,
     },
+    /// It is on a branch that leaves the newest final block out. No rule of the chain is broken: who follows that branch
+    /// may only not know of the finality yet.
+    #[error("block {hash} at height {height} leaves out the final block at height {final_height}")]
+    LeavesFinal {
+        /// The block's hash.
+        hash: Hash,
+        /// Its height.
+        height: Height,
+        /// Height of the newest final block.
+        final_height: Height,
+    },
     /// It breaks a rule.
     #[error(transparent)]
     Invalid(#[from] BlockError),
@@ -150,6 +173,9 @@ impl Chain {
             invalid: BTreeSet::new(),
             invalid_order: VecDeque::new(),
             arrivals: 0,
+            newest_final: None,
+            floor: Height::GENESIS,
+            floor_change: None,
         }
     }
 }

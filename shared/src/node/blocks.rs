@@ -62,9 +62,14 @@ impl Node {
         if let Some(peer) = self.peers.get_mut(&from) {
             peer.known_blocks.insert(hash);
         }
-        let taken = self
-            .take_block(now, block, bytes.len(), Source::Peer(from))
-            .map_err(|error| blame(from, &error))?;
+        let taken = match self.take_block(now, block, bytes.len(), Source::Peer(from)) {
+            Ok(taken) => taken,
+            Err(ChainError::LeavesFinal { height, .. }) => {
+                self.note_other_branch(now, from, height);
+                return Ok(());
+            }
+            Err(error) => return Err(blame(from, &error)),
+        };
         match taken {
             Taken::Known | Taken::Inserted => self.note_block_of(from, &header),
             Taken::Waits if self.chain.header(&header.previous).is_none() => {
@@ -174,10 +179,19 @@ impl Node {
     fn retry(&mut self, now: TimestampMs, waiting: Waiting) -> bool {
         let Waiting { block, source, .. } = waiting;
         let bytes = block.encode().len();
+        let stored = (source == Source::Restored).then(|| block.clone());
         match self.insert_or_wait(now, block, bytes, source) {
             Ok(taken) => taken == Taken::Inserted,
             Err(error) => {
+                if let (Some(block), ChainError::LeavesFinal { hash, .. }) = (stored, error) {
+                    let mut changes = alloc::vec![Key::Block(hash).delete()];
+                    self.take_back(&block, &mut changes);
+                    self.persist(changes);
+                }
                 match source {
+                    Source::Peer(peer) if let ChainError::LeavesFinal { height, .. } = error => {
+                        self.note_other_branch(now, peer, height);
+                    }
                     Source::Peer(peer) => self.refuse(now, peer, error.to_string()),
                     Source::Offered | Source::Mined | Source::Restored => {
                         self.event(Event::BlockRefused {
@@ -235,23 +249,30 @@ impl Node {
         if source != Source::Restored && inserted != Inserted::AlreadyKnown {
             changes.push(record);
         }
+        if self.restored {
+            self.on_floor_change(now);
+        }
         if let Inserted::Connected {
             disconnected,
             connected,
         } = &inserted
         {
-            self.on_main_chain_changed(now, source, disconnected, connected, changes);
+            let left = disconnected
+                .iter()
+                .filter_map(|hash| self.chain.block(hash));
+            let left: Vec<Block> = left.cloned().collect();
+            self.on_main_chain_changed(now, source, &left, connected, changes);
         } else {
             self.persist(changes);
         }
         Ok(inserted)
     }
 
-    fn on_main_chain_changed(
+    pub(super) fn on_main_chain_changed(
         &mut self,
         now: TimestampMs,
         source: Source,
-        disconnected: &[Hash],
+        disconnected: &[Block],
         connected: &[Hash],
         mut changes: Vec<super::Change>,
     ) {
@@ -260,15 +281,17 @@ impl Node {
         let events = self.move_transactions(disconnected, connected, &mut changes);
         if !self.restored {
             // Told once, when everything is restored.
+            if !disconnected.is_empty() {
+                self.persist(changes);
+            }
             return;
         }
         self.persist(changes);
-        let (disconnected, connected) = (disconnected.to_vec(), connected.to_vec());
         self.event(Event::TipChanged {
             height: tip.height,
             hash: tip.hash,
-            disconnected,
-            connected,
+            disconnected: disconnected.iter().map(Block::hash).collect(),
+            connected: connected.to_vec(),
         });
         events.into_iter().for_each(|event| self.event(event));
         self.feed_mempool();

@@ -4,6 +4,7 @@ use alloc::{string::String, vec::Vec};
 
 use crate::{
     block::Block,
+    enterprise::FinalBlock,
     genesis::Genesis,
     hash::Hash,
     header::Header,
@@ -99,6 +100,11 @@ pub enum Input {
     },
     /// The tracker refused a report or it was lost.
     ReportFailed,
+    /// A block of this chain is final: verified by whoever gives this.
+    Finalised {
+        /// The block.
+        block: FinalBlock,
+    },
     /// The time of the last [`Output::WakeAt`] has come.
     Woken,
 }
@@ -176,7 +182,8 @@ pub struct Job {
 /// A stored value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
-    /// Its key: `block/<hash>`, `outbox/<transaction id>`, `outbox/conflict/<transaction id>`, `identity/sequence`, `tip`, `synced`.
+    /// Its key: `block/<hash>`, `outbox/<transaction id>`, `outbox/conflict/<transaction id>`, `identity/sequence`, `tip`,
+    /// `synced`, `final`, `abandoned/<tip hash>`.
     pub key: String,
     /// Its bytes.
     pub value: Vec<u8>,
@@ -264,6 +271,31 @@ pub enum Event {
         /// What is wrong with it.
         reason: String,
     },
+    /// A block is final from now on; every chain that counts contains it.
+    Finalised {
+        /// Its height.
+        height: Height,
+        /// Its hash.
+        hash: Hash,
+    },
+    /// What was said to be final contradicts what was final before, or the chain.
+    FinalityRefused {
+        /// The height that was said.
+        height: Height,
+        /// The hash that was said.
+        hash: Hash,
+        /// Why it can't be.
+        reason: String,
+    },
+    /// The main chain left the final block out: its blocks are gone, its transactions wait again or are in conflict.
+    BranchAbandoned(Abandoned),
+    /// A peer follows a branch that leaves the final block out; told once for a link.
+    PeerBesideFinal {
+        /// The peer.
+        peer: PeerId,
+        /// Where its branch leaves the final chain.
+        height: Height,
+    },
     /// The local clock differs from the peers' by more than is corrected.
     ClockOff {
         /// What would have to be added to the local clock, ms.
@@ -291,6 +323,19 @@ pub struct Conflict {
     pub lost: Hash,
 }
 
+/// A branch that was the main chain until another one became final.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Abandoned {
+    /// Height of its lowest block.
+    pub from: Height,
+    /// Height of its tip.
+    pub to: Height,
+    /// Hash of its tip.
+    pub tip: Hash,
+    /// Height of the final block it leaves out.
+    pub final_height: Height,
+}
+
 /// Where the node stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeStatus {
@@ -302,6 +347,10 @@ pub struct NodeStatus {
     pub work: Work,
     /// Height of the best header known.
     pub best_height: Height,
+    /// Height of the newest final block known; 0 for none.
+    pub final_height: Height,
+    /// Branches that finality left behind, at most [`limits::ABANDONED_MAX`](super::limits::ABANDONED_MAX).
+    pub abandoned: usize,
     /// Transactions in the mempool.
     pub pending: usize,
     /// Transactions in the outbox.

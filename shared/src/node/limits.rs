@@ -73,6 +73,10 @@ pub const OUTBOX_BYTES_MAX: usize = 32 * 1024 * 1024;
 pub const OUTBOX_MS: u64 = 20_000;
 /// Conflicts kept; the oldest is forgotten first.
 pub const CONFLICTS_MAX: usize = 1_000;
+/// Branches left behind by finality that are kept for the user to see; the oldest is forgotten first.
+pub const ABANDONED_MAX: usize = 16;
+/// A peer whose branch leaves the final block out is asked for headers again after this, ms.
+pub const OTHER_BRANCH_PAUSE_MS: u64 = 60_000;
 /// Submissions that wait for the first sync.
 pub const WAITING_SUBMISSIONS_MAX: usize = 64;
 

@@ -14,6 +14,7 @@
 //!   sequence and told again until they are in the chain. What lost its place to another is a visible conflict.
 //! - **Mining** (`mining`): one current job; a better tip stops it at once. Never before the first sync had its chance.
 //! - **Reporting** (`report`): to the tracker, oldest first, one report in flight, until confirmed by hash.
+//! - **Finality** (`finality`): only chains with the newest final block count; what they leave behind is sent again.
 //! - **Storage** (`records`, `restore`): every accepted block, the tip, the outbox. A restored block is checked
 //!   again (work, linkage, roots), without its signatures.
 //!
@@ -22,11 +23,12 @@
 //! names the peer; that peer is disconnected and refused for ten minutes. A stranger's block is stored anywhere only
 //! after its proof of work was checked. Every collection is bounded in [`limits`].
 //!
-//! What it deliberately does not do: links (the mesh), finality (the enterprise chain), pruning.
+//! What it deliberately does not do: links (the mesh), deciding what is final (the enterprise chain).
 
 mod blocks;
 mod clock;
 mod events;
+mod finality;
 pub mod limits;
 mod messages;
 mod mining;
@@ -54,15 +56,17 @@ use self::{
 };
 pub use self::{
     events::{
-        Change, Config, Conflict, Event, Input, Job, JobId, MiningWhen, NodeStatus, Output, Record,
+        Abandoned, Change, Config, Conflict, Event, Input, Job, JobId, MiningWhen, NodeStatus,
+        Output, Record,
     },
     outbox::{Lost, Outbox},
 };
 use crate::{
     chain::Chain,
+    enterprise::FinalBlock,
     genesis::Genesis,
     identity::Identity,
-    ids::{PeerId, TimestampMs},
+    ids::{Height, PeerId, TimestampMs},
     mempool::{Mempool, MempoolLimits},
 };
 
@@ -84,6 +88,8 @@ pub struct Node {
     timers: Timers,
     random: Random,
     told_conflicts: Recent,
+    /// Branches that finality left behind, oldest first.
+    abandoned: VecDeque<Abandoned>,
     outputs: VecDeque<Output>,
     restored: bool,
 }
@@ -140,6 +146,7 @@ impl Node {
             timers: Timers::default(),
             random: Random::new(seed),
             told_conflicts: Recent::new(limits::CONFLICTS_MAX),
+            abandoned: VecDeque::new(),
             outputs: VecDeque::new(),
             restored: false,
         }
@@ -199,6 +206,11 @@ impl Node {
         self.outbox.lost()
     }
 
+    /// Branches of the main chain that finality left behind, oldest first.
+    pub fn abandoned(&self) -> impl Iterator<Item = &Abandoned> {
+        self.abandoned.iter()
+    }
+
     /// The linked peers.
     pub fn peers(&self) -> impl Iterator<Item = PeerId> {
         self.peers.keys().copied()
@@ -216,7 +228,14 @@ impl Node {
             pending: self.mempool.len(),
             outbox: self.outbox.len(),
             peers: self.peers.len(),
-            syncing: self.timers.first_sync.is_some() || best.work > tip.work,
+            syncing: self.timers.first_sync.is_some()
+                || best.work > tip.work
+                || !self.chain.has_final(),
+            final_height: self
+                .chain
+                .newest_final()
+                .map_or(Height::GENESIS, FinalBlock::height),
+            abandoned: self.abandoned.len(),
             mining_when: self.mining.when,
             job: self.mining.current(),
             synced: self.reporter.confirmed,
@@ -240,6 +259,7 @@ impl Node {
             Input::TrackerLost => self.reporter.on_tracker_lost(),
             Input::ReportConfirmed { height, hash } => self.on_report_confirmed(now, height, hash),
             Input::ReportFailed => self.reporter.on_failed(now),
+            Input::Finalised { block } => self.on_finalised(now, &block),
             Input::Woken => {}
         }
         Ok(())

@@ -25,6 +25,8 @@ pub(super) struct Peer {
     /// Ids to announce with the next batch.
     pub(super) announcements: Vec<Hash>,
     pub(super) served: Served,
+    /// Whether the user knows that it follows a branch without the final block.
+    pub(super) is_told_beside_final: bool,
     /// When its pending transactions were last asked for.
     pub(super) pending_asked_at: Option<TimestampMs>,
 }
@@ -82,6 +84,7 @@ impl Peer {
                 left: limits::SERVED_BYTES_BURST,
                 at: now,
             },
+            is_told_beside_final: false,
             pending_asked_at: None,
         }
     }

@@ -8,6 +8,8 @@
 //! | `outbox/conflict/<transaction id>` | id of the transaction that was kept, or zeros, 32 bytes; then the canonical transaction that lost |
 //! | `identity/sequence` | the next sequence to sign with, 8 bytes |
 //! | `synced` | height, 4 bytes, and hash of the newest block the tracker confirmed |
+//! | `final` | the newest final block, 100 bytes (`enterprise::FinalBlock`) |
+//! | `abandoned/<tip hash>` | lowest height, highest height, final height of a branch left behind, 4 bytes each |
 //! | `damaged/<key>` | a record that could not be read, set aside as it was |
 //!
 //! `outbox/…` and `identity/…` belong to the identity; the driver keeps them apart for each.
@@ -18,7 +20,7 @@ use alloc::{
     vec::Vec,
 };
 
-use super::{Change, Record};
+use super::{Abandoned, Change, Record};
 use crate::{
     encoding::{DecodeError, Reader, Writer},
     hash::Hash,
@@ -34,6 +36,8 @@ pub(super) enum Key {
     Conflict(Hash),
     Sequence,
     Synced,
+    Final,
+    Abandoned(Hash),
 }
 
 impl Key {
@@ -43,10 +47,14 @@ impl Key {
             "tip" => return Some(Self::Tip),
             "identity/sequence" => return Some(Self::Sequence),
             "synced" => return Some(Self::Synced),
+            "final" => return Some(Self::Final),
             _ => {}
         }
         if let Some(hash) = text.strip_prefix("block/") {
             return hash.parse().ok().map(Self::Block);
+        }
+        if let Some(hash) = text.strip_prefix("abandoned/") {
+            return hash.parse().ok().map(Self::Abandoned);
         }
         let rest = text.strip_prefix("outbox/")?;
         match rest.strip_prefix("conflict/") {
@@ -81,6 +89,8 @@ impl core::fmt::Display for Key {
             Self::Conflict(id) => write!(f, "outbox/conflict/{id}"),
             Self::Sequence => f.write_str("identity/sequence"),
             Self::Synced => f.write_str("synced"),
+            Self::Final => f.write_str("final"),
+            Self::Abandoned(hash) => write!(f, "abandoned/{hash}"),
         }
     }
 }
@@ -140,6 +150,28 @@ pub(super) fn decode_synced(bytes: &[u8]) -> Result<(Height, Hash), DecodeError>
     Ok(synced)
 }
 
+pub(super) fn encode_abandoned(branch: &Abandoned) -> Vec<u8> {
+    let mut writer = Writer::with_capacity(12);
+    writer
+        .u32(branch.from.0)
+        .u32(branch.to.0)
+        .u32(branch.final_height.0);
+    writer.finish()
+}
+
+pub(super) fn decode_abandoned(tip: Hash, bytes: &[u8]) -> Result<Abandoned, DecodeError> {
+    let mut reader = Reader::new(bytes);
+    let (from, to) = (Height(reader.u32()?), Height(reader.u32()?));
+    let final_height = Height(reader.u32()?);
+    reader.finish()?;
+    Ok(Abandoned {
+        from,
+        to,
+        tip,
+        final_height,
+    })
+}
+
 pub(super) fn encode_conflict(kept: Option<Hash>, transaction: &[u8]) -> Vec<u8> {
     [kept.unwrap_or(Hash::ZERO).as_bytes(), transaction].concat()
 }
@@ -166,6 +198,8 @@ mod tests {
             Key::Conflict(hash),
             Key::Sequence,
             Key::Synced,
+            Key::Final,
+            Key::Abandoned(hash),
         ] {
             assert_eq!(Key::parse(&key.to_string()), Some(key));
         }
@@ -202,5 +236,15 @@ mod tests {
             Ok((None, &b""[..]))
         );
         assert!(decode_synced(&[1]).is_err());
+        let branch = Abandoned {
+            from: Height(3),
+            to: Height(9),
+            tip: hash,
+            final_height: Height(4),
+        };
+        assert_eq!(
+            decode_abandoned(hash, &encode_abandoned(&branch)),
+            Ok(branch)
+        );
     }
 }

@@ -5,9 +5,12 @@
 //! first, so that of two equal tips the same one wins as before. A record that fails is set aside with its bytes and
 //! reported; blocks above a damaged one wait for it to come from a peer and are not lost. Transactions of side branches
 //! that are not in the main chain return to the outbox.
+//!
+//! What is final goes in before the blocks. Stored blocks that leave it out (another tab learned of it, or the crash came in
+//! between) are treated as if it became final now: deleted, shown as an abandoned branch, their transactions sent again.
 
 use alloc::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     string::{String, ToString},
     vec::Vec,
 };
@@ -21,6 +24,8 @@ use super::{
 };
 use crate::{
     block::{Block, UncheckedBlock},
+    chain::ChainError,
+    enterprise::FinalBlock,
     hash::Hash,
     ids::TimestampMs,
     transaction::{Transaction, VerifiedTransaction},
@@ -33,6 +38,21 @@ struct Stored {
     tip: Option<Hash>,
     outbox: Vec<VerifiedTransaction>,
     lost: Vec<Lost>,
+    newest_final: Option<(Record, FinalBlock)>,
+}
+
+/// Stored blocks that leave the final block out.
+#[derive(Debug, Default)]
+struct Left {
+    blocks: BTreeMap<Hash, Block>,
+    hashes: BTreeSet<Hash>,
+}
+
+impl Left {
+    fn add(&mut self, block: Block) {
+        self.hashes.insert(block.hash());
+        self.blocks.insert(block.hash(), block);
+    }
 }
 
 impl Node {
@@ -47,6 +67,15 @@ impl Node {
                 });
                 changes.extend(records::set_aside(record));
             }
+        }
+        if let Some((record, block)) = stored.newest_final
+            && let Err(error) = self.chain.set_final(block)
+        {
+            self.event(Event::StorageDamaged {
+                key: record.key.clone(),
+                reason: error.to_string(),
+            });
+            changes.extend(records::set_aside(record));
         }
         self.restore_blocks(now, stored.blocks, stored.tip, &mut changes);
         for lost in stored.lost {
@@ -104,6 +133,16 @@ impl Node {
                 self.outbox.next_sequence =
                     Some(records::decode_sequence(value).map_err(|error| error.to_string())?);
             }
+            Key::Final => {
+                let block =
+                    FinalBlock::from_checkpoint(value).map_err(|error| error.to_string())?;
+                stored.newest_final = Some((record.clone(), block));
+            }
+            Key::Abandoned(tip) => {
+                let branch = records::decode_abandoned(tip, value);
+                self.abandoned
+                    .push_back(branch.map_err(|error| error.to_string())?);
+            }
             Key::Synced => {
                 self.reporter.confirmed =
                     Some(records::decode_synced(value).map_err(|error| error.to_string())?);
@@ -144,10 +183,26 @@ impl Node {
         let mut others: Vec<Block> = blocks.into_values().collect();
         others.sort_by_key(|block| block.header().height);
         ordered.append(&mut others);
+        let mut left = Left::default();
         for block in ordered {
             let hash = block.hash();
+            if left.hashes.contains(&block.header().previous) {
+                left.add(block);
+                continue;
+            }
             let bytes = block.encode();
-            if let Err(error) = self.take_block(now, block, bytes.len(), Source::Restored) {
+            let copy = block.clone();
+            let taken = self.take_block(now, block, bytes.len(), Source::Restored);
+            if let Some(change) = self.chain.take_floor_change() {
+                left.hashes.extend(change.dropped);
+                change
+                    .abandoned
+                    .into_iter()
+                    .for_each(|block| left.add(block));
+            }
+            if let Err(ChainError::LeavesFinal { .. }) = taken {
+                left.add(copy);
+            } else if let Err(error) = taken {
                 let key = Key::Block(hash).to_string();
                 self.event(Event::StorageDamaged {
                     key: key.clone(),
@@ -156,10 +211,33 @@ impl Node {
                 changes.extend(records::set_aside(Record { key, value: bytes }));
             }
         }
-        if let Some(tip) =
-            tip.filter(|tip| self.chain.block(tip).is_none() && *tip != self.chain.chain_id().0)
-        {
+        let is_missing = |tip: &Hash| {
+            self.chain.block(tip).is_none()
+                && *tip != self.chain.chain_id().0
+                && !left.hashes.contains(tip)
+        };
+        if let Some(tip) = tip.filter(is_missing) {
             self.report_gap(tip);
+        }
+        self.leave_behind(left, tip, changes);
+    }
+
+    /// Deletes stored blocks that leave the final block out and takes their transactions back.
+    fn leave_behind(&mut self, left: Left, tip: Option<Hash>, changes: &mut Vec<Change>) {
+        if left.hashes.is_empty() {
+            return;
+        }
+        changes.push(Key::Tip.put(records::encode_hash(self.chain.tip().hash)));
+        changes.extend(left.hashes.iter().map(|hash| Key::Block(*hash).delete()));
+        let mut branch = Vec::new();
+        let mut at = tip;
+        while let Some(block) = at.and_then(|hash| left.blocks.get(&hash)) {
+            at = Some(block.header().previous);
+            branch.push(block.clone());
+        }
+        self.abandon(&branch, changes);
+        for block in left.blocks.values() {
+            self.take_back(block, changes);
         }
     }
 

@@ -56,7 +56,7 @@ impl Node {
         let is_behind = self.chain.best_header().height > self.chain.tip().height.next();
         let is_catching_up =
             is_behind && now.since(self.downloads.progress_at) < limits::SYNC_STALL_MS;
-        self.timers.first_sync.is_none() && !is_catching_up
+        self.timers.first_sync.is_none() && !is_catching_up && self.chain.has_final()
     }
 
     /// Ends the first sync when nobody is known to have more, or when there was no progress for long.

@@ -74,10 +74,16 @@ impl Node {
         }
         let best = self.chain.best_header().work;
         let mut stopped = false;
+        let mut beside = None;
         for header in &headers {
             match self.insert_header(now, header) {
                 Ok(()) => {}
                 Err(ChainError::UnknownParent { .. } | ChainError::TooFarAhead { .. }) => {
+                    stopped = true;
+                    break;
+                }
+                Err(ChainError::LeavesFinal { height, .. }) => {
+                    beside = Some(height);
                     stopped = true;
                     break;
                 }
@@ -89,6 +95,9 @@ impl Node {
             self.downloads.progress_at = now;
         }
         self.after_headers(now, from, &headers, stopped);
+        if let Some(height) = beside {
+            self.note_other_branch(now, from, height);
+        }
         Ok(())
     }
 
@@ -145,6 +154,10 @@ impl Node {
                 Ok(())
             }
             Err(ChainError::TooFarAhead { .. }) => Ok(()),
+            Err(ChainError::LeavesFinal { height, .. }) => {
+                self.note_other_branch(now, from, height);
+                Ok(())
+            }
             Err(error) => Err(blame(from, &error)),
         }
     }
@@ -177,6 +190,7 @@ impl Node {
         let inserted = self
             .chain
             .insert_header(header.clone(), self.clock.corrected(now))?;
+        self.on_floor_change(now);
         if matches!(inserted, HeaderInserted::Added) {
             self.retry_waiting(now, header.hash());
         }

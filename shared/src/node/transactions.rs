@@ -22,6 +22,7 @@ use super::{
     records::{Key, encode_sequence},
 };
 use crate::{
+    block::Block,
     hash::Hash,
     ids::{PeerId, PublicKey, Sequence, TimestampMs},
     mempool::{Accepted, MempoolError},
@@ -405,7 +406,7 @@ impl Node {
     /// what lost its place becomes a conflict.
     pub(super) fn move_transactions(
         &mut self,
-        disconnected: &[Hash],
+        disconnected: &[Block],
         connected: &[Hash],
         changes: &mut Vec<Change>,
     ) -> Vec<Event> {
@@ -426,10 +427,7 @@ impl Node {
             }
         }
         let mut senders: BTreeSet<PublicKey> = places.keys().map(|(sender, _)| *sender).collect();
-        for hash in disconnected {
-            let Some(block) = self.chain.block(hash) else {
-                continue;
-            };
+        for block in disconnected {
             for transaction in block.transactions() {
                 senders.insert(transaction.sender());
                 if self.chain.contains_transaction(&transaction.id()).is_none() {

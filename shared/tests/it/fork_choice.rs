@@ -1,6 +1,8 @@
 //! The block tree against a small reference: after every step the tip is the heaviest valid chain whose bodies are all
 //! here, and the first of equals.
 //!
+//! With a final block the same holds among the chains that contain it, from the moment it is told.
+//!
 //! The reference builds trees with its own bookkeeping (targets by the published function, work summed along the way) and
 //! judges by looking at everything; it shares no code with the tree under test.
 
@@ -14,6 +16,7 @@ use shared::{
     block::{Block, UncheckedBlock, body_root},
     chain::{Chain, ChainError, Inserted},
     difficulty::{active_ms, next_target},
+    enterprise::FinalBlock,
     genesis::Genesis,
     hash::Hash,
     header::{Header, VERSION},
@@ -167,6 +170,9 @@ struct Reference<'a> {
     /// Bodies given and taken.
     here: BTreeSet<usize>,
     tip: usize,
+    final_block: usize,
+    /// A final block that was here when a newer one became final.
+    floor: usize,
 }
 
 impl Reference<'_> {
@@ -180,10 +186,29 @@ impl Reference<'_> {
         true
     }
 
+    /// True if the block is below, at or above the final one; while that is not here, what is below its height may be.
+    fn is_with_final(&self, index: usize, chain: &Chain) -> bool {
+        let model = &self.tree[self.final_block];
+        if self.final_block != 0 && chain.header(&model.hash).is_none() {
+            let is_beside_floor =
+                !self.is_above(index, self.floor) && !self.is_above(self.floor, index);
+            return self.tree[index].height < model.height && !is_beside_floor;
+        }
+        self.is_above(index, self.final_block) || self.is_above(self.final_block, index)
+    }
+
+    fn is_above(&self, mut index: usize, below: usize) -> bool {
+        while index != below && index != 0 {
+            index = self.tree[index].parent;
+        }
+        index == below
+    }
+
     /// The chain's tip must be the heaviest complete valid block; another of the same weight may not replace it.
     fn judge(&mut self, chain: &Chain) {
-        let complete =
-            (0..self.tree.len()).filter(|index| self.tree[*index].valid && self.complete(*index));
+        let complete = (0..self.tree.len()).filter(|index| {
+            self.tree[*index].valid && self.complete(*index) && self.is_with_final(*index, chain)
+        });
         let heaviest = complete.map(|index| self.tree[index].work).max().unwrap();
         let tip = self.by_hash[&chain.tip().hash];
         assert_eq!(
@@ -191,10 +216,10 @@ impl Reference<'_> {
             "the tip is as heavy as it can be"
         );
         assert!(
-            self.tree[tip].valid && self.complete(tip),
-            "the tip is valid and complete"
+            self.tree[tip].valid && self.complete(tip) && self.is_with_final(tip, chain),
+            "the tip is valid and complete, and the final block on its chain"
         );
-        if self.tree[self.tip].work == heaviest {
+        if self.tree[self.tip].work == heaviest && self.is_with_final(self.tip, chain) {
             assert_eq!(tip, self.tip, "first seen wins a tie");
         }
         self.tip = tip;
@@ -227,7 +252,13 @@ impl Reference<'_> {
 }
 
 /// Gives blocks in the order of `order`, a header alone where `headers` says so first, until nothing more is taken.
-fn deliver(genesis: &Genesis, tree: &[Model], order: &[usize], headers_first: bool) -> Chain {
+fn deliver(
+    genesis: &Genesis,
+    tree: &[Model],
+    order: &[usize],
+    headers_first: bool,
+    mut finals: Vec<(usize, usize)>,
+) -> Chain {
     let mut chain = Chain::new(genesis.clone());
     let by_hash = tree
         .iter()
@@ -239,6 +270,8 @@ fn deliver(genesis: &Genesis, tree: &[Model], order: &[usize], headers_first: bo
         by_hash,
         here: BTreeSet::new(),
         tip: 0,
+        final_block: 0,
+        floor: 0,
     };
     if headers_first {
         for model in tree.iter().skip(1) {
@@ -249,18 +282,52 @@ fn deliver(genesis: &Genesis, tree: &[Model], order: &[usize], headers_first: bo
         assert_eq!(chain.best_header().work, heaviest);
     }
     let mut waiting: Vec<usize> = order.to_vec();
+    let mut given = 0;
     loop {
         let before = waiting.len();
-        waiting.retain(|index| !give(&mut chain, &mut reference, *index));
+        waiting.retain(|index| {
+            if finals.first().is_some_and(|(at, _)| *at <= given) {
+                let (_, final_block) = finals.remove(0);
+                finalise(&mut chain, &mut reference, final_block);
+            }
+            given += 1;
+            !give(&mut chain, &mut reference, *index)
+        });
         if waiting.len() == before {
             break;
         }
     }
     assert!(
-        waiting.iter().all(|index| !tree[*index].valid),
+        waiting
+            .iter()
+            .all(|index| !tree[*index].valid || !reference.is_with_final(*index, &chain)),
         "every valid block is taken in the end"
     );
     chain
+}
+
+/// Says that a block is final.
+fn finalise(chain: &mut Chain, reference: &mut Reference<'_>, index: usize) {
+    let model = &reference.tree[index];
+    let mut bytes = chain.chain_id().0.0.to_vec();
+    bytes.extend(model.height.0.to_be_bytes());
+    bytes.extend(model.hash.0);
+    bytes.extend(model.work.to_be_bytes());
+    chain
+        .set_final(FinalBlock::from_checkpoint(&bytes).unwrap())
+        .unwrap();
+    let before = reference.final_block;
+    if chain.header(&reference.tree[before].hash).is_some() {
+        reference.floor = before;
+    }
+    reference.final_block = index;
+    // What was dropped does not come back by itself, whatever becomes final later.
+    let here = core::mem::take(&mut reference.here);
+    reference.here = here
+        .into_iter()
+        .filter(|index| reference.is_with_final(*index, chain))
+        .collect();
+    reference.judge(chain);
 }
 
 /// Gives one block; false if its parent is not known yet.
@@ -274,6 +341,13 @@ fn give(chain: &mut Chain, reference: &mut Reference<'_>, index: usize) -> bool 
             true
         }
         Err(ChainError::UnknownParent { .. }) => false,
+        Err(ChainError::LeavesFinal { .. }) => {
+            assert!(
+                !reference.is_with_final(index, chain),
+                "a block on the final chain is refused"
+            );
+            true
+        }
         Err(ChainError::Invalid(error)) => {
             assert!(!model.valid, "a valid block is refused: {error}");
             true
@@ -297,11 +371,42 @@ proptest! {
         let messages: Vec<Vec<_>> = MESSAGES.with(Clone::clone);
         let tree = grow(&genesis, &plans, &messages);
         let order: Vec<_> = shuffle.into_iter().filter(|index| *index < tree.len()).collect();
-        let chain = deliver(&genesis, &tree, &order, headers_first);
+        let chain = deliver(&genesis, &tree, &order, headers_first, Vec::new());
         // In the order of their making the result has the same weight.
         let in_order: Vec<_> = (1..tree.len()).collect();
-        let again = deliver(&genesis, &tree, &in_order, false);
+        let again = deliver(&genesis, &tree, &in_order, false, Vec::new());
         prop_assert_eq!(chain.tip().work, again.tip().work);
+    }
+
+    #[test]
+    fn the_tip_is_always_the_heaviest_of_the_chains_with_the_final_block(
+        plans in plans(),
+        shuffle in any::<prop::sample::Index>().prop_flat_map(|_| Just((1..15usize).collect::<Vec<_>>()).prop_shuffle()),
+        headers_first: bool,
+        picks: [prop::sample::Index; 2],
+        times: [prop::sample::Index; 2],
+    ) {
+        let genesis = genesis();
+        let messages: Vec<Vec<_>> = MESSAGES.with(Clone::clone);
+        let tree = grow(&genesis, &plans, &messages);
+        let order: Vec<_> = shuffle.into_iter().filter(|index| *index < tree.len()).collect();
+        // The first final block is any valid one, the second any valid one above it.
+        let valid: Vec<_> = (1..tree.len()).filter(|index| tree[*index].valid).collect();
+        prop_assume!(!valid.is_empty());
+        let first = valid[picks[0].index(valid.len())];
+        let is_above = |mut index: usize| {
+            while index > first {
+                index = tree[index].parent;
+            }
+            index == first
+        };
+        let above: Vec<_> = valid.iter().copied().filter(|index| is_above(*index)).collect();
+        let second = above[picks[1].index(above.len())];
+        let mut at = times.map(|time| time.index(tree.len()));
+        at.sort_unstable();
+        let finals = vec![(at[0], first), (at[1], second)];
+        let chain = deliver(&genesis, &tree, &order, headers_first, finals);
+        prop_assert!(chain.has_final() || chain.header(&tree[second].hash).is_none() || !order.contains(&second));
     }
 }
 

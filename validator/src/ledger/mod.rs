@@ -343,6 +343,11 @@ fn refusal(height: Height, error: ChainError) -> Refusal {
             allowed,
         },
         ChainError::Invalid(error) => Refusal::Invalid { height, error },
+        // The chains that are kept here have no floor; finality is the enterprise chain's to say.
+        ChainError::LeavesFinal { hash, .. } => Refusal::UnknownParent {
+            height,
+            previous: hash,
+        },
         // A reason that a later version of the chain adds is one more way not to be taken.
         _ => Refusal::UnknownParent {
             height,

@@ -23,6 +23,7 @@ use crate::{
 };
 
 mod blocks;
+mod finality;
 mod hostile;
 mod mining;
 mod outbox;

@@ -122,7 +122,10 @@ js-test: ## The pure parts of the browser node's JavaScript, where node is insta
 
 .PHONY: sim
 sim: ## Mesh and node of 3 to 50 peers under delay, loss, partition, crashes and hostile peers (DISTLI_SIM_SCENARIO='<line>' repeats a run)
-	@$(call tests_of,package(sim),-p sim) $(if $(NEXTEST),--success-output immediate,-- --nocapture)
+	@if [ -n "$$DISTLI_SIM_SCENARIO" ]; then \
+	  cargo test --locked -p sim the_scenario_of_the_environment_holds -- --nocapture; \
+	else export DISTLI_SIM_SECONDS="$${DISTLI_SIM_SECONDS:-300}"; \
+	  $(call tests_of,package(sim),-p sim) $(if $(NEXTEST),--success-output immediate,-- --nocapture); fi
 
 .PHONY: purity
 purity: ## shared reads no clock, no randomness, no I/O: it builds for bare metal and for wasm32, without std crates
@@ -191,8 +194,8 @@ bench-web: build-web browser ## Mining and validation in Chromium, first load, a
 	@DISTLI_BENCH_WWW=$(TARGET)/bench-web $(TARGET)/quick/bench web
 
 .PHONY: soak
-soak: build-web browser ## What takes long: the simulation with new seeds (SEEDS=<how many>, default 200), and a crowd of real tabs
-	@DISTLI_SIM_SEEDS=$(or $(SEEDS),200) cargo test --locked --release -p sim -- --nocapture
+soak: build-web browser ## What takes long: the simulation with new seeds (SEEDS=<how many>, default 1000), and a crowd of real tabs
+	@DISTLI_SIM_SEEDS=$(or $(SEEDS),1000) cargo test --locked --release -p sim -- --nocapture
 	@cargo build --locked --profile quick $(OURS) --bins
 	@$(TARGET)/quick/soak
 

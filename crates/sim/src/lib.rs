@@ -19,6 +19,7 @@ mod host;
 mod random;
 pub mod scale;
 mod scenario;
+pub mod shrink;
 mod stack;
 mod tracker;
 mod verdict;

@@ -25,6 +25,21 @@ macro_rules! scenario {
             pub actors: Vec<Kind>,
         }
 
+        impl Scenario {
+            /// Its numbers by name.
+            pub(crate) fn fields(&self) -> Vec<(&'static str, u64)> {
+                vec![$((stringify!($field), self.$field)),*]
+            }
+
+            /// Sets a number by its name.
+            pub(crate) fn set(&mut self, name: &str, value: u64) {
+                match name {
+                    $(stringify!($field) => self.$field = value,)*
+                    _ => {}
+                }
+            }
+        }
+
         impl fmt::Display for Scenario {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 $(if self.$field != 0 {
@@ -102,6 +117,8 @@ scenario! {
     outages,
     /// Nodes that start only during the trouble.
     late,
+    /// 1 if all who mine do so always, 0 if most do it only while something is pending.
+    mine_always,
     /// 1 if nodes 0 and 1 sign with one key.
     twins,
     /// Virtual time of trouble, ms; afterwards all is healed and everyone must agree.
@@ -142,6 +159,7 @@ impl Scenario {
             partitions: random.below(3),
             outages: random.below(3),
             late: random.below(1 + nodes / 4),
+            mine_always: 0,
             twins: u64::from(random.chance(200)),
             trouble_ms: interval_ms * intervals,
             actors,

@@ -29,8 +29,8 @@ impl World {
             let twin = first.filter(|_| scenario.twins == 1 && index == 1);
             hosts.push(Host::honest(&mut random, scenario.skew_ms, twin));
         }
-        let has_leaver = scenario.actors.contains(&Kind::Leaver);
-        give_power(&mut random, &scenario, &mut hosts, has_leaver);
+        let always = scenario.mine_always == 1 || scenario.actors.contains(&Kind::Leaver);
+        give_power(&mut random, &scenario, &mut hosts, always);
         for kind in &scenario.actors {
             hosts.push(if *kind == Kind::Leaver {
                 leaver::host(&mut random, total_power(&scenario))

@@ -75,6 +75,72 @@ fn header_spam_is_no_crime_and_stops_nobody() {
     is_never_refused(Kind::HeaderSpam, 360..364);
 }
 
+/// Blocks found in the honest miners' time: a long run in which they mine always and nothing else goes wrong.
+fn long(kind: Option<Kind>, intervals: u64, seed: u64) -> Outcome {
+    let scenario = Scenario {
+        nodes: 3,
+        interval_ms: 2_000,
+        latency_ms: 10,
+        trouble_ms: 2_000 * intervals,
+        mine_always: 1,
+        seed,
+        actors: kind.into_iter().collect(),
+        ..Scenario::default()
+    };
+    play(&scenario)
+}
+
+#[test]
+fn timestamp_liar_with_a_third_of_the_power_does_not_hurry_the_chain() {
+    let mut blocks = (0, 0);
+    for seed in 380..383 {
+        let honest = long(None, 250, seed);
+        let lied = long(Some(Kind::TimestampLiar), 250, seed);
+        assert!(lied.refused.is_empty(), "its blocks are valid");
+        let own = lied
+            .blocks
+            .iter()
+            .filter(|(_, is_honest)| !is_honest)
+            .count();
+        assert!(
+            own * 6 > lied.blocks.len(),
+            "the liar mined only {own} of {} blocks",
+            lied.blocks.len()
+        );
+        blocks = (blocks.0 + honest.blocks.len(), blocks.1 + lied.blocks.len());
+    }
+    let (honest, lied) = blocks;
+    // More power finds more blocks at first; after that the rate is the rules', times 1.15 at most.
+    assert!(
+        lied * 100 < honest * 125,
+        "{lied} blocks with a liar, {honest} without"
+    );
+}
+
+#[test]
+fn thirtyfold_miner_that_leaves_stops_the_chain_for_25_intervals_at_most() {
+    for seed in 390..394 {
+        let outcome = long(Some(Kind::Leaver), 240, seed);
+        let end = 240 * 2_000;
+        let times = outcome
+            .blocks
+            .iter()
+            .map(|(at, _)| *at)
+            .filter(|at| *at <= end);
+        let gap = times
+            .clone()
+            .zip(times.skip(1))
+            .map(|(a, b)| b - a)
+            .max()
+            .unwrap_or(end);
+        assert!(
+            gap > 4 * 2_000,
+            "it left no gap: it was not thirty times as strong"
+        );
+        assert!(gap <= 25 * 2_000, "{} ms without a block", gap);
+    }
+}
+
 #[test]
 fn silent_majority_keeps_nobody_from_the_honest_chain() {
     for outcome in with(Kind::Eclipse, 12, 370..373) {

@@ -14,10 +14,14 @@ mod actors;
 mod crashes;
 mod scale;
 mod seeds;
+mod shrinking;
 
 use std::env;
 
-use sim::{Outcome, Scenario, run};
+use sim::{Outcome, Scenario, run, shrink::smallest};
+
+/// Runs spent on looking for a smaller one that fails.
+const SHRINK_TRIES: usize = 150;
 
 /// Plays a scenario that must hold.
 fn play(scenario: &Scenario) -> Outcome {
@@ -26,7 +30,11 @@ fn play(scenario: &Scenario) -> Outcome {
             println!("{outcome}");
             outcome
         }
-        Err(failure) => panic!("{failure}"),
+        Err(failure) => {
+            println!("{failure}\nlooking for a smaller run that fails");
+            let smallest = smallest(failure, SHRINK_TRIES, |smaller| run(smaller).err());
+            panic!("the smallest run found that fails is {smallest}")
+        }
     }
 }
 

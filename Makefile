@@ -73,7 +73,7 @@ build-web: setup ## Build the browser app into www/dist
 .PHONY: test
 test: setup browser ## Prove it: every check and test there is, in order, with the time each took
 	@mkdir -p artifacts; : > artifacts/times; \
-	for step in fmt names clippy doc unit js-test purity sim wasm-test e2e; do \
+	for step in fmt names clippy doc unit js-test purity fuzz sim wasm-test e2e; do \
 	  what=$$(sed -n "s/^$$step:.*## \(.*\)/\1/p" Makefile); \
 	  printf '\n\033[1m== %s: %s\033[0m\n' "$$step" "$$what"; \
 	  start=$$(date +%s); \
@@ -114,7 +114,7 @@ doc: ## The documentation builds without a warning
 
 .PHONY: unit
 unit: ## Unit and integration tests of every crate
-	@$(call tests_of,not (package(sim) + package(e2e)),$(OURS) --exclude sim --exclude e2e)
+	@$(call tests_of,not (package(sim) + package(e2e) + package(fuzz)),$(OURS) --exclude sim --exclude e2e --exclude fuzz)
 
 .PHONY: js-test
 js-test: ## The pure parts of the browser node's JavaScript, where node is installed (e2e runs all of it in a browser)
@@ -126,6 +126,11 @@ sim: ## Mesh and node of 3 to 50 peers under delay, loss, partition, crashes and
 	  cargo test --locked -p sim the_scenario_of_the_environment_holds -- --nocapture; \
 	else export DISTLI_SIM_SECONDS="$${DISTLI_SIM_SECONDS:-300}"; \
 	  $(call tests_of,package(sim),-p sim) $(if $(NEXTEST),--success-output immediate,-- --nocapture); fi
+
+.PHONY: fuzz
+fuzz: ## Mutated bytes for every decoder, FUZZ_SECONDS each (default 5; FUZZ_TARGET=<name> FUZZ_INPUT=<hex> repeats a finding)
+	@export FUZZ_SECONDS="$${FUZZ_SECONDS:-5}"; \
+	  $(call tests_of,package(fuzz),-p fuzz) $(if $(NEXTEST),--success-output immediate,-- --nocapture)
 
 .PHONY: purity
 purity: ## shared reads no clock, no randomness, no I/O: it builds for bare metal and for wasm32, without std crates

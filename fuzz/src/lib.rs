@@ -1,0 +1,18 @@
+//! Every decoder of strangers' bytes, as plain functions over bytes, and a driver that mutates good ones.
+//!
+//! A target panics if a decoder does: on any input, or because what it decoded does not encode to the same bytes again (where one
+//! value has one form). The driver ([`Mutator`]) needs nothing but stable Rust; [`TARGETS`] can be handed to libFuzzer or AFL as
+//! they are: `fuzz_target!(|data: &[u8]| (fuzz::target("block").unwrap().run)(data))`.
+//!
+//! What it deliberately does not do: coverage guidance, files. A failure prints its input in hex, and that input becomes a
+//! test beside the decoder.
+
+mod corpus;
+mod machines;
+mod mutator;
+mod targets;
+
+pub use self::{
+    mutator::Mutator,
+    targets::{TARGETS, Target, target},
+};

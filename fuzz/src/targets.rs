@@ -1,0 +1,243 @@
+//! The decoders, each with its good inputs and the property that holds for what it lets pass.
+
+use core::fmt::Debug;
+
+use api::{
+    BlockchainUpdate, TenantBlock,
+    ws::{ClientMessage, ServerMessage},
+};
+use shared::{
+    block::UncheckedBlock,
+    enterprise::{
+        BlockLimits, Certificate, EnterpriseBlock, EnterpriseGenesis, EnterpriseHeader, Entry,
+    },
+    genesis::Genesis,
+    header::Header,
+    mesh::Invitation,
+    message::Message,
+    transaction::Transaction,
+};
+
+use crate::{corpus, machines};
+
+/// One decoder.
+#[derive(Debug, Clone, Copy)]
+pub struct Target {
+    /// Its name.
+    pub name: &'static str,
+    /// Panics on a finding.
+    pub run: fn(&[u8]),
+    /// Good inputs.
+    pub corpus: fn() -> Vec<Vec<u8>>,
+}
+
+/// The decoder of this name.
+#[must_use]
+pub fn target(name: &str) -> Option<&'static Target> {
+    TARGETS.iter().find(|target| target.name == name)
+}
+
+/// All of them.
+pub const TARGETS: &[Target] = &[
+    Target {
+        name: "genesis",
+        run: genesis,
+        corpus: corpus::geneses,
+    },
+    Target {
+        name: "transaction",
+        run: transaction,
+        corpus: corpus::transactions,
+    },
+    Target {
+        name: "header",
+        run: header,
+        corpus: corpus::headers,
+    },
+    Target {
+        name: "block",
+        run: block,
+        corpus: corpus::blocks,
+    },
+    Target {
+        name: "message",
+        run: message,
+        corpus: corpus::messages,
+    },
+    Target {
+        name: "node_message",
+        run: machines::node_message,
+        corpus: corpus::messages,
+    },
+    Target {
+        name: "node_records",
+        run: machines::node_records,
+        corpus: records,
+    },
+    Target {
+        name: "frames",
+        run: machines::frames,
+        corpus: corpus::chunks,
+    },
+    Target {
+        name: "mesh_packet",
+        run: machines::mesh_packet,
+        corpus: corpus::chunks,
+    },
+    Target {
+        name: "invitation",
+        run: invitation,
+        corpus: machines::invitations,
+    },
+    Target {
+        name: "enterprise",
+        run: enterprise,
+        corpus: corpus::headers,
+    },
+    Target {
+        name: "tracker_json",
+        run: tracker_json,
+        corpus: corpus::texts,
+    },
+    Target {
+        name: "update_json",
+        run: update_json,
+        corpus: corpus::texts,
+    },
+];
+
+fn same<E: Debug>(decoded: Result<Vec<u8>, E>, bytes: &[u8]) {
+    if let Ok(encoded) = decoded {
+        assert!(
+            encoded == bytes,
+            "two encodings of one value: {}",
+            hex::encode(encoded)
+        );
+    }
+}
+
+fn genesis(bytes: &[u8]) {
+    same(
+        Genesis::decode(bytes).map(|genesis| genesis.encode()),
+        bytes,
+    );
+}
+
+fn transaction(bytes: &[u8]) {
+    let genesis = corpus::genesis();
+    let decoded = Transaction::decode(bytes, &genesis.rules);
+    same(
+        decoded
+            .as_ref()
+            .map(|transaction| transaction.encode())
+            .map_err(drop),
+        bytes,
+    );
+    // A false signature is an answer.
+    let _verdict = decoded.map(|transaction| transaction.verify(genesis.chain_id()));
+}
+
+fn header(bytes: &[u8]) {
+    same(
+        Header::decode(bytes).map(|header| header.encode().to_vec()),
+        bytes,
+    );
+    let many = Header::decode_many(bytes);
+    same(
+        many.map(|headers| headers.iter().flat_map(Header::encode).collect()),
+        bytes,
+    );
+}
+
+fn block(bytes: &[u8]) {
+    let decoded = UncheckedBlock::decode(bytes);
+    same(
+        decoded.as_ref().map(UncheckedBlock::encode).map_err(drop),
+        bytes,
+    );
+    if let Ok(block) = decoded {
+        let genesis = corpus::genesis();
+        let archived = block
+            .clone()
+            .check_archived(&genesis)
+            .map(|block| block.encode());
+        same(archived.map_err(drop), bytes);
+        same(
+            block
+                .check(&genesis)
+                .map(|block| block.encode())
+                .map_err(drop),
+            bytes,
+        );
+    }
+}
+
+/// Postcard has several forms of a number; what was decoded must survive its own form.
+fn message(bytes: &[u8]) {
+    if let Ok(message) = Message::decode(bytes) {
+        assert_eq!(
+            Message::decode(&message.encode()),
+            Ok(message),
+            "a message does not survive"
+        );
+    }
+}
+
+fn invitation(bytes: &[u8]) {
+    // A refusal is an answer.
+    let _refused = Invitation::decode(bytes);
+}
+
+fn enterprise(bytes: &[u8]) {
+    same(
+        EnterpriseGenesis::decode(bytes).map(|genesis| genesis.encode()),
+        bytes,
+    );
+    same(
+        EnterpriseHeader::decode(bytes).map(|header| header.encode().to_vec()),
+        bytes,
+    );
+    same(
+        EnterpriseBlock::decode(bytes, BlockLimits::default()).map(|block| block.encode()),
+        bytes,
+    );
+    same(
+        Certificate::decode(bytes).map(|certificate| certificate.encode()),
+        bytes,
+    );
+    same(Entry::decode(bytes).map(|entry| entry.encode()), bytes);
+}
+
+fn tracker_json(bytes: &[u8]) {
+    if let Ok(message) = serde_json::from_slice::<ClientMessage>(bytes) {
+        let text = serde_json::to_vec(&message).unwrap_or_default();
+        assert!(
+            serde_json::from_slice::<ClientMessage>(&text).is_ok(),
+            "{message:?} does not survive"
+        );
+    }
+    if let Ok(message) = serde_json::from_slice::<ServerMessage>(bytes) {
+        let text = serde_json::to_vec(&message).unwrap_or_default();
+        assert!(
+            serde_json::from_slice::<ServerMessage>(&text).is_ok(),
+            "{message:?} does not survive"
+        );
+    }
+}
+
+fn update_json(bytes: &[u8]) {
+    let update = serde_json::from_slice::<BlockchainUpdate>(bytes);
+    let blocks = update.map(|update| update.new_blocks).unwrap_or_default();
+    let alone = serde_json::from_slice::<TenantBlock>(bytes);
+    for block in blocks.iter().chain(alone.iter()) {
+        // A block that is none is an answer.
+        let _shape = UncheckedBlock::try_from(block);
+    }
+}
+
+/// Blocks, transactions, hashes and heights with hashes: what records hold.
+fn records() -> Vec<Vec<u8>> {
+    let mut all = [corpus::blocks(), corpus::transactions()].concat();
+    all.extend([vec![7; 32], vec![0; 8], vec![1; 36], vec![0; 100]]);
+    all
+}

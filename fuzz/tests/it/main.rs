@@ -1,0 +1,114 @@
+//! Every target for a while. `FUZZ_SECONDS=<n>` for each (2 by default), `FUZZ_SEED=<n>` repeats a sequence,
+//! `FUZZ_TARGET=<name> FUZZ_INPUT=<hex>` runs one input. A finding prints all three.
+
+#![expect(clippy::panic, reason = "a test binary whose findings are to be read")]
+
+mod memory;
+
+use std::{
+    env,
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::{Duration, Instant},
+};
+
+use fuzz::{Mutator, TARGETS, Target, target};
+
+/// Bytes that handling an input may take at once, whatever it says: machines with their tables, and a few copies of it.
+const HELD_BYTES_MAX: usize = 6 * 1024 * 1024;
+
+#[test]
+fn decoders_survive_whatever_strangers_send() {
+    let seconds = number("FUZZ_SECONDS").unwrap_or(2);
+    let seed = number("FUZZ_SEED").unwrap_or(1);
+    for target in TARGETS {
+        let (inputs, held) = run(target, seed, Duration::from_secs(seconds));
+        println!(
+            "{}: {inputs} inputs, at most {held} bytes held",
+            target.name
+        );
+        assert!(inputs > 50, "{} hardly ran", target.name);
+    }
+}
+
+#[test]
+fn input_of_the_environment_holds() {
+    let (Ok(name), Ok(input)) = (env::var("FUZZ_TARGET"), env::var("FUZZ_INPUT")) else {
+        return;
+    };
+    let target = target(&name).expect("FUZZ_TARGET names a target");
+    (target.run)(&hex::decode(input).expect("FUZZ_INPUT is hex"));
+}
+
+#[test]
+fn good_inputs_are_good_and_mutations_repeat() {
+    for target in TARGETS {
+        let corpus = (target.corpus)();
+        assert!(
+            !corpus.is_empty(),
+            "{} has nothing to start from",
+            target.name
+        );
+        corpus.iter().for_each(|bytes| (target.run)(bytes));
+    }
+    let good = target("block")
+        .map(|target| (target.corpus)())
+        .unwrap_or_default();
+    assert!(
+        good.iter()
+            .all(|bytes| shared::block::UncheckedBlock::decode(bytes).is_ok())
+    );
+    let update = target("update_json")
+        .map(|target| (target.corpus)())
+        .unwrap_or_default();
+    let update: Option<api::BlockchainUpdate> = update
+        .last()
+        .and_then(|text| serde_json::from_slice(text).ok());
+    assert_eq!(update.map(|update| update.new_blocks.len()), Some(2));
+    let draw = |seed| {
+        let mut mutator = Mutator::new(seed, good.clone());
+        (0..50).map(|_| mutator.draw()).collect::<Vec<_>>()
+    };
+    assert_eq!(draw(3), draw(3));
+    assert_ne!(draw(3), draw(4));
+}
+
+#[test]
+fn panic_is_found() {
+    let broken = Target {
+        name: "broken",
+        run: |bytes| assert!(bytes.len() % 7 != 3, "found"),
+        corpus: || vec![vec![0; 64]],
+    };
+    let found = catch_unwind(AssertUnwindSafe(|| run(&broken, 1, Duration::from_secs(5))));
+    assert!(found.is_err());
+}
+
+fn run(target: &Target, seed: u64, time: Duration) -> (u64, usize) {
+    let mut mutator = Mutator::new(seed, (target.corpus)());
+    let (began, mut inputs, mut most) = (now(), 0, 0);
+    while began.elapsed() < time {
+        let bytes = mutator.draw();
+        let (result, held) =
+            memory::held_by(|| catch_unwind(AssertUnwindSafe(|| (target.run)(&bytes))));
+        inputs += 1;
+        most = most.max(held);
+        if result.is_err() || held > HELD_BYTES_MAX {
+            panic!(
+                "{} fails ({held} bytes held) on input {inputs} of seed {seed}; repeat it: FUZZ_TARGET={} FUZZ_INPUT={} make fuzz",
+                target.name,
+                target.name,
+                hex::encode(&bytes)
+            );
+        }
+    }
+    (inputs, most)
+}
+
+fn number(variable: &str) -> Option<u64> {
+    env::var(variable).ok().and_then(|text| text.parse().ok())
+}
+
+#[expect(clippy::disallowed_methods, reason = "the time budget of the run")]
+fn now() -> Instant {
+    Instant::now()
+}

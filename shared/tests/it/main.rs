@@ -18,6 +18,8 @@ mod foreign_vectors;
 mod fork_choice;
 mod mempool;
 mod own_vectors;
+#[cfg(not(target_arch = "wasm32"))]
+mod reference;
 mod specification;
 mod support;
 mod transaction;

@@ -8,7 +8,7 @@
 //!   [`block`], [`merkle`], [`state`].
 //! - Proof of work: [`pow`], [`difficulty`], [`miner`].
 //! - Machines: [`chain`] (fork choice), [`mempool`], [`node`] (one peer), [`mesh`] (its links), [`enterprise`] (the
-//!   anchoring chain), with [`message`] and [`frame`] between them.
+//!   anchoring chain), with [`message`], [`compact`] and [`frame`] between them.
 //! - Every bound has its name in [`limits`].
 
 #![cfg_attr(not(test), no_std)]
@@ -17,6 +17,7 @@ extern crate alloc;
 
 pub mod block;
 pub mod chain;
+pub mod compact;
 pub mod difficulty;
 pub mod encoding;
 pub mod enterprise;

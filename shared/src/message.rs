@@ -5,15 +5,17 @@
 //! elements, the size of each; what it returns is bounded, nothing more. Postcard is not canonical and nothing here is
 //! hashed.
 //!
-//! Limits: [`HEADERS_MAX`] headers, [`LOCATOR_MAX`] locator entries, [`BLOCKS_MAX`] block requests and
-//! [`IDS_MAX`] transaction ids a message. A message over a limit is refused whole.
+//! Limits: [`HEADERS_MAX`] headers, [`LOCATOR_MAX`] locator entries, [`BLOCKS_MAX`] block requests,
+//! [`IDS_MAX`] transaction ids and [`BLOCK_TRANSACTIONS_MAX`] transactions of a block a message. A message over a limit is refused whole.
 
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
+use crate::compact::CompactBlock;
 use crate::frame::MESSAGE_BYTES_MAX;
 use crate::hash::Hash;
+use crate::limits::BLOCK_TRANSACTIONS_MAX;
 
 /// The only message version.
 pub const MESSAGE_VERSION: u8 = 1;
@@ -87,6 +89,28 @@ pub enum Message {
     },
     /// Asks for the ids of everything in the receiver's mempool.
     GetPending,
+    /// A new block in short: unasked to some, to others the answer to [`Message::GetCompactBlock`].
+    CompactBlock(CompactBlock),
+    /// Asks for a block of the receiver's main chain in short; it may also come as [`Message::NoBlocks`].
+    GetCompactBlock {
+        /// Its hash.
+        hash: Hash,
+    },
+    /// Asks for the transactions of a block that a [`Message::CompactBlock`] named and the asker lacks.
+    GetBlockTransactions {
+        /// The block's hash.
+        hash: Hash,
+        /// Their places in the block, rising.
+        indexes: Vec<u16>,
+    },
+    /// Answers [`Message::GetBlockTransactions`] in full; a block that is not on the main chain comes as
+    /// [`Message::NoBlocks`].
+    BlockTransactions {
+        /// The block's hash.
+        hash: Hash,
+        /// Canonical transactions in the order asked for.
+        transactions: Vec<Bytes>,
+    },
 }
 
 /// Where a node stands.
@@ -192,6 +216,7 @@ impl Message {
         match self {
             Self::Status(_)
             | Self::GetPending
+            | Self::GetCompactBlock { .. }
             | Self::NewHeader { .. }
             | Self::Block { .. }
             | Self::NewBlock { .. } => Ok(()),
@@ -207,6 +232,19 @@ impl Message {
             }
             Self::Transactions { transactions } => {
                 check_count("transactions", transactions.len(), 1, TRANSACTIONS_MAX)
+            }
+            Self::CompactBlock(compact) => check_count(
+                "transactions",
+                compact.len(),
+                0,
+                BLOCK_TRANSACTIONS_MAX as usize,
+            ),
+            Self::GetBlockTransactions { indexes, .. } => {
+                check_count("places", indexes.len(), 1, BLOCK_TRANSACTIONS_MAX as usize)
+            }
+            Self::BlockTransactions { transactions, .. } => {
+                let found = transactions.len();
+                check_count("transactions", found, 1, BLOCK_TRANSACTIONS_MAX as usize)
             }
         }
     }
@@ -263,6 +301,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::compact::{Prefilled, ShortId};
 
     fn samples() -> Vec<Message> {
         let hash = Hash([7; 32]);
@@ -303,6 +342,25 @@ mod tests {
                 transactions: vec![Bytes(vec![2; 100]); TRANSACTIONS_MAX],
             },
             Message::GetPending,
+            Message::CompactBlock(CompactBlock {
+                header: Bytes(vec![5; 116]),
+                miner: Bytes(vec![6; 40]),
+                nonce: u64::MAX,
+                short_ids: vec![ShortId([7; 6]); 4_000],
+                prefilled: vec![Prefilled {
+                    index: 4_000,
+                    transaction: Bytes(vec![8; 200]),
+                }],
+            }),
+            Message::GetCompactBlock { hash },
+            Message::GetBlockTransactions {
+                hash,
+                indexes: vec![1, 300],
+            },
+            Message::BlockTransactions {
+                hash,
+                transactions: vec![Bytes(vec![2; 100]); 2],
+            },
         ]
     }
 
@@ -332,6 +390,21 @@ mod tests {
             },
             Message::Transactions {
                 transactions: vec![Bytes::default(); TRANSACTIONS_MAX + 1],
+            },
+            Message::CompactBlock(CompactBlock {
+                header: Bytes::default(),
+                miner: Bytes::default(),
+                nonce: 0,
+                short_ids: vec![ShortId([7; 6]); usize::from(BLOCK_TRANSACTIONS_MAX) + 1],
+                prefilled: vec![],
+            }),
+            Message::GetBlockTransactions {
+                hash,
+                indexes: vec![],
+            },
+            Message::BlockTransactions {
+                hash,
+                transactions: vec![Bytes::default(); usize::from(BLOCK_TRANSACTIONS_MAX) + 1],
             },
         ] {
             assert!(matches!(
@@ -378,7 +451,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn arbitrary_bytes_never_panic(mut bytes in proptest::collection::vec(any::<u8>(), 0..200), tag in 0u8..13) {
+        fn arbitrary_bytes_never_panic(mut bytes in proptest::collection::vec(any::<u8>(), 0..200), tag in 0u8..18) {
             let _ = Message::decode(&bytes);
             if bytes.len() > 1 {
                 bytes[0] = MESSAGE_VERSION;

@@ -53,7 +53,7 @@ impl Node {
             }
             return Ok(());
         }
-        if let Some(header) = self.far_behind(bytes) {
+        if let Some(header) = header_of(bytes).filter(|header| self.far_behind(header)) {
             return self.on_header(now, from, &header);
         }
         let block = self.parse(bytes).map_err(|reason| blame(from, &reason))?;
@@ -80,20 +80,20 @@ impl Node {
         Ok(())
     }
 
-    /// The header of a block that nobody asked for on a branch far lighter than the main chain. Its body is not kept: old
-    /// work is cheap, and should the branch become the heaviest, sync asks for its bodies.
-    fn far_behind(&self, bytes: &[u8]) -> Option<Header> {
-        let header = Header::decode(bytes.get(..HEADER_BYTES)?).ok()?;
-        let work = self.chain.work_of(&header.previous)?.plus(header.work());
+    /// True for a block that nobody asked for on a branch far lighter than the main chain. Its body is not kept: old work is
+    /// cheap, and should the branch become the heaviest, sync asks for its bodies.
+    pub(super) fn far_behind(&self, header: &Header) -> bool {
         let tip = self.chain.tip();
-        let reach = self
-            .chain
-            .header(&tip.hash)?
+        let parent = self.chain.work_of(&header.previous);
+        let (Some(parent), Some(newest)) = (parent, self.chain.header(&tip.hash)) else {
+            return false;
+        };
+        let work = parent.plus(header.work());
+        let reach = newest
             .work()
             .0
             .saturating_mul(limits::SIDE_REACH_BLOCKS.into());
-        (work.0.saturating_add(reach) < tip.work.0 && !self.downloads.is_asked(&header.hash()))
-            .then_some(header)
+        work.0.saturating_add(reach) < tip.work.0 && !self.downloads.is_asked(&header.hash())
     }
 
     pub(super) fn on_block_offered(&mut self, now: TimestampMs, bytes: &[u8]) {
@@ -117,7 +117,7 @@ impl Node {
         }
     }
 
-    fn is_known(&self, hash: &Hash) -> bool {
+    pub(super) fn is_known(&self, hash: &Hash) -> bool {
         self.chain.block(hash).is_some() || self.orphans.contains(hash)
     }
 
@@ -311,34 +311,34 @@ impl Node {
         }
     }
 
-    /// Sends the new tip to the peers that lack it: whole, or beyond a full mesh to some whole and to the rest its header.
+    /// Sends the new tip to the peers that lack it: whole, or beyond a full mesh to some in short and to the rest its
+    /// header.
     fn pass_on(&mut self, hash: Hash) {
         let Some(block) = self.chain.block(&hash) else {
             return;
         };
-        let header = block.header().clone();
-        let whole = Message::NewBlock {
-            block: Bytes(block.encode()),
-        };
-        let mut lacking: Vec<PeerId> = self
-            .peers
-            .iter()
-            .filter(|(_, peer)| !peer.known_blocks.contains(&hash))
-            .map(|(id, _)| *id)
-            .collect();
-        let pushed = if self.peers.len() <= limits::FULL_MESH_PEERS_MAX {
-            lacking.len()
+        let lacking = self.peers.iter();
+        let lacking = lacking.filter(|(_, peer)| !peer.known_blocks.contains(&hash));
+        let mut lacking: Vec<PeerId> = lacking.map(|(id, _)| *id).collect();
+        if self.peers.len() <= limits::FULL_MESH_PEERS_MAX {
+            let block = Bytes(block.encode());
+            let whole = Message::NewBlock { block };
+            for peer in &lacking {
+                self.send(*peer, &whole);
+            }
         } else {
-            limits::PUSH_PEERS
-        };
-        if pushed < lacking.len() {
-            self.random.shuffle_front(&mut lacking, pushed);
+            let header = Bytes(block.header().encode().to_vec());
+            let told = Message::NewHeader { header };
+            self.random.shuffle_front(&mut lacking, limits::PUSH_PEERS);
+            for (index, peer) in lacking.iter().enumerate() {
+                let pushed = Some(*peer).filter(|_| index < limits::PUSH_PEERS);
+                match pushed.and_then(|peer| self.compact_for(peer, &hash)) {
+                    Some(compact) => self.send(*peer, &Message::CompactBlock(compact)),
+                    None => self.send(*peer, &told),
+                }
+            }
         }
-        let told = Message::NewHeader {
-            header: Bytes(header.encode().to_vec()),
-        };
-        for (index, peer) in lacking.into_iter().enumerate() {
-            self.send(peer, if index < pushed { &whole } else { &told });
+        for peer in lacking {
             if let Some(peer) = self.peers.get_mut(&peer) {
                 peer.known_blocks.insert(hash);
             }
@@ -352,6 +352,10 @@ impl Node {
             .map(|_| ())
             .map_err(|error| error.to_string())
     }
+}
+
+fn header_of(bytes: &[u8]) -> Option<Header> {
+    Header::decode(bytes.get(..HEADER_BYTES)?).ok()
 }
 
 /// The hash that the block in these bytes would have.

@@ -4,7 +4,7 @@
 pub const PEERS_MAX: usize = 64;
 /// Up to so many peers, blocks and transactions are sent whole to each that lacks them.
 pub const FULL_MESH_PEERS_MAX: usize = 9;
-/// Beyond a full mesh, so many peers get a new block or transaction whole; the others are told of it.
+/// Beyond a full mesh, so many peers get a new block in short and a new transaction whole; the others are told of it.
 pub const PUSH_PEERS: usize = 3;
 /// Blocks a peer is remembered to have; the oldest is forgotten first and may be sent again.
 pub const KNOWN_BLOCKS_MAX: usize = 512;
@@ -14,6 +14,13 @@ pub const KNOWN_TRANSACTIONS_MAX: usize = 8_192;
 pub const REFUSED_PEERS_MAX: usize = 256;
 /// A peer that broke a rule is refused for so long, ms.
 pub const REFUSAL_MS: u64 = 10 * 60 * 1_000;
+
+/// Blocks in short that wait for some of their transactions; beyond, a block is asked for whole.
+pub const DRAFTS_MAX: usize = 8;
+/// Newest main-chain blocks whose transactions may be in a block in short.
+pub const DRAFT_DEPTH: u32 = 4;
+/// A body asked of one peer is asked of another after this, whatever else the first sends meanwhile, ms.
+pub const BODY_MS_MAX: u64 = 8_000;
 
 /// Orphan and held blocks in all; the oldest makes room.
 pub const ORPHANS_MAX: usize = 64;

@@ -26,6 +26,8 @@ impl Node {
                 | Message::GetBlocks { .. }
                 | Message::GetTransactions { .. }
                 | Message::GetPending
+                | Message::GetCompactBlock { .. }
+                | Message::GetBlockTransactions { .. }
         );
         if is_request
             && !self
@@ -50,6 +52,14 @@ impl Node {
             Message::GetTransactions { ids } => self.on_get_transactions(peer, &ids),
             Message::Transactions { transactions } => self.on_transactions(peer, &transactions),
             Message::GetPending => self.on_get_pending(peer),
+            Message::CompactBlock(compact) => self.on_compact_block(now, peer, &compact),
+            Message::GetCompactBlock { hash } => self.on_get_compact_block(peer, hash),
+            Message::GetBlockTransactions { hash, indexes } => {
+                self.on_get_block_transactions(peer, hash, &indexes)
+            }
+            Message::BlockTransactions { hash, transactions } => {
+                self.on_block_transactions(now, peer, hash, transactions)
+            }
         }
     }
 

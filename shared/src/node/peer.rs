@@ -20,6 +20,8 @@ pub(super) struct Peer {
     pub(super) known_blocks: Recent,
     pub(super) known_transactions: Recent,
     pub(super) lacked_blocks: Recent,
+    /// Blocks it was asked for and did not send in time.
+    pub(super) withheld_blocks: Recent,
     pub(super) headers: HeaderRequests,
     pub(super) bodies: BodyRequests,
     /// Ids to announce with the next batch.
@@ -77,6 +79,7 @@ impl Peer {
             known_blocks: Recent::new(limits::KNOWN_BLOCKS_MAX),
             known_transactions: Recent::new(limits::KNOWN_TRANSACTIONS_MAX),
             lacked_blocks: Recent::new(limits::LACKED_BLOCKS_MAX),
+            withheld_blocks: Recent::new(limits::LACKED_BLOCKS_MAX),
             headers: HeaderRequests::default(),
             bodies: BodyRequests::default(),
             announcements: Vec::new(),
@@ -148,6 +151,14 @@ impl Served {
 }
 
 impl BodyRequests {
+    /// One more is in flight.
+    pub(super) fn begin(&mut self, now: TimestampMs) {
+        if self.in_flight == 0 {
+            self.progress_at = now;
+        }
+        self.in_flight = self.in_flight.saturating_add(1);
+    }
+
     /// How many more bodies may be asked for; a peer that stalled is tried with one.
     pub(super) fn free(&self) -> usize {
         let allowed = if self.stalls == 0 {

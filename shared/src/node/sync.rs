@@ -14,9 +14,12 @@ use super::{
     Node, NodeError, limits,
     messages::blame,
     peer::{Best, Peer},
+    recent::Recent,
 };
 use crate::{
+    block::Block,
     chain::{ChainError, HeaderInserted},
+    compact::Draft,
     hash::Hash,
     header::Header,
     ids::{Height, PeerId, TimestampMs},
@@ -24,21 +27,65 @@ use crate::{
     message::{BLOCKS_MAX, Bytes, HEADERS_MAX, Message},
 };
 
-/// Bodies asked for and not yet received: from whom.
-#[derive(Debug, Default)]
+/// Bodies asked for and not yet received.
+#[derive(Debug)]
 pub(super) struct Downloads {
-    asked: BTreeMap<Hash, PeerId>,
+    asked: BTreeMap<Hash, Asked>,
+    /// Blocks whose short form did not do.
+    pub(super) whole: Recent,
     /// When the last new header or body came.
     pub(super) progress_at: TimestampMs,
 }
 
+/// One body in flight.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) from: PeerId,
+    pub(super) since: TimestampMs,
+    /// The block as far as it is here, if only some of its transactions were asked for.
+    pub(super) draft: Option<Draft>,
+}
+
+impl Default for Downloads {
+    fn default() -> Self {
+        Self {
+            asked: BTreeMap::new(),
+            whole: Recent::new(limits::LACKED_BLOCKS_MAX),
+            progress_at: TimestampMs::default(),
+        }
+    }
+}
+
 impl Downloads {
     pub(super) fn forget_peer(&mut self, peer: PeerId) {
-        self.asked.retain(|_, from| *from != peer);
+        self.asked.retain(|_, asked| asked.from != peer);
     }
 
     pub(super) fn is_asked(&self, hash: &Hash) -> bool {
         self.asked.contains_key(hash)
+    }
+
+    pub(super) fn asked(&self, hash: &Hash) -> Option<&Asked> {
+        self.asked.get(hash)
+    }
+
+    pub(super) fn ask(&mut self, hash: Hash, asked: Asked) {
+        self.asked.insert(hash, asked);
+    }
+
+    /// How many wait for some of their transactions.
+    pub(super) fn drafts(&self) -> usize {
+        let has_draft = |asked: &&Asked| asked.draft.is_some();
+        self.asked.values().filter(has_draft).count()
+    }
+
+    /// The draft for which transactions of a peer were asked.
+    pub(super) fn take_draft(&mut self, from: PeerId, hash: &Hash) -> Option<Draft> {
+        let asked = self
+            .asked
+            .get_mut(hash)
+            .filter(|asked| asked.from == from)?;
+        asked.draft.take()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -185,8 +232,12 @@ impl Node {
         }
     }
 
-    /// Puts a header into the chain, and the body with it if that waited for it. True if the header is new.
-    fn insert_header(&mut self, now: TimestampMs, header: &Header) -> Result<(), ChainError> {
+    /// Puts a header into the chain, and the body with it if that waited for it.
+    pub(super) fn insert_header(
+        &mut self,
+        now: TimestampMs,
+        header: &Header,
+    ) -> Result<(), ChainError> {
         let inserted = self
             .chain
             .insert_header(header.clone(), self.clock.corrected(now))?;
@@ -200,11 +251,7 @@ impl Node {
     pub(super) fn on_get_blocks(&mut self, peer: PeerId, hashes: &[Hash]) -> Result<(), NodeError> {
         let mut lacking = Vec::new();
         for hash in hashes {
-            let block = self
-                .chain
-                .block(hash)
-                .filter(|block| self.chain.hash_at(block.header().height) == Some(*hash));
-            match block.map(|block| block.encode()) {
+            match self.main_block(hash).map(Block::encode) {
                 Some(bytes) => self.serve(
                     peer,
                     &Message::Block {
@@ -220,6 +267,13 @@ impl Node {
         Ok(())
     }
 
+    /// A block of the main chain: others were not all executed here, so they are not served.
+    pub(super) fn main_block(&self, hash: &Hash) -> Option<&Block> {
+        self.chain
+            .block(hash)
+            .filter(|block| self.chain.hash_at(block.header().height) == Some(*hash))
+    }
+
     pub(super) fn on_no_blocks(&mut self, from: PeerId, hashes: &[Hash]) -> Result<(), NodeError> {
         for hash in hashes {
             self.end_download(from, hash);
@@ -230,21 +284,25 @@ impl Node {
         Ok(())
     }
 
-    /// A body came (from whomever): it is no longer in flight.
+    /// A body came (from whomever): it is no longer in flight. Only what a peer was asked for is progress of that peer, so
+    /// that nobody holds a body back behind others that nobody wants.
     pub(super) fn on_body(&mut self, now: TimestampMs, from: PeerId, hash: &Hash) {
-        if let Some(asked) = self.downloads.asked.get(hash).copied() {
-            self.end_download(asked, hash);
-        }
         self.downloads.progress_at = now;
-        if let Some(peer) = self.peers.get_mut(&from) {
+        let Some(asked) = self.downloads.asked(hash).map(|asked| asked.from) else {
+            return;
+        };
+        self.end_download(asked, hash);
+        if asked == from
+            && let Some(peer) = self.peers.get_mut(&from)
+        {
             peer.bodies.progress_at = now;
             peer.bodies.stalls = 0;
             peer.bodies.last_until = TimestampMs::default();
         }
     }
 
-    fn end_download(&mut self, from: PeerId, hash: &Hash) {
-        if self.downloads.asked.get(hash) == Some(&from) {
+    pub(super) fn end_download(&mut self, from: PeerId, hash: &Hash) {
+        if self.downloads.asked(hash).map(|asked| asked.from) == Some(from) {
             self.downloads.asked.remove(hash);
             if let Some(peer) = self.peers.get_mut(&from) {
                 peer.bodies.in_flight = peer.bodies.in_flight.saturating_sub(1);
@@ -276,6 +334,30 @@ impl Node {
         for peer in stalled {
             self.downloads.forget_peer(peer);
         }
+        self.expire_bodies(now);
+    }
+
+    /// What a peer holds back while it sends others goes to another that should have it, if there is one.
+    fn expire_bodies(&mut self, now: TimestampMs) {
+        let overdue = self.downloads.asked.iter();
+        let overdue: Vec<(Hash, PeerId)> = overdue
+            .filter(|(_, asked)| asked.since.plus_ms(limits::BODY_MS_MAX) <= now)
+            .map(|(hash, asked)| (*hash, asked.from))
+            .collect();
+        for (hash, from) in overdue {
+            let height = self.chain.header(&hash).map(|header| header.height);
+            let is_other = |(id, peer): (&PeerId, &Peer)| {
+                *id != from && height.is_some_and(|height| peer.may_have(height, &hash))
+            };
+            if self.peers.iter().any(is_other) {
+                self.end_download(from, &hash);
+                if let Some(peer) = self.peers.get_mut(&from) {
+                    peer.withheld_blocks.insert(hash);
+                }
+            } else if let Some(asked) = self.downloads.asked.get_mut(&hash) {
+                asked.since = now;
+            }
+        }
     }
 
     /// When the next request expires or a paused peer may be asked again.
@@ -286,7 +368,10 @@ impl Node {
                 .then_some(peer.headers.paused_until);
             [peer.headers.deadline, peer.bodies.stalled_at(), pause_ends]
         });
-        times.flatten().filter(|at| *at > now).min()
+        let asked = self.downloads.asked.values();
+        let overdue = asked.map(|asked| asked.since.plus_ms(limits::BODY_MS_MAX));
+        let times = times.flatten().chain(overdue);
+        times.filter(|at| *at > now).min()
     }
 
     /// Asks for what is missing.
@@ -360,6 +445,7 @@ impl Node {
             return;
         }
         let mut requests: BTreeMap<PeerId, Vec<Hash>> = BTreeMap::new();
+        let mut in_short = Vec::new();
         let missing = self
             .chain
             .missing_bodies(self.downloads.asked.len().saturating_add(free));
@@ -374,14 +460,23 @@ impl Node {
             let Some(from) = self.best_source(now, height, &hash) else {
                 continue;
             };
-            self.downloads.asked.insert(hash, from);
+            let asked = Asked {
+                from,
+                since: now,
+                draft: None,
+            };
+            self.downloads.ask(hash, asked);
             if let Some(peer) = self.peers.get_mut(&from) {
-                if peer.bodies.in_flight == 0 {
-                    peer.bodies.progress_at = now;
-                }
-                peer.bodies.in_flight = peer.bodies.in_flight.saturating_add(1);
+                peer.bodies.begin(now);
             }
-            requests.entry(from).or_default().push(hash);
+            if self.suits_in_short(height, &hash) {
+                in_short.push((from, hash));
+            } else {
+                requests.entry(from).or_default().push(hash);
+            }
+        }
+        for (peer, hash) in in_short {
+            self.send(peer, &Message::GetCompactBlock { hash });
         }
         for (peer, hashes) in requests {
             for some in hashes.chunks(BLOCKS_MAX) {
@@ -395,8 +490,16 @@ impl Node {
         }
     }
 
-    /// The peer to ask for a body: of those that did not stall lately, or if there are none of the others, the one with
-    /// the fewest in flight.
+    /// True for a new block, most of whose transactions are probably here.
+    fn suits_in_short(&self, height: Height, hash: &Hash) -> bool {
+        self.peers.len() > limits::FULL_MESH_PEERS_MAX
+            && height == self.chain.best_header().height
+            && height <= self.chain.tip().height.next()
+            && !self.downloads.whole.contains(hash)
+    }
+
+    /// The peer to ask for a body: of those that did not stall lately, or if there are none of the others, one that did
+    /// not hold it back, with the fewest in flight.
     fn best_source(&self, now: TimestampMs, height: Height, hash: &Hash) -> Option<PeerId> {
         let having = || {
             self.peers
@@ -407,7 +510,7 @@ impl Node {
         let able = having().filter(|(_, peer)| {
             (only_stalled || peer.bodies.last_until <= now) && peer.bodies.free() > 0
         });
-        able.min_by_key(|(_, peer)| peer.bodies.in_flight)
+        able.min_by_key(|(_, peer)| (peer.withheld_blocks.contains(hash), peer.bodies.in_flight))
             .map(|(id, _)| *id)
     }
 }

@@ -89,30 +89,6 @@ fn new_block_goes_whole_to_all_of_a_full_mesh_but_its_sender() {
 }
 
 #[test]
-fn beyond_a_full_mesh_three_get_it_whole_and_the_rest_its_header() {
-    let chain = grown(1, 3);
-    let block = chain.block_at(Height(1)).unwrap();
-    let mut bench = Bench::alone(1, chain.tip().timestamp);
-    for number in 2..22 {
-        bench.give(Input::PeerConnected { peer: peer(number) });
-    }
-    bench.taken();
-    bench.give(Input::BlockOffered {
-        bytes: block.encode(),
-    });
-    let sent = bench.sent();
-    let count = |of: fn(&Message) -> bool| sent.iter().filter(|(_, message)| of(message)).count();
-    assert_eq!(
-        count(|message| matches!(message, Message::NewBlock { .. })),
-        3
-    );
-    assert_eq!(
-        count(|message| matches!(message, Message::NewHeader { .. })),
-        17
-    );
-}
-
-#[test]
 fn announced_header_leads_to_the_body() {
     let chain = grown(1, 3);
     let mut newcomer = Bench::alone(2, chain.tip().timestamp);

@@ -24,6 +24,7 @@ use crate::{
 
 mod blocks;
 mod finality;
+mod compact;
 mod hostile;
 mod mining;
 mod outbox;

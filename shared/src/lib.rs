@@ -8,7 +8,8 @@
 //!   [`block`], [`merkle`], [`state`].
 //! - Proof of work: [`pow`], [`difficulty`], [`miner`].
 //! - Machines: [`chain`] (fork choice), [`mempool`], [`node`] (one peer), [`mesh`] (its links), [`enterprise`] (the
-//!   anchoring chain), with [`message`], [`compact`] and [`frame`] between them.
+//!   anchoring chain), with [`message`], [`compact`], [`packing`] and [`frame`] between
+//!   them.
 //! - Every bound has its name in [`limits`].
 
 #![cfg_attr(not(test), no_std)]
@@ -34,6 +35,7 @@ pub mod mesh;
 pub mod message;
 pub mod miner;
 pub mod node;
+pub mod packing;
 pub mod pow;
 pub mod state;
 pub mod transaction;

@@ -16,6 +16,7 @@ use crate::compact::CompactBlock;
 use crate::frame::MESSAGE_BYTES_MAX;
 use crate::hash::Hash;
 use crate::limits::BLOCK_TRANSACTIONS_MAX;
+use crate::packing::{UnpackError, pack, unpack};
 
 /// The only message version.
 pub const MESSAGE_VERSION: u8 = 1;
@@ -29,6 +30,10 @@ pub const BLOCKS_MAX: usize = 16;
 pub const IDS_MAX: usize = 1_000;
 /// Most transactions in one message; their bytes together stay under [`TRANSACTIONS_BYTES_MAX`].
 pub const TRANSACTIONS_MAX: usize = 256;
+/// Bytes of blocks a sender puts into one message, unless the first alone is longer.
+pub const BLOCKS_BYTES_MAX: usize = 128 * 1024;
+/// A shorter message is not worth packing.
+pub const PACKED_FROM_BYTES: usize = 512;
 /// Bytes of transactions a sender puts into one message.
 pub const TRANSACTIONS_BYTES_MAX: usize = 256 * 1024;
 
@@ -57,10 +62,10 @@ pub enum Message {
         /// Their hashes.
         hashes: Vec<Hash>,
     },
-    /// A block: one answer to [`Message::GetBlocks`].
-    Block {
-        /// Canonical block.
-        block: Bytes,
+    /// Blocks: an answer to [`Message::GetBlocks`], as many as fit.
+    Blocks {
+        /// Canonical blocks.
+        blocks: Vec<Bytes>,
     },
     /// A new block, sent whole without being asked for.
     NewBlock {
@@ -111,6 +116,11 @@ pub enum Message {
         /// Canonical transactions in the order asked for.
         transactions: Vec<Bytes>,
     },
+    /// [`Message::Headers`] or [`Message::Blocks`] in packed form; nothing else may be in it.
+    Packed {
+        /// The message without its version, packed by [`crate::packing`]; unpacked it keeps the limit of a message.
+        packed: Bytes,
+    },
 }
 
 /// Where a node stands.
@@ -159,6 +169,9 @@ pub enum MessageError {
     /// Not postcard of a message, or bytes left over.
     #[error("malformed message")]
     Malformed,
+    /// What was packed is malformed or too long.
+    #[error(transparent)]
+    Packed(UnpackError),
     /// A list that is empty or too long.
     #[error("{found} {what} in a message, allowed are {least} to {allowed}")]
     Count {
@@ -203,6 +216,10 @@ impl Message {
                 supported: MESSAGE_VERSION,
             });
         }
+        Self::decode_body(body)
+    }
+
+    fn decode_body(body: &[u8]) -> Result<Self, MessageError> {
         let (message, rest) =
             postcard::take_from_bytes::<Self>(body).map_err(|_| MessageError::Malformed)?;
         if !rest.is_empty() {
@@ -212,13 +229,46 @@ impl Message {
         Ok(message)
     }
 
+    /// What to send instead of the message's `plain` bytes: headers and blocks packed, if that makes them shorter.
+    #[must_use]
+    pub fn packed(&self, plain: Vec<u8>) -> Vec<u8> {
+        if !self.may_be_packed() || plain.len() < PACKED_FROM_BYTES {
+            return plain;
+        }
+        let packed = Bytes(pack(plain.get(1..).unwrap_or_default()));
+        let packed = Self::Packed { packed }.encode();
+        if packed.len() < plain.len() {
+            packed
+        } else {
+            plain
+        }
+    }
+
+    /// The message in the bytes of a [`Message::Packed`], with the limits of every message.
+    ///
+    /// # Errors
+    /// The bytes unpack to more than a message may have, or to something that is not to be packed.
+    pub fn unpack(packed: &Bytes) -> Result<Self, MessageError> {
+        let body = unpack(&packed.0, MESSAGE_BYTES_MAX).map_err(MessageError::Packed)?;
+        let message = Self::decode_body(&body)?;
+        if message.may_be_packed() {
+            Ok(message)
+        } else {
+            Err(MessageError::Malformed)
+        }
+    }
+
+    const fn may_be_packed(&self) -> bool {
+        matches!(self, Self::Headers { .. } | Self::Blocks { .. })
+    }
+
     const fn check_counts(&self) -> Result<(), MessageError> {
         match self {
             Self::Status(_)
             | Self::GetPending
             | Self::GetCompactBlock { .. }
+            | Self::Packed { .. }
             | Self::NewHeader { .. }
-            | Self::Block { .. }
             | Self::NewBlock { .. } => Ok(()),
             Self::GetHeaders { locator } => {
                 check_count("locator entries", locator.len(), 1, LOCATOR_MAX)
@@ -227,6 +277,7 @@ impl Message {
             Self::GetBlocks { hashes } | Self::NoBlocks { hashes } => {
                 check_count("block hashes", hashes.len(), 1, BLOCKS_MAX)
             }
+            Self::Blocks { blocks } => check_count("blocks", blocks.len(), 1, BLOCKS_MAX),
             Self::HaveTransactions { ids } | Self::GetTransactions { ids } => {
                 check_count("transaction ids", ids.len(), 1, IDS_MAX)
             }
@@ -327,8 +378,8 @@ mod tests {
             Message::GetBlocks {
                 hashes: vec![hash; BLOCKS_MAX],
             },
-            Message::Block {
-                block: Bytes(vec![1; 300_000]),
+            Message::Blocks {
+                blocks: vec![Bytes(vec![1; 300_000])],
             },
             Message::NewBlock {
                 block: Bytes(vec![]),
@@ -361,7 +412,41 @@ mod tests {
                 hash,
                 transactions: vec![Bytes(vec![2; 100]); 2],
             },
+            Message::Packed {
+                packed: Bytes(vec![1; 300]),
+            },
         ]
+    }
+
+    #[test]
+    fn history_travels_packed_and_comes_out_as_it_was() {
+        for message in samples() {
+            let decoded = Message::decode(&message.packed(message.encode())).unwrap();
+            if let Message::Packed { packed } = &decoded
+                && message.may_be_packed()
+            {
+                assert!(packed.0.len() < message.encode().len() / 2);
+                assert_eq!(Message::unpack(packed), Ok(message));
+            } else {
+                assert!(!message.may_be_packed());
+                assert_eq!(decoded, message);
+            }
+        }
+    }
+
+    #[test]
+    fn bombs_and_what_is_not_history_are_refused() {
+        let bomb = Bytes(pack(&vec![0; 8 * MESSAGE_BYTES_MAX]));
+        let allowed = MESSAGE_BYTES_MAX;
+        assert_eq!(
+            Message::unpack(&bomb),
+            Err(MessageError::Packed(UnpackError::TooLong { allowed }))
+        );
+        let nested = Message::Packed { packed: bomb };
+        for message in [nested, Message::GetPending] {
+            let packed = Bytes(pack(&message.encode()[1..]));
+            assert_eq!(Message::unpack(&packed), Err(MessageError::Malformed));
+        }
     }
 
     #[test]
@@ -402,6 +487,7 @@ mod tests {
                 hash,
                 indexes: vec![],
             },
+            Message::Blocks { blocks: vec![] },
             Message::BlockTransactions {
                 hash,
                 transactions: vec![Bytes::default(); usize::from(BLOCK_TRANSACTIONS_MAX) + 1],
@@ -451,7 +537,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn arbitrary_bytes_never_panic(mut bytes in proptest::collection::vec(any::<u8>(), 0..200), tag in 0u8..18) {
+        fn arbitrary_bytes_never_panic(mut bytes in proptest::collection::vec(any::<u8>(), 0..200), tag in 0u8..19) {
             let _ = Message::decode(&bytes);
             if bytes.len() > 1 {
                 bytes[0] = MESSAGE_VERSION;

@@ -38,7 +38,7 @@ pub const HEADERS_TIMEOUT_MS: u64 = 4_000;
 /// A peer that did not answer, or had nothing new, is asked for headers again after this, ms.
 pub const HEADERS_PAUSE_MS: u64 = 10_000;
 /// Bodies in flight from one peer.
-pub const BODIES_PER_PEER_MAX: usize = 16;
+pub const BODIES_PER_PEER_MAX: usize = 32;
 /// How far above the lowest missing body others are asked for, in blocks.
 pub const BODY_WINDOW: u32 = 256;
 /// Without a body from a peer for so long, its requests go to others, ms; doubled with every stall in a row.

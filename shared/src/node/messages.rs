@@ -5,7 +5,7 @@ use alloc::{string::ToString, vec::Vec};
 use super::{Node, NodeError, Output, limits};
 use crate::{
     ids::{PeerId, TimestampMs},
-    message::{Message, Status},
+    message::{Bytes, Message, Status},
 };
 
 impl Node {
@@ -45,9 +45,8 @@ impl Node {
             Message::NewHeader { header } => self.on_new_header(now, peer, &header),
             Message::GetBlocks { hashes } => self.on_get_blocks(peer, &hashes),
             Message::NoBlocks { hashes } => self.on_no_blocks(peer, &hashes),
-            Message::Block { block } | Message::NewBlock { block } => {
-                self.on_block_received(now, peer, &block.0)
-            }
+            Message::Blocks { blocks } => self.on_blocks(now, peer, &blocks),
+            Message::NewBlock { block } => self.on_block_received(now, peer, &block.0),
             Message::HaveTransactions { ids } => self.on_have_transactions(peer, &ids),
             Message::GetTransactions { ids } => self.on_get_transactions(peer, &ids),
             Message::Transactions { transactions } => self.on_transactions(peer, &transactions),
@@ -60,6 +59,31 @@ impl Node {
             Message::BlockTransactions { hash, transactions } => {
                 self.on_block_transactions(now, peer, hash, transactions)
             }
+            Message::Packed { packed } => self.on_packed(now, peer, &packed),
+        }
+    }
+
+    /// Unpacking costs more than sending, so nobody makes this node unpack more than it asked for.
+    fn on_packed(
+        &mut self,
+        now: TimestampMs,
+        from: PeerId,
+        packed: &Bytes,
+    ) -> Result<(), NodeError> {
+        let Some(peer) = self.peers.get_mut(&from) else {
+            return Ok(());
+        };
+        if peer.packed_expected == 0 {
+            return Ok(());
+        }
+        peer.packed_expected = peer.packed_expected.saturating_sub(1);
+        let message = Message::unpack(packed).map_err(|error| blame(from, &error))?;
+        if let Message::Headers { headers } = message {
+            self.on_headers(now, from, &headers)
+        } else if let Message::Blocks { blocks } = message {
+            self.on_blocks(now, from, &blocks)
+        } else {
+            Ok(())
         }
     }
 
@@ -70,12 +94,13 @@ impl Node {
         });
     }
 
-    /// Sends what a peer asked for, on its account.
+    /// Sends what a peer asked for, on its account; history packed, at the price of what it is unpacked.
     pub(super) fn serve(&mut self, to: PeerId, message: &Message) {
         let bytes = message.encode();
         if let Some(peer) = self.peers.get_mut(&to) {
             peer.served.charge(bytes.len());
         }
+        let bytes = message.packed(bytes);
         self.outputs.push_back(Output::Send { peer: to, bytes });
     }
 

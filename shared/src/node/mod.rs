@@ -5,7 +5,7 @@
 //!
 //! How it works (PROTOCOL §2):
 //! - **Sync** (`sync`): headers first, with a locator of at most 64 hashes and 2,000 headers a reply; then bodies along
-//!   the best header branch from several peers at once, 16 in flight each. A peer without an answer for 2 s loses its
+//!   the best header branch from several peers at once, 32 in flight each, packed. A peer without an answer for 2 s loses its
 //!   requests to another. A peer's claims cost it nothing and bind nobody: what it does not deliver is asked of others.
 //! - **New blocks** (`blocks`, `compact`): up to 9 peers, sent whole to each that lacks them; beyond, in short to 3 and by
 //!   header to the others. **Transactions** (`transactions`) likewise, announced in batches of 250 ms. Statuses on every change

@@ -24,6 +24,8 @@ pub(super) struct Peer {
     pub(super) withheld_blocks: Recent,
     pub(super) headers: HeaderRequests,
     pub(super) bodies: BodyRequests,
+    /// Packed messages that answer what was asked of it, at most.
+    pub(super) packed_expected: usize,
     /// Ids to announce with the next batch.
     pub(super) announcements: Vec<Hash>,
     pub(super) served: Served,
@@ -82,6 +84,7 @@ impl Peer {
             withheld_blocks: Recent::new(limits::LACKED_BLOCKS_MAX),
             headers: HeaderRequests::default(),
             bodies: BodyRequests::default(),
+            packed_expected: 0,
             announcements: Vec::new(),
             served: Served {
                 left: limits::SERVED_BYTES_BURST,

@@ -24,7 +24,7 @@ use crate::{
     header::Header,
     ids::{Height, PeerId, TimestampMs},
     limits::LOCATOR_MAX,
-    message::{BLOCKS_MAX, Bytes, HEADERS_MAX, Message},
+    message::{BLOCKS_BYTES_MAX, BLOCKS_MAX, Bytes, HEADERS_MAX, Message},
 };
 
 /// Bodies asked for and not yet received.
@@ -249,20 +249,37 @@ impl Node {
     }
 
     pub(super) fn on_get_blocks(&mut self, peer: PeerId, hashes: &[Hash]) -> Result<(), NodeError> {
-        let mut lacking = Vec::new();
+        let (mut lacking, mut batch, mut bytes) = (Vec::new(), Vec::new(), 0_usize);
         for hash in hashes {
-            match self.main_block(hash).map(Block::encode) {
-                Some(bytes) => self.serve(
-                    peer,
-                    &Message::Block {
-                        block: Bytes(bytes),
-                    },
-                ),
-                None => lacking.push(*hash),
+            let Some(block) = self.main_block(hash).map(Block::encode) else {
+                lacking.push(*hash);
+                continue;
+            };
+            if bytes.saturating_add(block.len()) > BLOCKS_BYTES_MAX && !batch.is_empty() {
+                let blocks = core::mem::take(&mut batch);
+                self.serve(peer, &Message::Blocks { blocks });
+                bytes = 0;
             }
+            bytes = bytes.saturating_add(block.len());
+            batch.push(Bytes(block));
+        }
+        if !batch.is_empty() {
+            self.serve(peer, &Message::Blocks { blocks: batch });
         }
         if !lacking.is_empty() {
             self.send(peer, &Message::NoBlocks { hashes: lacking });
+        }
+        Ok(())
+    }
+
+    pub(super) fn on_blocks(
+        &mut self,
+        now: TimestampMs,
+        from: PeerId,
+        blocks: &[Bytes],
+    ) -> Result<(), NodeError> {
+        for block in blocks {
+            self.on_block_received(now, from, &block.0)?;
         }
         Ok(())
     }
@@ -426,6 +443,7 @@ impl Node {
         if let Some(peer) = self.peers.get_mut(&peer) {
             peer.headers.deadline = Some(now.plus_ms(limits::HEADERS_TIMEOUT_MS));
             peer.headers.wanted = false;
+            peer.packed_expected = peer.packed_expected.saturating_add(1);
         }
         self.send(peer, &Message::GetHeaders { locator });
     }
@@ -479,6 +497,9 @@ impl Node {
             self.send(peer, &Message::GetCompactBlock { hash });
         }
         for (peer, hashes) in requests {
+            if let Some(peer) = self.peers.get_mut(&peer) {
+                peer.packed_expected = peer.packed_expected.saturating_add(hashes.len());
+            }
             for some in hashes.chunks(BLOCKS_MAX) {
                 self.send(
                     peer,

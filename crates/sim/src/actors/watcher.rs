@@ -38,11 +38,16 @@ impl Watcher {
         reason = "a watcher wants blocks and nothing else"
     )]
     pub(crate) fn on_message(&mut self, now: u64, peer: PeerId, bytes: &[u8]) -> Said {
-        let Ok(message) = Message::decode(bytes) else {
+        let unpacked = Message::decode(bytes).and_then(|message| match message {
+            Message::Packed { packed } => Message::unpack(&packed),
+            plain => Ok(plain),
+        });
+        let Ok(message) = unpacked else {
             return Vec::new();
         };
         let answers = match message {
-            Message::NewBlock { block } | Message::Block { block } => self.take(now, &block.0),
+            Message::NewBlock { block } => self.take(now, &[block]),
+            Message::Blocks { blocks } => self.take(now, &blocks),
             Message::Headers { headers } => self.take_headers(now, &headers),
             Message::GetHeaders { locator } => {
                 let headers = self.chain.headers_after(&locator, 500);
@@ -56,7 +61,7 @@ impl Watcher {
             Message::Status(status) if self.chain.header(&Hash(status.tip.0)).is_none() => {
                 self.asks()
             }
-            Message::NewHeader { .. } => self.asks(),
+            Message::NewHeader { .. } | Message::CompactBlock(_) => self.asks(),
             _ => Vec::new(),
         };
         answers
@@ -74,17 +79,19 @@ impl Watcher {
     fn serve(&self, hashes: &[Hash]) -> Vec<Message> {
         let blocks = hashes.iter().filter_map(|hash| self.chain.block(hash));
         blocks
-            .map(|block| Message::Block {
-                block: Bytes(block.encode()),
+            .map(|block| Message::Blocks {
+                blocks: vec![Bytes(block.encode())],
             })
             .collect()
     }
 
-    fn take(&mut self, now: u64, bytes: &[u8]) -> Vec<Message> {
-        let checked = UncheckedBlock::decode(bytes).map(|block| block.check(self.chain.genesis()));
-        if let Ok(Ok(block)) = checked {
-            // A block that doesn't connect is simply not built upon.
-            let _ = self.chain.insert(block, TimestampMs(now + 60_000));
+    fn take(&mut self, now: u64, blocks: &[Bytes]) -> Vec<Message> {
+        for block in blocks {
+            let unchecked = UncheckedBlock::decode(&block.0);
+            if let Ok(Ok(block)) = unchecked.map(|block| block.check(self.chain.genesis())) {
+                // A block that doesn't connect is simply not built upon.
+                let _ = self.chain.insert(block, TimestampMs(now + 60_000));
+            }
         }
         self.wanted()
     }

@@ -173,8 +173,8 @@ fn equal_short_ids_lead_to_the_whole_block() {
     );
     bench.receive(
         peer(3),
-        &Message::Block {
-            block: Bytes(block.encode()),
+        &Message::Blocks {
+            blocks: vec![Bytes(block.encode())],
         },
     );
     assert_eq!(bench.node.status().tip, block.hash());
@@ -316,8 +316,8 @@ fn withheld_transactions_lead_to_the_next_announcer() {
     // Blocks that nobody asked for are no excuse.
     for _ in 0..4 {
         bench.pass(limits::STALL_MS / 4);
-        let block = Bytes(first.encode());
-        bench.receive(peer(3), &Message::Block { block });
+        let blocks = vec![Bytes(first.encode())];
+        bench.receive(peer(3), &Message::Blocks { blocks });
     }
     let of_next =
         |(to, message): &(PeerId, Message)| *to == peer(4) && is_request_for(message, &block);
@@ -363,8 +363,8 @@ fn body_withheld_behind_others_is_asked_of_another_peer() {
     for height in 2..12 {
         bench.pass(1_000);
         let block = chain.block_at(crate::ids::Height(height)).unwrap();
-        let block = Bytes(block.encode());
-        bench.receive(peer(2), &Message::Block { block });
+        let blocks = vec![Bytes(block.encode())];
+        bench.receive(peer(2), &Message::Blocks { blocks });
     }
     assert!(asks_first(&bench.sent(), peer(3)));
 }

@@ -28,6 +28,7 @@ mod compact;
 mod hostile;
 mod mining;
 mod outbox;
+mod packed;
 mod report;
 mod storage;
 mod sync;

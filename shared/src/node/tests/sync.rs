@@ -1,5 +1,5 @@
-use super::*;
-use crate::{ids::Height, message::BLOCKS_MAX};
+use super::{super::limits, *};
+use crate::ids::Height;
 
 #[test]
 fn newcomer_gets_thousands_of_blocks_from_several_peers_although_one_never_answers() {
@@ -20,8 +20,8 @@ fn newcomer_gets_thousands_of_blocks_from_several_peers_although_one_never_answe
 }
 
 #[test]
-fn bodies_are_asked_of_all_peers_at_most_sixteen_each() {
-    let chain = grown(100, 3);
+fn bodies_are_asked_of_all_peers_at_most_so_many_each() {
+    let chain = grown(120, 3);
     let mut bench = Bench::restored(4, chain.tip().timestamp, BTreeMap::new());
     let status = {
         let mut holder = Bench::holding(1, &chain);
@@ -47,12 +47,16 @@ fn bodies_are_asked_of_all_peers_at_most_sixteen_each() {
     }
     assert_eq!(
         asked.values().map(Vec::len).collect::<Vec<_>>(),
-        [BLOCKS_MAX; 3]
+        [limits::BODIES_PER_PEER_MAX; 3]
     );
     let mut all: Vec<Hash> = asked.into_values().flatten().collect();
     all.sort_unstable();
     all.dedup();
-    assert_eq!(all.len(), 3 * BLOCKS_MAX, "no body is asked for twice");
+    assert_eq!(
+        all.len(),
+        3 * limits::BODIES_PER_PEER_MAX,
+        "no body is asked for twice"
+    );
 }
 
 #[test]
@@ -79,7 +83,7 @@ fn stalled_bodies_are_asked_of_another_peer() {
             .iter()
             .any(|(_, message)| matches!(message, Message::GetBlocks { .. }))
     );
-    bench.pass(super::super::limits::STALL_MS + 1);
+    bench.pass(limits::STALL_MS + 1);
     let asked = bench
         .sent()
         .into_iter()

@@ -2,13 +2,13 @@
  * The WebRTC connections of a page. They live here because workers have none; every decision about them comes from the Core.
  *
  * One RTCPeerConnection with one ordered, reliable data channel "distli" per link. Steps of a link run one after another, so a
- * candidate never overtakes the description it belongs to. Sending pauses above 1 MiB buffered; a link whose queue still grows beyond
- * 16 MiB is closed, and the Core chooses another way.
+ * candidate never overtakes the description it belongs to. What waits goes in lanes, blocks before transactions before history; a link for
+ * which more than 16 MiB wait is closed, and the Core chooses another way.
  */
 
+import { Lanes } from "./lanes.js";
+
 const LABEL = "distli";
-const BUFFERED_MAX = 1 << 20;
-const BUFFERED_LOW = 1 << 18;
 const QUEUED_MAX = 16 << 20;
 /** An interruption may heal by itself for this long. */
 const DISCONNECTED_MS = 8_000;
@@ -24,8 +24,7 @@ let connections = 0;
  *   pc: RTCPeerConnection,
  *   channel: RTCDataChannel | null,
  *   steps: Promise<void>,
- *   queue: Uint8Array[],
- *   queued: number,
+ *   waiting: Lanes,
  *   timer: number,
  *   complete: boolean,
  *   opened: boolean,
@@ -62,7 +61,7 @@ export class RtcLinks {
         this.#step(order.link, link, () => addCandidate(link.pc, order.candidate));
         break;
       case "rtc_send":
-        this.#send(order.link, link, order.bytes);
+        this.#send(order.link, link, order);
         break;
       case "rtc_close":
         this.#drop(order.link, link);
@@ -87,7 +86,7 @@ export class RtcLinks {
       return;
     }
     /** @type {Link} */
-    const link = { pc, channel: null, steps: Promise.resolve(), queue: [], queued: 0, timer: 0, complete: complete === true, opened: false };
+    const link = { pc, channel: null, steps: Promise.resolve(), waiting: new Lanes(), timer: 0, complete: complete === true, opened: false };
     this.#links.set(id, link);
     connections += 1;
     pc.onicecandidate = ({ candidate }) =>
@@ -132,7 +131,7 @@ export class RtcLinks {
   #adopt(id, link, channel) {
     link.channel = channel;
     channel.binaryType = "arraybuffer";
-    channel.bufferedAmountLowThreshold = BUFFERED_LOW;
+    channel.bufferedAmountLowThreshold = 0;
     channel.onbufferedamountlow = () => this.#flush(id, link);
     channel.onmessage = ({ data }) => {
       if (!(data instanceof ArrayBuffer)) return;
@@ -182,13 +181,12 @@ export class RtcLinks {
   /**
    * @param {number} id
    * @param {Link} link
-   * @param {Uint8Array} bytes
+   * @param {any} order
    */
-  #send(id, link, bytes) {
-    link.queue.push(bytes);
-    link.queued += bytes.length;
+  #send(id, link, { bytes, lane }) {
+    link.waiting.push(bytes, lane);
     this.#flush(id, link);
-    if (link.queued > QUEUED_MAX) this.#lose(id, link, "the peer takes data too slowly");
+    if (link.waiting.bytes > QUEUED_MAX) this.#lose(id, link, "the peer takes data too slowly");
   }
 
   /**
@@ -196,18 +194,15 @@ export class RtcLinks {
    * @param {Link} link
    */
   #flush(id, link) {
-    const { channel, queue } = link;
+    const { channel, waiting } = link;
     if (channel?.readyState !== "open") return;
-    let sent = 0;
     try {
-      for (; sent < queue.length && channel.bufferedAmount <= BUFFERED_MAX; sent++) {
-        channel.send(/** @type {Uint8Array<ArrayBuffer>} */ (queue[sent]));
-        link.queued -= queue[sent].length;
+      for (let next = waiting.next(channel.bufferedAmount); next; next = waiting.next(channel.bufferedAmount)) {
+        channel.send(/** @type {Uint8Array<ArrayBuffer>} */ (next));
       }
     } catch (error) {
       this.#lose(id, link, String(error));
     }
-    queue.splice(0, sent);
   }
 
   /**

@@ -244,10 +244,12 @@ pub enum Output {
         /// Its JSON; empty for the end of candidates.
         candidate: String,
     },
-    /// Send a chunk.
+    /// Send a chunk, after those of more urgent lanes.
     RtcSend {
         /// The connection.
         link: u32,
+        /// 0 for blocks and requests, 1 for transactions, 2 for history.
+        lane: u8,
         /// The chunk.
         bytes: ByteBuf,
     },

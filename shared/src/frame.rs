@@ -6,12 +6,15 @@
 //! version 1 | flags 1 | kind 1 | message number 2 | message length 4 | payload
 //! ```
 //!
-//! A chunk is at most [`CHUNK_BYTES_MAX`] long, a logical message at most [`MESSAGE_BYTES_MAX`]; every chunk of a message
-//! repeats its number and its whole length. A path delivers chunks in order; a [`Reassembler`] belongs to one path of one
-//! peer. A first chunk starts anew, whatever was unfinished (the sender gave it up when its path failed); any other
-//! chunk must continue the message in progress, or it is refused and the partial message dropped.
+//! Flags: bit 0 first chunk, bit 1 last chunk, bits 2 and 3 the [`Lane`]. A chunk is at most [`CHUNK_BYTES_MAX`] long, a
+//! logical message at most [`MESSAGE_BYTES_MAX`]; every chunk of a message repeats its number and its whole length.
 //!
-//! Invariants: memory held never exceeds what was received, nor [`MESSAGE_BYTES_MAX`]; `receive` never panics.
+//! A path keeps the order of a lane's chunks; what is in a more urgent lane may overtake, so that a new block waits for one
+//! chunk of history and not for all of it (`docs/adr/0092-lanes.md`). A [`Reassembler`] belongs to one path of one peer. A
+//! first chunk starts its lane anew, whatever was unfinished there (the sender gave it up when its path failed); any
+//! other chunk must continue the message in progress, or it is refused and the partial message dropped.
+//!
+//! Invariants: memory held never exceeds what was received, nor [`MESSAGE_BYTES_MAX`] a lane; `receive` never panics.
 //! It does not look into the message and does not authenticate: the channel (DTLS) or the signed relay does.
 
 use alloc::vec::Vec;
@@ -27,6 +30,8 @@ const HEADER_BYTES: usize = 9;
 const PAYLOAD_BYTES_MAX: usize = CHUNK_BYTES_MAX - HEADER_BYTES;
 const FLAG_FIRST: u8 = 0b01;
 const FLAG_LAST: u8 = 0b10;
+const LANE_SHIFT: u32 = 2;
+const LANES: usize = 3;
 
 /// Whom a logical message is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,6 +40,45 @@ pub enum FrameKind {
     Node,
     /// A message between mesh machines (peer exchange, keep-alive).
     Mesh,
+}
+
+/// How urgent a logical message is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Lane {
+    /// New blocks, requests, statuses, signs of life.
+    Urgent,
+    /// Transactions.
+    Normal,
+    /// Headers and bodies for a peer that catches up.
+    History,
+}
+
+impl Lane {
+    /// The lane's number, the most urgent first.
+    #[must_use]
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Urgent => 0,
+            Self::Normal => 1,
+            Self::History => 2,
+        }
+    }
+
+    const fn of_flags(flags: u8) -> Option<Self> {
+        match flags >> LANE_SHIFT {
+            0 => Some(Self::Urgent),
+            1 => Some(Self::Normal),
+            2 => Some(Self::History),
+            _ => None,
+        }
+    }
+}
+
+/// The lane that a chunk of our own names; the last one for anything else.
+#[must_use]
+pub fn lane_of(chunk: &[u8]) -> Lane {
+    let flags = chunk.get(1).copied();
+    flags.and_then(Lane::of_flags).unwrap_or(Lane::History)
 }
 
 /// Why a message can't be split or a chunk is refused.
@@ -92,14 +136,19 @@ pub enum FrameError {
 ///
 /// # Errors
 /// [`FrameError::MessageLength`] when the message is empty or longer than [`MESSAGE_BYTES_MAX`].
-pub fn split(kind: FrameKind, number: u16, message: &[u8]) -> Result<Vec<Vec<u8>>, FrameError> {
+pub fn split(
+    kind: FrameKind,
+    lane: Lane,
+    number: u16,
+    message: &[u8],
+) -> Result<Vec<Vec<u8>>, FrameError> {
     let length = message_length(message.len())?;
     let count = message.len().div_ceil(PAYLOAD_BYTES_MAX);
     let chunks = message
         .chunks(PAYLOAD_BYTES_MAX)
         .enumerate()
         .map(|(index, payload)| {
-            let mut flags = 0;
+            let mut flags = lane.number() << LANE_SHIFT;
             if index == 0 {
                 flags |= FLAG_FIRST;
             }
@@ -119,7 +168,8 @@ pub fn split(kind: FrameKind, number: u16, message: &[u8]) -> Result<Vec<Vec<u8>
 /// Puts the chunks of one path together again.
 #[derive(Debug, Default)]
 pub struct Reassembler {
-    partial: Option<Partial>,
+    /// What each lane has begun.
+    partials: [Option<Partial>; LANES],
 }
 
 #[derive(Debug)]
@@ -134,16 +184,23 @@ impl Reassembler {
     /// A reassembler that has seen nothing.
     #[must_use]
     pub const fn new() -> Self {
-        Self { partial: None }
+        Self {
+            partials: [None, None, None],
+        }
     }
 
     /// Takes one chunk; answers the whole message when this was its last one.
     ///
     /// # Errors
-    /// [`FrameError`] when the chunk is malformed; an unfinished message is dropped then.
+    /// [`FrameError`] when the chunk is malformed or does not fit; its lane's unfinished message is dropped if it does not fit.
     pub fn receive(&mut self, chunk: &[u8]) -> Result<Option<(FrameKind, Vec<u8>)>, FrameError> {
-        let unfinished = self.partial.take();
         let (header, payload) = ChunkHeader::read(chunk)?;
+        let refused = FrameError::Flags {
+            found: header.flags,
+        };
+        let lane = Lane::of_flags(header.flags).map(|lane| usize::from(lane.number()));
+        let place = lane.and_then(|lane| self.partials.get_mut(lane)).ok_or(refused)?;
+        let unfinished = place.take();
         let mut partial = if header.flags & FLAG_FIRST == 0 {
             unfinished
                 .filter(|p| header.continues(p))
@@ -169,7 +226,7 @@ impl Reassembler {
         if is_last {
             return Ok(Some((partial.kind, partial.bytes)));
         }
-        self.partial = Some(partial);
+        *place = Some(partial);
         Ok(None)
     }
 }
@@ -201,7 +258,7 @@ impl ChunkHeader {
                 supported: FRAME_VERSION,
             });
         }
-        if flags & !(FLAG_FIRST | FLAG_LAST) != 0 {
+        if Lane::of_flags(flags).is_none() {
             return Err(FrameError::Flags { found: flags });
         }
         let kind = FrameKind::from_byte(kind)?;
@@ -297,7 +354,7 @@ mod tests {
             MESSAGE_BYTES_MAX,
         ];
         for (number, length) in (0..).zip(edges) {
-            let chunks = split(FrameKind::Node, number, &message(length)).unwrap();
+            let chunks = split(FrameKind::Node, Lane::History, number, &message(length)).unwrap();
             assert!(chunks.iter().all(|c| c.len() <= CHUNK_BYTES_MAX));
             assert_eq!(
                 reassemble(&mut reassembler, &chunks),
@@ -310,7 +367,7 @@ mod tests {
     fn empty_and_too_long_messages_are_refused() {
         for length in [0, MESSAGE_BYTES_MAX + 1] {
             assert_eq!(
-                split(FrameKind::Mesh, 0, &vec![0; length]),
+                split(FrameKind::Mesh, Lane::History, 0, &vec![0; length]),
                 Err(FrameError::MessageLength {
                     found: length,
                     allowed: MESSAGE_BYTES_MAX
@@ -322,9 +379,9 @@ mod tests {
     #[test]
     fn first_chunk_starts_anew_after_an_unfinished_message() {
         let mut reassembler = Reassembler::new();
-        let long = split(FrameKind::Node, 1, &message(40_000)).unwrap();
+        let long = split(FrameKind::Node, Lane::History, 1, &message(40_000)).unwrap();
         reassembler.receive(&long[0]).unwrap();
-        let short = split(FrameKind::Mesh, 2, b"hello").unwrap();
+        let short = split(FrameKind::Mesh, Lane::History, 2, b"hello").unwrap();
         assert_eq!(
             reassembler.receive(&short[0]).unwrap(),
             Some((FrameKind::Mesh, b"hello".to_vec()))
@@ -337,7 +394,7 @@ mod tests {
 
     #[test]
     fn swapped_missing_and_repeated_chunks_are_refused() {
-        let chunks = split(FrameKind::Node, 7, &message(60_000)).unwrap();
+        let chunks = split(FrameKind::Node, Lane::History, 7, &message(60_000)).unwrap();
         for order in [vec![1], vec![0, 1, 3], vec![0, 0, 1, 1, 2, 3]] {
             let mut reassembler = Reassembler::new();
             let results: Vec<_> = order
@@ -349,8 +406,25 @@ mod tests {
     }
 
     #[test]
+    fn urgent_message_overtakes_one_in_another_lane() {
+        let history = split(FrameKind::Node, Lane::History, 1, &message(40_000)).unwrap();
+        let block = split(FrameKind::Node, Lane::Urgent, 2, &message(20_000)).unwrap();
+        assert!(block.iter().all(|chunk| lane_of(chunk) == Lane::Urgent));
+        let mut reassembler = Reassembler::new();
+        assert_eq!(reassemble(&mut reassembler, &history[..1]), None);
+        assert_eq!(
+            reassemble(&mut reassembler, &block),
+            Some((FrameKind::Node, message(20_000)))
+        );
+        assert_eq!(
+            reassemble(&mut reassembler, &history[1..]),
+            Some((FrameKind::Node, message(40_000)))
+        );
+    }
+
+    #[test]
     fn malformed_headers_are_named() {
-        let good = split(FrameKind::Node, 0, b"x").unwrap().remove(0);
+        let good = split(FrameKind::Node, Lane::History, 0, b"x").unwrap().remove(0);
         let with = |index: usize, value: u8| {
             let mut chunk = good.clone();
             chunk[index] = value;
@@ -363,7 +437,9 @@ mod tests {
                 supported: 1
             })
         );
-        assert_eq!(with(1, 0x83), Err(FrameError::Flags { found: 0x83 }));
+        for found in [0x83, 0b1111] {
+            assert_eq!(with(1, found), Err(FrameError::Flags { found }));
+        }
         assert_eq!(
             with(1, FLAG_FIRST),
             Err(FrameError::Flags { found: FLAG_FIRST })

@@ -13,7 +13,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::compact::CompactBlock;
-use crate::frame::MESSAGE_BYTES_MAX;
+use crate::frame::{Lane, MESSAGE_BYTES_MAX};
 use crate::hash::Hash;
 use crate::limits::BLOCK_TRANSACTIONS_MAX;
 use crate::packing::{UnpackError, pack, unpack};
@@ -301,6 +301,17 @@ impl Message {
     }
 }
 
+/// How urgent the message in these bytes is: new blocks and all requests first, then transactions, then history and
+/// whatever is unknown here. A postcard enum begins with its variant's number.
+#[must_use]
+pub fn lane_of(message: &[u8]) -> Lane {
+    match message.get(1) {
+        Some(0 | 1 | 3 | 4 | 6 | 7 | 12..=15) => Lane::Urgent,
+        Some(8..=11) => Lane::Normal,
+        _ => Lane::History,
+    }
+}
+
 const fn check_count(
     what: &'static str,
     found: usize,
@@ -453,6 +464,32 @@ mod tests {
     fn every_message_survives_the_round_trip() {
         for message in samples() {
             assert_eq!(Message::decode(&message.encode()), Ok(message));
+        }
+    }
+
+    #[test]
+    fn blocks_come_before_transactions_and_these_before_history() {
+        for message in samples() {
+            let expected = match &message {
+                Message::Status(_)
+                | Message::GetHeaders { .. }
+                | Message::NewHeader { .. }
+                | Message::GetBlocks { .. }
+                | Message::NewBlock { .. }
+                | Message::NoBlocks { .. }
+                | Message::CompactBlock(_)
+                | Message::GetCompactBlock { .. }
+                | Message::GetBlockTransactions { .. }
+                | Message::BlockTransactions { .. } => Lane::Urgent,
+                Message::HaveTransactions { .. }
+                | Message::GetTransactions { .. }
+                | Message::Transactions { .. }
+                | Message::GetPending => Lane::Normal,
+                Message::Headers { .. } | Message::Blocks { .. } | Message::Packed { .. } => {
+                    Lane::History
+                }
+            };
+            assert_eq!(lane_of(&message.encode()), expected, "{message:?}");
         }
     }
 

@@ -1,6 +1,7 @@
 //! The mesh's orders about connections, other tabs and pairing, in the drivers' words.
 
 use serde_bytes::ByteBuf;
+use shared::frame::lane_of;
 use shared::mesh;
 use shared::mesh::signal::Role;
 
@@ -63,6 +64,7 @@ impl Engine {
             mesh::Output::SendChannel { link, bytes } => {
                 self.push(Output::RtcSend {
                     link: link.0,
+                    lane: lane_of(&bytes).number(),
                     bytes: ByteBuf::from(bytes),
                 });
             }

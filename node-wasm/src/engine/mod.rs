@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 use api::ws::IceServer;
 use serde_bytes::ByteBuf;
 use shared::block::Block;
+use shared::frame::Lane;
 use shared::genesis::Genesis;
 use shared::identity::Identity;
 use shared::ids::TimestampMs;
@@ -243,7 +244,12 @@ impl Engine {
     fn on_mesh_output(&mut self, now: TimestampMs, output: mesh::Output) {
         match output {
             mesh::Output::Tracker(message) => {
-                self.send_to_tracker(now, &tracker::wire_message(message))
+                let lane = if let mesh::ToTracker::Relay { frame, .. } = &message {
+                    mesh::relayed_lane(frame)
+                } else {
+                    Lane::Urgent
+                };
+                self.send_to_tracker(now, &tracker::wire_message(message), lane);
             }
             mesh::Output::CloseTracker { reason } => self.push(Output::TrackerClose { reason }),
             mesh::Output::TrackerJoined => self.tracker_event(TrackerState::Joined, None),
@@ -325,7 +331,7 @@ impl Engine {
         match message {
             Some(message) => {
                 self.is_reporting = true;
-                self.send_to_tracker(now, &message);
+                self.send_to_tracker(now, &message, Lane::Normal);
             }
             None => self.node_fact(now, node::Input::ReportFailed),
         }

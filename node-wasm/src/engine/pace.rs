@@ -4,15 +4,20 @@
 //! everything else by the message; both refill at the rate that `welcome` names. Of the burst of messages a fifth is left
 //! unused, and as the burst of bytes two seconds' worth is taken, which the tracker allows.
 //!
+//! Relayed history waits behind everything else, so that a new block waits for one chunk of it and not for all.
+//!
 //! Limits: relayed frames beyond [`QUEUE_BYTES_MAX`] waiting are dropped, as a slow link drops; the node asks again.
 
 use std::collections::VecDeque;
 
 use api::ws::{ClientMessage, Limits};
+use shared::frame::Lane;
 use shared::ids::TimestampMs;
 
 /// Bytes that may wait for the tracker.
 pub(super) const QUEUE_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Of these, bytes of relayed history, so that it leaves room for what is urgent.
+const HISTORY_BYTES_MAX: usize = 12 * 1024 * 1024;
 /// What the tracker counts a small frame as.
 const FRAME_BYTES_MIN: u64 = 512;
 
@@ -20,7 +25,9 @@ const FRAME_BYTES_MIN: u64 = 512;
 #[derive(Debug)]
 pub(super) struct Pace {
     queue: VecDeque<Waiting>,
+    history: VecDeque<Waiting>,
     queued_bytes: usize,
+    history_bytes: usize,
     messages: Bucket,
     bytes: Bucket,
 }
@@ -43,7 +50,9 @@ impl Pace {
     pub(super) const fn new() -> Self {
         Self {
             queue: VecDeque::new(),
+            history: VecDeque::new(),
             queued_bytes: 0,
+            history_bytes: 0,
             messages: Bucket::unlimited(),
             bytes: Bucket::unlimited(),
         }
@@ -63,8 +72,8 @@ impl Pace {
         *self = Self::new();
     }
 
-    /// Queues a message.
-    pub(super) fn add(&mut self, message: &ClientMessage, text: String) {
+    /// Queues a message of a lane.
+    pub(super) fn add(&mut self, message: &ClientMessage, text: String, lane: Lane) {
         let weighs_by_bytes = matches!(
             message,
             ClientMessage::Relay { .. } | ClientMessage::BlockchainUpdate { .. }
@@ -74,32 +83,49 @@ impl Pace {
         } else {
             Unit::Message
         };
-        let is_full = self.queued_bytes.saturating_add(text.len()) > QUEUE_BYTES_MAX;
-        if is_full && matches!(message, ClientMessage::Relay { .. }) {
+        let is_relayed = matches!(message, ClientMessage::Relay { .. });
+        let is_full = |bytes: usize, allowed| bytes.saturating_add(text.len()) > allowed;
+        if is_relayed && lane == Lane::History {
+            if !is_full(self.history_bytes, HISTORY_BYTES_MAX) {
+                self.history_bytes = self.history_bytes.saturating_add(text.len());
+                self.history.push_back(Waiting { text, unit });
+            }
+            return;
+        }
+        if is_relayed && is_full(self.queued_bytes, QUEUE_BYTES_MAX - HISTORY_BYTES_MAX) {
             return;
         }
         self.queued_bytes = self.queued_bytes.saturating_add(text.len());
         self.queue.push_back(Waiting { text, unit });
     }
 
+    fn front(&self) -> Option<&Waiting> {
+        self.queue.front().or_else(|| self.history.front())
+    }
+
     /// The next message that may go now.
     pub(super) fn next(&mut self, now: TimestampMs) -> Option<String> {
-        let Waiting { text, unit } = self.queue.front()?;
+        let Waiting { text, unit } = self.front()?;
+        let (unit, weight) = (*unit, weight(text));
         let is_free = match unit {
             Unit::Message => self.messages.take(now, 1),
-            Unit::Bytes => self.bytes.take(now, weight(text)),
+            Unit::Bytes => self.bytes.take(now, weight),
         };
         if !is_free {
             return None;
         }
-        let waiting = self.queue.pop_front()?;
-        self.queued_bytes = self.queued_bytes.saturating_sub(waiting.text.len());
+        if let Some(waiting) = self.queue.pop_front() {
+            self.queued_bytes = self.queued_bytes.saturating_sub(waiting.text.len());
+            return Some(waiting.text);
+        }
+        let waiting = self.history.pop_front()?;
+        self.history_bytes = self.history_bytes.saturating_sub(waiting.text.len());
         Some(waiting.text)
     }
 
     /// When the next message may go, if one waits.
     pub(super) fn due_at(&self, now: TimestampMs) -> Option<TimestampMs> {
-        let Waiting { text, unit } = self.queue.front()?;
+        let Waiting { text, unit } = self.front()?;
         let wait_ms = match unit {
             Unit::Message => self.messages.wait_ms(now, 1),
             Unit::Bytes => self.bytes.wait_ms(now, weight(text)),
@@ -211,7 +237,7 @@ mod tests {
     fn messages_go_in_a_burst_and_then_at_the_rate() {
         let mut pace = pace();
         for _ in 0..20 {
-            pace.add(&ClientMessage::ListNetworks {}, String::from("{}"));
+            pace.add(&ClientMessage::ListNetworks {}, String::from("{}"), Lane::Urgent);
         }
         assert_eq!(drain(&mut pace, NOW), 8);
         assert_eq!(pace.due_at(NOW), Some(NOW.plus_ms(500)));
@@ -225,9 +251,9 @@ mod tests {
         let mut pace = pace();
         for _ in 0..3 {
             let (message, text) = relay(1_000);
-            pace.add(&message, text);
+            pace.add(&message, text, Lane::Normal);
         }
-        pace.add(&ClientMessage::ListNetworks {}, String::from("{}"));
+        pace.add(&ClientMessage::ListNetworks {}, String::from("{}"), Lane::Urgent);
         assert_eq!(drain(&mut pace, NOW), 2);
         assert_eq!(pace.due_at(NOW), Some(NOW.plus_ms(1_000)));
         assert_eq!(drain(&mut pace, NOW.plus_ms(1_000)), 2);
@@ -238,10 +264,10 @@ mod tests {
     fn message_larger_than_the_burst_goes_when_the_bucket_is_full() {
         let mut pace = pace();
         let (message, text) = relay(50_000);
-        pace.add(&message, text);
+        pace.add(&message, text, Lane::Normal);
         assert_eq!(drain(&mut pace, NOW), 1);
         let (message, text) = relay(600);
-        pace.add(&message, text);
+        pace.add(&message, text, Lane::Normal);
         assert_eq!(pace.due_at(NOW), Some(NOW.plus_ms(600)));
     }
 
@@ -250,10 +276,23 @@ mod tests {
         let mut pace = pace();
         for _ in 0..40 {
             let (message, text) = relay(1 << 20);
-            pace.add(&message, text);
+            pace.add(&message, text, Lane::Normal);
         }
-        assert_eq!(pace.queue.len(), 16);
-        pace.add(&ClientMessage::ListNetworks {}, String::from("{}"));
-        assert_eq!(pace.queue.len(), 17);
+        assert_eq!(pace.queue.len(), 4);
+        pace.add(&ClientMessage::ListNetworks {}, String::from("{}"), Lane::Urgent);
+        assert_eq!(pace.queue.len(), 5);
+    }
+
+    #[test]
+    fn relayed_history_waits_behind_a_new_block() {
+        let mut pace = pace();
+        for _ in 0..40 {
+            let (message, text) = relay(1 << 20);
+            pace.add(&message, text, Lane::History);
+        }
+        assert_eq!(pace.history.len(), 12);
+        let (message, text) = relay(700);
+        pace.add(&message, text, Lane::Urgent);
+        assert_eq!(pace.next(NOW).map(|text| text.len()), Some(700));
     }
 }

@@ -4,6 +4,7 @@ use api::ws::{ClientMessage, ErrorCode, Limits, ServerMessage};
 use api::{Anchor, TenantBlock, TipReference, UpdateStatus};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use shared::frame::Lane;
 use shared::block::{Block, UncheckedBlock};
 use shared::hash::Hash;
 use shared::ids::{ChainId, Height, PeerId, PublicKey, Signature, TimestampMs};
@@ -241,10 +242,15 @@ impl Engine {
         });
     }
 
-    pub(super) fn send_to_tracker(&mut self, now: TimestampMs, message: &ClientMessage) {
+    pub(super) fn send_to_tracker(
+        &mut self,
+        now: TimestampMs,
+        message: &ClientMessage,
+        lane: Lane,
+    ) {
         // Shapes of strings and numbers always serialise.
         if let Ok(text) = serde_json::to_string(message) {
-            self.pace.add(message, text);
+            self.pace.add(message, text, lane);
             self.flush(now);
         }
     }

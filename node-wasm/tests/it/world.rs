@@ -304,7 +304,7 @@ impl World {
                 }
             }
             Output::RtcRemote { link, kind, sdp } => self.set_remote(tab, link, kind, &sdp),
-            Output::RtcSend { link, bytes } => {
+            Output::RtcSend { link, bytes, .. } => {
                 state.sent_over_channels += 1;
                 if let Some(Some((other, link))) = self.channels.get(&(tab, link)).copied() {
                     self.give(other, Input::RtcData { link, bytes });

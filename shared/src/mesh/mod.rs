@@ -18,7 +18,8 @@
 //! delivered from a peer that is not up.
 //!
 //! Limits are in [`limits`]. A stranger beyond [`limits::WANTED_LINKS_MAX`] is told `Bye` and may dial others. The mesh queues nothing
-//! towards a peer: back-pressure is the driver's (it stops draining the node when a channel's buffer is full).
+//! towards a peer: back-pressure is the driver's, which sends the chunks of more urgent lanes first and closes a link for which
+//! too much waits.
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::String;
@@ -49,6 +50,8 @@ mod wire;
 pub use invitation::{Invitation, PAIRING_DOMAIN, PairingError};
 
 use bucket::Bucket;
+pub use wire::relayed_lane;
+
 use join::Join;
 use link::{Link, Shunned};
 use pairing::Pairing;

@@ -10,6 +10,7 @@ use alloc::vec::Vec;
 
 use crate::frame::{FrameKind, Reassembler, split};
 use crate::ids::{PeerId, TimestampMs};
+use crate::message::lane_of;
 
 use super::limits::{
     ACCEPTED_LINKS_MAX, BACKOFF_MAX_MS, BANNED_MS, SHUNNED_MAX, UNPROVEN_LINKS_PER_MEMBER_MAX,
@@ -267,7 +268,7 @@ impl Mesh {
         };
         let (mine, theirs) = (*mine, *theirs);
         let number = self.messages_sent.wrapping_add(1);
-        let chunks = split(FrameKind::Node, number, bytes)
+        let chunks = split(FrameKind::Node, lane_of(bytes), number, bytes)
             .map_err(|reason| MeshError::Unsendable { peer, reason })?;
         self.messages_sent = number;
         let direct = self.direct_path(peer);

@@ -11,7 +11,7 @@ use shared::{
     block::{UncheckedBlock, body_root},
     chain::Chain,
     difficulty::next_target,
-    frame::{FrameKind, split},
+    frame::{FrameKind, Lane, split},
     genesis::Genesis,
     hash::Hash,
     header::Header,
@@ -163,7 +163,7 @@ fn wire(examples: &mut BTreeMap<&'static str, String>) {
         assert_eq!(Message::decode(&bytes), Ok(message));
         examples.insert(name, hex::encode(bytes));
     }
-    let chunks = split(FrameKind::Node, 7, &headers.encode()).unwrap();
+    let chunks = split(FrameKind::Node, Lane::Urgent, 7, &headers.encode()).unwrap();
     assert_eq!(chunks.len(), 1);
     examples.insert("chunk", hex::encode(chunks.concat()));
 }

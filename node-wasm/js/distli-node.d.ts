@@ -90,6 +90,14 @@ export interface TenantBlock {
   transactions: TenantTransaction[];
 }
 
+/** Bytes by what the messages were about. */
+export interface Traffic {
+  blocks: number;
+  transactions: number;
+  history: number;
+  other: number;
+}
+
 export interface Status {
   networkId: string;
   chainId: string;
@@ -129,6 +137,9 @@ export interface Status {
   };
   conflicts: number;
   clockOffsetMs: number;
+  /** Bytes of messages to and from peers since the start, without the channel's own. */
+  sentBytes: Traffic;
+  receivedBytes: Traffic;
 }
 
 export interface Notice {

@@ -501,6 +501,19 @@ pub enum TrackerState {
     Refused,
 }
 
+/// Bytes of messages by what they were about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Counted {
+    /// New blocks.
+    pub blocks: u64,
+    /// Pending transactions.
+    pub transactions: u64,
+    /// Sync.
+    pub history: u64,
+    /// The rest.
+    pub other: u64,
+}
+
 /// Where the node stands. The page's status has more, which the drivers add.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -545,6 +558,10 @@ pub struct Status {
     pub conflicts: usize,
     /// Correction of the device's clock.
     pub clock_offset_ms: i64,
+    /// Bytes of messages to peers since the start.
+    pub sent_bytes: Counted,
+    /// Bytes of messages from peers since the start.
+    pub received_bytes: Counted,
 }
 
 /// When the node mines.

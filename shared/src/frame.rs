@@ -199,7 +199,9 @@ impl Reassembler {
             found: header.flags,
         };
         let lane = Lane::of_flags(header.flags).map(|lane| usize::from(lane.number()));
-        let place = lane.and_then(|lane| self.partials.get_mut(lane)).ok_or(refused)?;
+        let place = lane
+            .and_then(|lane| self.partials.get_mut(lane))
+            .ok_or(refused)?;
         let unfinished = place.take();
         let mut partial = if header.flags & FLAG_FIRST == 0 {
             unfinished
@@ -424,7 +426,9 @@ mod tests {
 
     #[test]
     fn malformed_headers_are_named() {
-        let good = split(FrameKind::Node, Lane::History, 0, b"x").unwrap().remove(0);
+        let good = split(FrameKind::Node, Lane::History, 0, b"x")
+            .unwrap()
+            .remove(0);
         let with = |index: usize, value: u8| {
             let mut chunk = good.clone();
             chunk[index] = value;

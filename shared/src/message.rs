@@ -312,6 +312,30 @@ pub fn lane_of(message: &[u8]) -> Lane {
     }
 }
 
+/// What a message's bytes are counted as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject {
+    /// New blocks, whole, in short or by header.
+    Blocks,
+    /// Pending transactions.
+    Transactions,
+    /// Headers and bodies of sync, and requests for them.
+    History,
+    /// Statuses, and whatever is unknown here.
+    Other,
+}
+
+/// What the message in these bytes is about.
+#[must_use]
+pub fn subject_of(message: &[u8]) -> Subject {
+    match message.get(1) {
+        Some(3 | 6 | 12..=15) => Subject::Blocks,
+        Some(8..=11) => Subject::Transactions,
+        Some(1 | 2 | 4 | 5 | 7 | 16) => Subject::History,
+        _ => Subject::Other,
+    }
+}
+
 const fn check_count(
     what: &'static str,
     found: usize,

@@ -237,7 +237,11 @@ mod tests {
     fn messages_go_in_a_burst_and_then_at_the_rate() {
         let mut pace = pace();
         for _ in 0..20 {
-            pace.add(&ClientMessage::ListNetworks {}, String::from("{}"), Lane::Urgent);
+            pace.add(
+                &ClientMessage::ListNetworks {},
+                String::from("{}"),
+                Lane::Urgent,
+            );
         }
         assert_eq!(drain(&mut pace, NOW), 8);
         assert_eq!(pace.due_at(NOW), Some(NOW.plus_ms(500)));
@@ -253,7 +257,11 @@ mod tests {
             let (message, text) = relay(1_000);
             pace.add(&message, text, Lane::Normal);
         }
-        pace.add(&ClientMessage::ListNetworks {}, String::from("{}"), Lane::Urgent);
+        pace.add(
+            &ClientMessage::ListNetworks {},
+            String::from("{}"),
+            Lane::Urgent,
+        );
         assert_eq!(drain(&mut pace, NOW), 2);
         assert_eq!(pace.due_at(NOW), Some(NOW.plus_ms(1_000)));
         assert_eq!(drain(&mut pace, NOW.plus_ms(1_000)), 2);
@@ -279,7 +287,11 @@ mod tests {
             pace.add(&message, text, Lane::Normal);
         }
         assert_eq!(pace.queue.len(), 4);
-        pace.add(&ClientMessage::ListNetworks {}, String::from("{}"), Lane::Urgent);
+        pace.add(
+            &ClientMessage::ListNetworks {},
+            String::from("{}"),
+            Lane::Urgent,
+        );
         assert_eq!(pace.queue.len(), 5);
     }
 

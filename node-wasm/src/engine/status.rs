@@ -4,7 +4,7 @@ use shared::mesh;
 use shared::node;
 
 use super::Engine;
-use crate::seam::{Event, MiningStatus, MiningWhen, PeerStatus, Status, Transport};
+use crate::seam::{Counted, Event, MiningStatus, MiningWhen, PeerStatus, Status, Transport};
 
 impl Engine {
     /// Where the node stands.
@@ -45,6 +45,8 @@ impl Engine {
             abandoned: status.abandoned,
             conflicts: self.node.conflicts().count(),
             clock_offset_ms: status.clock_offset_ms,
+            sent_bytes: status.traffic.sent.into(),
+            received_bytes: status.traffic.received.into(),
         }
     }
 
@@ -138,6 +140,23 @@ pub(super) fn seam_event(event: node::Event) -> Option<Event> {
         },
         _ => return None,
     })
+}
+
+impl From<node::Counted> for Counted {
+    fn from(counted: node::Counted) -> Self {
+        let node::Counted {
+            blocks,
+            transactions,
+            history,
+            other,
+        } = counted;
+        Self {
+            blocks,
+            transactions,
+            history,
+            other,
+        }
+    }
 }
 
 impl From<node::MiningWhen> for MiningWhen {

@@ -121,11 +121,18 @@ impl Node {
         self.chain.block(hash).is_some() || self.orphans.contains(hash)
     }
 
+    /// True for a transaction whose signature was verified here: an id covers the signature, so once is enough.
+    pub(super) fn is_verified(&self, id: &Hash) -> bool {
+        self.mempool.contains(id)
+            || self.verified.contains(id)
+            || self.chain.contains_transaction(id).is_some()
+    }
+
     fn parse(&mut self, bytes: &[u8]) -> Result<Block, String> {
         let genesis = self.chain.genesis();
         let unchecked = UncheckedBlock::decode(bytes).map_err(|error| error.to_string())?;
         let hash = unchecked.header.hash();
-        let checked = unchecked.check_with(genesis, |id| self.mempool.contains(id));
+        let checked = unchecked.check_with(genesis, |id| self.is_verified(id));
         checked.map_err(|error| {
             if error.is_of_header() {
                 self.chain.invalidate(&hash);
@@ -359,6 +366,6 @@ fn header_of(bytes: &[u8]) -> Option<Header> {
 }
 
 /// The hash that the block in these bytes would have.
-fn header_hash(bytes: &[u8]) -> Hash {
+pub(super) fn header_hash(bytes: &[u8]) -> Hash {
     crate::hash::sha256(&[bytes.get(..HEADER_BYTES).unwrap_or(bytes)])
 }

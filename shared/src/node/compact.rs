@@ -9,7 +9,7 @@
 
 use alloc::vec::Vec;
 
-use super::{Node, NodeError, limits, messages::blame, sync::Asked};
+use super::{Node, NodeError, limits, messages::blame, score::Offence, sync::Asked};
 use crate::{
     block::Block,
     chain::ChainError,
@@ -111,12 +111,12 @@ impl Node {
         transactions: Vec<Bytes>,
     ) -> Result<(), NodeError> {
         let Some(mut draft) = self.downloads.take_draft(from, &hash) else {
-            return Ok(());
+            return self.offend(now, from, Offence::Unasked);
         };
         let rules = &self.chain.genesis().rules;
         if draft.supply(transactions, rules).is_err() {
             self.ask_whole(from, hash);
-            return Ok(());
+            return self.offend(now, from, Offence::WrongTransactions);
         }
         self.finish_draft(now, from, hash, draft)
     }

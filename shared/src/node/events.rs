@@ -10,6 +10,7 @@ use crate::{
     header::Header,
     identity::Identity,
     ids::{Height, PeerId, PublicKey, Sequence, TimestampMs, Work},
+    message::{Subject, subject_of},
     pow::Target,
     transaction::Payload,
 };
@@ -336,6 +337,41 @@ pub struct Abandoned {
     pub final_height: Height,
 }
 
+/// Bytes of messages, by what they were about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counted {
+    /// New blocks.
+    pub blocks: u64,
+    /// Pending transactions.
+    pub transactions: u64,
+    /// Sync.
+    pub history: u64,
+    /// The rest.
+    pub other: u64,
+}
+
+/// Bytes of all messages since the start, without frames and channels around them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Traffic {
+    /// To peers.
+    pub sent: Counted,
+    /// From peers.
+    pub received: Counted,
+}
+
+impl Counted {
+    pub(super) fn count(&mut self, message: &[u8]) {
+        let of_subject = match subject_of(message) {
+            Subject::Blocks => &mut self.blocks,
+            Subject::Transactions => &mut self.transactions,
+            Subject::History => &mut self.history,
+            Subject::Other => &mut self.other,
+        };
+        let bytes = u64::try_from(message.len()).unwrap_or(u64::MAX);
+        *of_subject = of_subject.saturating_add(bytes);
+    }
+}
+
 /// Where the node stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeStatus {
@@ -367,4 +403,6 @@ pub struct NodeStatus {
     pub synced: Option<(Height, Hash)>,
     /// Correction of the local clock, ms.
     pub clock_offset_ms: i64,
+    /// What was said and heard.
+    pub traffic: Traffic,
 }

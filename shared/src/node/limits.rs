@@ -2,8 +2,9 @@
 
 /// Links at a time; a further peer is disconnected.
 pub const PEERS_MAX: usize = 64;
-/// Up to so many peers, blocks and transactions are sent whole to each that lacks them.
-pub const FULL_MESH_PEERS_MAX: usize = 9;
+/// Up to so many peers, blocks and transactions are sent whole to each that lacks them. The mesh seeks six links at least, so
+/// one with fewer is linked to everybody there is; with more, nine members can't be told from five hundred.
+pub const FULL_MESH_PEERS_MAX: usize = 5;
 /// Beyond a full mesh, so many peers get a new block in short and a new transaction whole; the others are told of it.
 pub const PUSH_PEERS: usize = 3;
 /// Blocks a peer is remembered to have; the oldest is forgotten first and may be sent again.
@@ -21,6 +22,25 @@ pub const DRAFTS_MAX: usize = 8;
 pub const DRAFT_DEPTH: u32 = 4;
 /// A body asked of one peer is asked of another after this, whatever else the first sends meanwhile, ms.
 pub const BODY_MS_MAX: u64 = 8_000;
+
+/// Misbehaviour points at which a peer is refused.
+pub const POINTS_MAX: u32 = 100;
+/// A point is forgotten after this, ms.
+pub const POINT_MS: u64 = 500;
+/// Points for a message with something that nobody asked for.
+pub const UNASKED_POINTS: u32 = 2;
+/// Points for headers that connect to nothing or repeat what the peer told before.
+pub const USELESS_HEADERS_POINTS: u32 = 1;
+/// Points for a request beyond the peer's share.
+pub const GREED_POINTS: u32 = 1;
+/// Points for a request that was not answered in time.
+pub const SLOWNESS_POINTS: u32 = 4;
+/// Points for other transactions of a block than asked for.
+pub const WRONG_TRANSACTIONS_POINTS: u32 = 25;
+/// Peers whose points are remembered.
+pub const SCORES_MAX: usize = 256;
+/// Ids of transactions remembered as verified although they are neither pending nor in the chain; the oldest goes first.
+pub const VERIFIED_MAX: usize = 8_192;
 
 /// Orphan and held blocks in all; the oldest makes room.
 pub const ORPHANS_MAX: usize = 64;
@@ -63,7 +83,9 @@ pub const KEEP_ALIVE_MS: u64 = 15_000;
 pub const STATUS_DELAY_MS: u64 = 1_000;
 /// The ids of a peer's pending transactions are asked for at most so often, ms.
 pub const PENDING_PAUSE_MS: u64 = 20_000;
-/// Announcements of transactions are collected for so long beyond a full mesh, ms.
+/// Transactions are sent to a peer at most so often, ms; what comes in between goes together.
+pub const PUSH_PAUSE_MS: u64 = 20;
+/// Announcements of transactions are collected for so long, ms.
 pub const ANNOUNCE_MS: u64 = 250;
 /// Announced transactions not yet received; further announcements are ignored until the next exchange of ids.
 pub const WANTED_MAX: usize = 5_000;

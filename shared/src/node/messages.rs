@@ -2,7 +2,7 @@
 
 use alloc::{string::ToString, vec::Vec};
 
-use super::{Node, NodeError, Output, limits};
+use super::{Node, NodeError, Output, limits, score::Offence};
 use crate::{
     ids::{PeerId, TimestampMs},
     message::{Bytes, Message, Status},
@@ -19,6 +19,7 @@ impl Node {
         if !self.peers.contains_key(&peer) {
             return Err(NodeError::UnknownPeer { peer });
         }
+        self.traffic.received.count(bytes);
         let message = Message::decode(bytes).map_err(|error| blame(peer, &error))?;
         let is_request = matches!(
             message,
@@ -35,8 +36,8 @@ impl Node {
                 .get_mut(&peer)
                 .is_some_and(|peer| peer.served.allows(now))
         {
-            // It asks for more than its share; it will ask others, or again.
-            return Ok(());
+            // It will ask others, or again.
+            return self.offend(now, peer, Offence::Greed);
         }
         match message {
             Message::Status(status) => self.on_status(now, peer, &status),
@@ -74,7 +75,7 @@ impl Node {
             return Ok(());
         };
         if peer.packed_expected == 0 {
-            return Ok(());
+            return self.offend(now, from, Offence::Unasked);
         }
         peer.packed_expected = peer.packed_expected.saturating_sub(1);
         let message = Message::unpack(packed).map_err(|error| blame(from, &error))?;
@@ -87,11 +88,21 @@ impl Node {
         }
     }
 
+    /// Notes an offence that is no proof of bad will; the error, if that was one too many.
+    pub(super) fn offend(
+        &mut self,
+        now: TimestampMs,
+        peer: PeerId,
+        offence: Offence,
+    ) -> Result<(), NodeError> {
+        if self.scores.add(now, peer, offence) {
+            return Err(blame(peer, &offence.words()));
+        }
+        Ok(())
+    }
+
     pub(super) fn send(&mut self, peer: PeerId, message: &Message) {
-        self.outputs.push_back(Output::Send {
-            peer,
-            bytes: message.encode(),
-        });
+        self.send_bytes(peer, message.encode());
     }
 
     /// Sends what a peer asked for, on its account; history packed, at the price of what it is unpacked.
@@ -100,8 +111,12 @@ impl Node {
         if let Some(peer) = self.peers.get_mut(&to) {
             peer.served.charge(bytes.len());
         }
-        let bytes = message.packed(bytes);
-        self.outputs.push_back(Output::Send { peer: to, bytes });
+        self.send_bytes(to, message.packed(bytes));
+    }
+
+    fn send_bytes(&mut self, peer: PeerId, bytes: Vec<u8>) {
+        self.traffic.sent.count(&bytes);
+        self.outputs.push_back(Output::Send { peer, bytes });
     }
 
     pub(super) fn send_status(&mut self, now: TimestampMs, peer: PeerId) {

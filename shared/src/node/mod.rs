@@ -7,7 +7,7 @@
 //! - **Sync** (`sync`): headers first, with a locator of at most 64 hashes and 2,000 headers a reply; then bodies along
 //!   the best header branch from several peers at once, 32 in flight each, packed. A peer without an answer for 2 s loses its
 //!   requests to another. A peer's claims cost it nothing and bind nobody: what it does not deliver is asked of others.
-//! - **New blocks** (`blocks`, `compact`): up to 9 peers, sent whole to each that lacks them; beyond, in short to 3 and by
+//! - **New blocks** (`blocks`, `compact`): up to 5 peers, sent whole to each that lacks them; beyond, in short to 3 and by
 //!   header to the others. **Transactions** (`transactions`) likewise, announced in batches of 250 ms. Statuses on every change
 //!   and every 15 s carry tip and a digest of the mempool, so that what a lossy link swallowed is noticed and asked for.
 //! - **Outbox** (`outbox`): own and reorganised transactions, durable before the first send, fed to the mempool in
@@ -20,7 +20,7 @@
 //!
 //! Invariants: no clock, no randomness but the seed, no I/O. What a peer sends never panics. An input that is refused
 //! leaves chain, mempool and outbox as the valid part of it left them (a valid header before an invalid one stays) and
-//! names the peer; that peer is disconnected and refused for ten minutes. A stranger's block is stored anywhere only
+//! names the peer; that peer is disconnected and refused for ten minutes. What is no proof of bad will costs points (`score`). A stranger's block is stored anywhere only
 //! after its proof of work was checked. Every collection is bounded in [`limits`].
 //!
 //! What it deliberately does not do: links (the mesh), deciding what is final (the enterprise chain).
@@ -41,6 +41,7 @@ mod recent;
 mod records;
 mod report;
 mod restore;
+mod score;
 mod settle;
 mod sync;
 mod transactions;
@@ -53,12 +54,12 @@ use alloc::{
 
 use self::{
     clock::Clock, mining::Mining, orphans::Orphans, peer::Peer, random::Random, recent::Recent,
-    report::Reporter, settle::Timers, sync::Downloads, transactions::Wanted,
+    report::Reporter, score::Scores, settle::Timers, sync::Downloads, transactions::Wanted,
 };
 pub use self::{
     events::{
-        Abandoned, Change, Config, Conflict, Event, Input, Job, JobId, MiningWhen, NodeStatus,
-        Output, Record,
+        Abandoned, Change, Config, Conflict, Counted, Event, Input, Job, JobId, MiningWhen,
+        NodeStatus, Output, Record, Traffic,
     },
     outbox::{Lost, Outbox},
 };
@@ -81,6 +82,10 @@ pub struct Node {
     orphans: Orphans,
     peers: BTreeMap<PeerId, Peer>,
     refused: BTreeMap<PeerId, TimestampMs>,
+    scores: Scores,
+    traffic: Traffic,
+    /// Transactions that were verified and found no place.
+    verified: Recent,
     downloads: Downloads,
     wanted: Wanted,
     mining: Mining,
@@ -141,6 +146,9 @@ impl Node {
             orphans: Orphans::default(),
             peers: BTreeMap::new(),
             refused: BTreeMap::new(),
+            scores: Scores::default(),
+            traffic: Traffic::default(),
+            verified: Recent::new(limits::VERIFIED_MAX),
             downloads: Downloads::default(),
             wanted: Wanted::default(),
             reporter: Reporter::default(),
@@ -241,6 +249,7 @@ impl Node {
             job: self.mining.current(),
             synced: self.reporter.confirmed,
             clock_offset_ms: self.clock.offset_ms(),
+            traffic: self.traffic,
         }
     }
 

@@ -26,6 +26,8 @@ pub(super) struct Peer {
     pub(super) bodies: BodyRequests,
     /// Packed messages that answer what was asked of it, at most.
     pub(super) packed_expected: usize,
+    /// Ids of transactions to send whole with the next batch.
+    pub(super) pushes: Vec<Hash>,
     /// Ids to announce with the next batch.
     pub(super) announcements: Vec<Hash>,
     pub(super) served: Served,
@@ -85,6 +87,7 @@ impl Peer {
             headers: HeaderRequests::default(),
             bodies: BodyRequests::default(),
             packed_expected: 0,
+            pushes: Vec::new(),
             announcements: Vec::new(),
             served: Served {
                 left: limits::SERVED_BYTES_BURST,

@@ -14,6 +14,10 @@ pub(super) struct Timers {
     pub(super) status_due: Option<TimestampMs>,
     keep_alive_at: TimestampMs,
     announce_at: Option<TimestampMs>,
+    /// When transactions may be sent again.
+    push_from: TimestampMs,
+    /// The same, if some wait for it.
+    push_due: Option<TimestampMs>,
     outbox_at: TimestampMs,
     /// Submissions that wait for the first sync.
     pub(super) submissions: Vec<(u64, Payload)>,
@@ -102,6 +106,12 @@ impl Node {
             self.timers.keep_alive_at = now.plus_ms(limits::KEEP_ALIVE_MS);
             self.send_statuses(now);
         }
+        let waits = self.peers.values().any(|peer| !peer.pushes.is_empty());
+        self.timers.push_due = Some(self.timers.push_from).filter(|from| waits && *from > now);
+        if waits && self.timers.push_from <= now {
+            self.timers.push_from = now.plus_ms(limits::PUSH_PAUSE_MS);
+            self.send_pushes();
+        }
         if self.timers.announce_at.is_some_and(|due| due <= now) {
             self.timers.announce_at = None;
             self.send_announcements();
@@ -134,7 +144,7 @@ impl Node {
         }
     }
 
-    fn due_times(&self, now: TimestampMs) -> [Option<TimestampMs>; 10] {
+    fn due_times(&self, now: TimestampMs) -> [Option<TimestampMs>; 11] {
         let first_sync = self.timers.first_sync.map(|began| {
             let alone = began.plus_ms(if self.is_tracker_ahead(now) {
                 limits::REPORT_PATIENCE_MS
@@ -164,6 +174,7 @@ impl Node {
             self.timers.status_due,
             Some(self.timers.keep_alive_at),
             self.timers.announce_at,
+            self.timers.push_due,
             (!self.outbox.is_empty()).then_some(self.timers.outbox_at),
             self.wanted.due_at(),
             self.mining.due_at(self.timers.pending_version),

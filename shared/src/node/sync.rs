@@ -11,10 +11,13 @@
 use alloc::{collections::BTreeMap, vec, vec::Vec};
 
 use super::{
-    Node, NodeError, limits,
+    Node, NodeError,
+    blocks::header_hash,
+    limits,
     messages::blame,
     peer::{Best, Peer},
     recent::Recent,
+    score::Offence,
 };
 use crate::{
     block::Block,
@@ -115,9 +118,13 @@ impl Node {
         headers: &[Bytes],
     ) -> Result<(), NodeError> {
         let headers = decode_linked(from, headers)?;
+        let mut is_asked = false;
         if let Some(peer) = self.peers.get_mut(&from) {
-            peer.headers.deadline = None;
+            is_asked = peer.headers.deadline.take().is_some();
             peer.headers.wanted = false;
+        }
+        if !is_asked {
+            self.offend(now, from, Offence::UselessHeaders)?;
         }
         let best = self.chain.best_header().work;
         let mut stopped = false;
@@ -181,6 +188,11 @@ impl Node {
         bytes: &Bytes,
     ) -> Result<(), NodeError> {
         let header = Header::decode(&bytes.0).map_err(|error| blame(from, &error))?;
+        let hash = header.hash();
+        let is_repeated = |peer: &Peer| peer.known_blocks.contains(&hash);
+        if self.peers.get(&from).is_some_and(is_repeated) {
+            self.offend(now, from, Offence::UselessHeaders)?;
+        }
         self.on_header(now, from, &header)
     }
 
@@ -198,7 +210,7 @@ impl Node {
             }
             Err(ChainError::UnknownParent { .. }) => {
                 self.want_headers(from);
-                Ok(())
+                self.offend(now, from, Offence::UselessHeaders)
             }
             Err(ChainError::TooFarAhead { .. }) => Ok(()),
             Err(ChainError::LeavesFinal { height, .. }) => {
@@ -278,6 +290,10 @@ impl Node {
         from: PeerId,
         blocks: &[Bytes],
     ) -> Result<(), NodeError> {
+        let is_asked = |block: &Bytes| self.downloads.is_asked(&header_hash(&block.0));
+        if !blocks.iter().any(is_asked) {
+            self.offend(now, from, Offence::Unasked)?;
+        }
         for block in blocks {
             self.on_block_received(now, from, &block.0)?;
         }
@@ -304,10 +320,10 @@ impl Node {
     /// A body came (from whomever): it is no longer in flight. Only what a peer was asked for is progress of that peer, so
     /// that nobody holds a body back behind others that nobody wants.
     pub(super) fn on_body(&mut self, now: TimestampMs, from: PeerId, hash: &Hash) {
-        self.downloads.progress_at = now;
         let Some(asked) = self.downloads.asked(hash).map(|asked| asked.from) else {
             return;
         };
+        self.downloads.progress_at = now;
         self.end_download(asked, hash);
         if asked == from
             && let Some(peer) = self.peers.get_mut(&from)
@@ -350,8 +366,16 @@ impl Node {
         }
         for peer in stalled {
             self.downloads.forget_peer(peer);
+            self.on_slow(now, peer);
         }
         self.expire_bodies(now);
+    }
+
+    /// A peer did not answer in time; one that does so without end is of no use.
+    fn on_slow(&mut self, now: TimestampMs, peer: PeerId) {
+        if let Err(NodeError::Blamed { peer, reason }) = self.offend(now, peer, Offence::Slowness) {
+            self.refuse(now, peer, reason);
+        }
     }
 
     /// What a peer holds back while it sends others goes to another that should have it, if there is one.
@@ -371,6 +395,7 @@ impl Node {
                 if let Some(peer) = self.peers.get_mut(&from) {
                     peer.withheld_blocks.insert(hash);
                 }
+                self.on_slow(now, from);
             } else if let Some(asked) = self.downloads.asked.get_mut(&hash) {
                 asked.since = now;
             }

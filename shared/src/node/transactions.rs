@@ -1,7 +1,7 @@
 //! Transactions: submitted here, sent by peers, confirmed and taken back by the chain.
 //!
-//! A new transaction goes whole to up to nine peers that lack it; beyond, to three, and its id to the others with the
-//! next batch. An announced transaction is asked of one announcer at a time, the next one after
+//! A new transaction goes whole from its maker to up to five peers; beyond, to three from everybody. Its id goes to the others
+//! with the next batch. What comes within a few milliseconds goes together. An announced transaction is asked of one announcer at a time, the next one after
 //! [`limits::TRANSACTION_TIMEOUT_MS`]. At most [`limits::WANTED_MAX`] are wanted at a time.
 //!
 //! A key whose stored sequence is missing signs only after the first sync: until then submissions wait, at most
@@ -10,7 +10,6 @@
 use alloc::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     string::ToString,
-    vec,
     vec::Vec,
 };
 
@@ -161,15 +160,13 @@ impl Node {
             let id = transaction.id();
             if self.mempool.contains(&id) || self.chain.contains_transaction(&id).is_some() {
                 verified.push((id, None));
+            } else if self.verified.contains(&id) {
+                let transaction = VerifiedTransaction::already_verified(transaction);
+                verified.push((id, Some(transaction)));
             } else {
-                verified.push((
-                    id,
-                    Some(
-                        transaction
-                            .verify(chain_id)
-                            .map_err(|error| blame(from, &error))?,
-                    ),
-                ));
+                let checked = transaction.verify(chain_id);
+                let checked = checked.map_err(|error| blame(from, &error))?;
+                verified.push((id, Some(checked)));
             }
         }
         for (id, transaction) in verified {
@@ -208,15 +205,20 @@ impl Node {
         let id = transaction.id();
         let (sender, sequence) = (transaction.sender(), transaction.sequence());
         let next = self.chain.next_sequence(&sender);
-        match self.mempool.insert(transaction.clone(), next, from) {
+        let inserted = self.mempool.insert(transaction, next, from);
+        if inserted.is_err() {
+            self.verified.insert(id);
+        }
+        match inserted {
             Ok(Accepted::AlreadyKnown) => true,
             Ok(Accepted::Added { evicted }) => {
                 self.note_pending(id);
                 for transaction in evicted {
+                    self.verified.insert(transaction.id());
                     self.note_pending(transaction.id());
                 }
                 self.event(Event::TransactionPending { id });
-                self.pass_transaction_on(&transaction);
+                self.pass_transaction_on(id, from);
                 true
             }
             Err(MempoolError::Conflict { existing }) => {
@@ -243,35 +245,41 @@ impl Node {
         }
     }
 
-    fn pass_transaction_on(&mut self, transaction: &VerifiedTransaction) {
-        let id = transaction.id();
-        let mut lacking: Vec<PeerId> = self
-            .peers
-            .iter()
-            .filter(|(_, peer)| !peer.known_transactions.contains(&id))
-            .map(|(id, _)| *id)
-            .collect();
-        let pushed = if self.peers.len() <= limits::FULL_MESH_PEERS_MAX {
-            lacking.len()
-        } else {
-            limits::PUSH_PEERS
+    /// Has a new transaction told to the peers that lack it. In a full mesh who made it sends it to all, and who got it from a
+    /// peer only announces it: a copy to everybody from everybody would be a dozen of each.
+    fn pass_transaction_on(&mut self, id: Hash, from: Option<PeerId>) {
+        let lacking = self.peers.iter();
+        let lacking = lacking.filter(|(_, peer)| !peer.known_transactions.contains(&id));
+        let mut lacking: Vec<PeerId> = lacking.map(|(id, _)| *id).collect();
+        let is_full_mesh = self.peers.len() <= limits::FULL_MESH_PEERS_MAX;
+        let pushed = match (is_full_mesh, from) {
+            (true, None) => lacking.len(),
+            (true, Some(_)) => 0,
+            (false, _) => limits::PUSH_PEERS,
         };
         if pushed < lacking.len() {
             self.random.shuffle_front(&mut lacking, pushed);
         }
-        let message = Message::Transactions {
-            transactions: vec![Bytes(transaction.encode())],
-        };
         for (index, to) in lacking.into_iter().enumerate() {
             let Some(peer) = self.peers.get_mut(&to) else {
                 continue;
             };
             peer.known_transactions.insert(id);
             if index < pushed {
-                self.send(to, &message);
+                peer.pushes.push(id);
             } else {
                 peer.announcements.push(id);
             }
+        }
+    }
+
+    /// Sends the transactions collected since the last time.
+    pub(super) fn send_pushes(&mut self) {
+        let peers: Vec<PeerId> = self.peers.keys().copied().collect();
+        for to in peers {
+            let ids = self.peers.get_mut(&to);
+            let ids = ids.map(|peer| core::mem::take(&mut peer.pushes));
+            self.send_transactions(to, &ids.unwrap_or_default());
         }
     }
 
@@ -338,6 +346,17 @@ impl Node {
         from: PeerId,
         ids: &[Hash],
     ) -> Result<(), NodeError> {
+        self.send_transactions(from, ids);
+        for id in ids {
+            if let Some(peer) = self.peers.get_mut(&from) {
+                peer.known_transactions.insert(*id);
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends those that are pending, in as few messages as it takes.
+    fn send_transactions(&mut self, to: PeerId, ids: &[Hash]) {
         let found: Vec<Vec<u8>> = ids
             .iter()
             .filter_map(|id| self.mempool.get(id))
@@ -350,7 +369,7 @@ impl Node {
                 || bytes.saturating_add(transaction.len()) > TRANSACTIONS_BYTES_MAX
             {
                 self.serve(
-                    from,
+                    to,
                     &Message::Transactions {
                         transactions: core::mem::take(&mut batch),
                     },
@@ -362,18 +381,12 @@ impl Node {
         }
         if !batch.is_empty() {
             self.serve(
-                from,
+                to,
                 &Message::Transactions {
                     transactions: batch,
                 },
             );
         }
-        for id in ids {
-            if let Some(peer) = self.peers.get_mut(&from) {
-                peer.known_transactions.insert(*id);
-            }
-        }
-        Ok(())
     }
 
     /// Asks for announced transactions that are due.

@@ -295,7 +295,13 @@ fn sender_of_a_long_message_hears_that_the_other_end_lives() {
     let mut world = World::connected(2);
     world.advance(1_000);
     let link = world.ends[0].mesh.channel_to(world.peer(1)).unwrap();
-    let chunks = crate::frame::split(crate::frame::FrameKind::Node, crate::frame::Lane::History, 1, &[7; 200_000]).unwrap();
+    let chunks = crate::frame::split(
+        crate::frame::FrameKind::Node,
+        crate::frame::Lane::History,
+        1,
+        &[7; 200_000],
+    )
+    .unwrap();
     let mut signs = 0;
     for bytes in chunks {
         world.now = world.now.plus_ms(1_000);

@@ -23,15 +23,17 @@ use crate::{
 };
 
 mod blocks;
-mod finality;
 mod compact;
+mod finality;
 mod hostile;
 mod mining;
 mod outbox;
 mod packed;
 mod report;
+mod score;
 mod storage;
 mod sync;
+mod transactions;
 
 const BIRTH: TimestampMs = TimestampMs(1_700_000_000_000);
 const INTERVAL_MS: u64 = 10_000;

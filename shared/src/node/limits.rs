@@ -79,6 +79,8 @@ pub const SIDE_REACH_BLOCKS: u32 = 16;
 
 /// Statuses go out at least so often, ms.
 pub const KEEP_ALIVE_MS: u64 = 15_000;
+/// A peer that said nothing over so many keep-alive intervals is let go, so that silent ones don't take the others' places.
+pub const SILENT_ROUNDS_MAX: u32 = 5;
 /// A changed tip is told to those who may have missed it after this, ms.
 pub const STATUS_DELAY_MS: u64 = 1_000;
 /// The ids of a peer's pending transactions are asked for at most so often, ms.

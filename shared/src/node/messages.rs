@@ -16,9 +16,10 @@ impl Node {
         peer: PeerId,
         bytes: &[u8],
     ) -> Result<(), NodeError> {
-        if !self.peers.contains_key(&peer) {
+        let Some(known) = self.peers.get_mut(&peer) else {
             return Err(NodeError::UnknownPeer { peer });
-        }
+        };
+        known.unheard = 0;
         self.traffic.received.count(bytes);
         let message = Message::decode(bytes).map_err(|error| blame(peer, &error))?;
         let is_request = matches!(

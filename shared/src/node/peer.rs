@@ -13,6 +13,8 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Peer {
     pub(super) connected_at: TimestampMs,
+    /// Keep-alive intervals since it said something.
+    pub(super) unheard: u32,
     /// The tip it claims, by its newest status or the newest block it sent.
     pub(super) best: Option<Best>,
     /// What its clock shows beyond the local one, ms.
@@ -78,6 +80,7 @@ impl Peer {
     pub(super) fn new(now: TimestampMs) -> Self {
         Self {
             connected_at: now,
+            unheard: 0,
             best: None,
             clock_difference_ms: None,
             known_blocks: Recent::new(limits::KNOWN_BLOCKS_MAX),

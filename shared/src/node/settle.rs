@@ -1,6 +1,6 @@
 //! What follows after every input: timers that are due, requests, mining, reports, and when to wake next.
 
-use alloc::vec::Vec;
+use alloc::{string::String, vec::Vec};
 
 use super::{Node, Output, limits};
 use crate::{hash::Hash, ids::TimestampMs, transaction::Payload};
@@ -13,6 +13,8 @@ pub(super) struct Timers {
     /// When a changed tip is told to all.
     pub(super) status_due: Option<TimestampMs>,
     keep_alive_at: TimestampMs,
+    /// When the peers' silence is counted next.
+    silence_at: TimestampMs,
     announce_at: Option<TimestampMs>,
     /// When transactions may be sent again.
     push_from: TimestampMs,
@@ -35,6 +37,7 @@ impl Node {
         self.retry_held(now);
         self.end_first_sync(now);
         self.tell_peers(now);
+        self.let_silent_go(now);
         if self.timers.outbox_at <= now {
             self.timers.outbox_at = now.plus_ms(limits::OUTBOX_MS);
             self.feed_mempool();
@@ -122,6 +125,27 @@ impl Node {
             .any(|peer| !peer.announcements.is_empty());
         if has_announcements && self.timers.announce_at.is_none() {
             self.timers.announce_at = Some(now.plus_ms(limits::ANNOUNCE_MS));
+        }
+    }
+
+    /// Lets peers go that never say anything: whoever lives tells its status at every keep-alive. Intervals are counted, not time,
+    /// so that nobody is let go because this device slept.
+    fn let_silent_go(&mut self, now: TimestampMs) {
+        if self.timers.silence_at > now {
+            return;
+        }
+        self.timers.silence_at = now.plus_ms(limits::KEEP_ALIVE_MS);
+        let mut silent = Vec::new();
+        for (id, peer) in &mut self.peers {
+            peer.unheard = peer.unheard.saturating_add(1);
+            if peer.unheard > limits::SILENT_ROUNDS_MAX {
+                silent.push(*id);
+            }
+        }
+        for peer in silent {
+            self.forget(peer);
+            let reason = String::from("it says nothing");
+            self.outputs.push_back(Output::Disconnect { peer, reason });
         }
     }
 

@@ -204,23 +204,29 @@ fn cheap_old_branch_is_not_stored() {
 }
 
 #[test]
-fn peer_that_asks_without_end_is_not_answered_without_end() {
+fn peer_that_asks_without_end_is_not_answered_without_end_and_then_refused() {
     let chain = grown(100, 3);
     let mut bench = Bench::holding(1, &chain);
     bench.give(Input::PeerConnected { peer: peer(2) });
     let request = Message::GetHeaders {
         locator: vec![chain.chain_id().0],
     };
+    let ask = |bench: &mut Bench| {
+        let (peer, bytes) = (peer(2), request.encode());
+        let asked = bench.try_give(Input::MessageReceived { peer, bytes });
+        asked.map(|()| bench.sent().len())
+    };
+    bench.taken();
     let mut answered = 0_usize;
-    for _ in 0..2_000 {
-        bench.receive(peer(2), &request);
-        answered += bench.sent().len();
+    while let Ok(1) = ask(&mut bench) {
+        answered += 1;
     }
     assert!((1_000..1_500).contains(&answered), "{answered}");
     bench.pass(1_000);
     bench.taken();
-    bench.receive(peer(2), &request);
-    assert_eq!(bench.sent().len(), 1);
+    assert_eq!(ask(&mut bench), Ok(1), "a while later it is answered again");
+    let refused = (0..2_000).find_map(|_| ask(&mut bench).err());
+    assert!(matches!(refused, Some(NodeError::Blamed { .. })));
 }
 
 proptest! {

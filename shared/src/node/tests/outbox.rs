@@ -31,7 +31,7 @@ fn transaction_reaches_all_and_is_confirmed_for_all() {
     net.link(0, 1);
     net.link(1, 2);
     net.benches[0].submit("hello");
-    net.run(100);
+    net.run(super::super::limits::ANNOUNCE_MS + 200);
     assert_eq!(net.benches[2].node.status().pending, 1);
     net.benches[2].give(Input::MiningSet {
         when: MiningWhen::WhenPending,

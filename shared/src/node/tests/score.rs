@@ -64,6 +64,25 @@ fn flood_of_headers_that_connect_to_nothing_is_ended() {
 }
 
 #[test]
+fn silent_peers_are_let_go_and_talking_ones_are_not() {
+    let mut bench = Bench::alone(1, BIRTH);
+    bench.give(Input::PeerConnected { peer: peer(2) });
+    bench.give(Input::PeerConnected { peer: peer(3) });
+    for _ in 0..=limits::SILENT_ROUNDS_MAX {
+        bench.pass(limits::KEEP_ALIVE_MS);
+        bench.receive(peer(3), &Message::GetPending);
+    }
+    assert_eq!(bench.node.peers().collect::<Vec<_>>(), [peer(3)]);
+    let let_go =
+        |order: &Output| matches!(order, Output::Disconnect { peer: of, .. } if *of == peer(2));
+    assert!(bench.taken().iter().any(let_go));
+    // A device that slept for a day did not listen: that is one interval.
+    bench.now = bench.now.plus_ms(24 * 60 * 60 * 1_000);
+    bench.give(Input::Woken);
+    assert_eq!(bench.node.peers().count(), 1);
+}
+
+#[test]
 fn traffic_is_counted_by_subject() {
     let chain = grown(1, 3);
     let mut bench = Bench::alone(1, chain.tip().timestamp);

@@ -4,7 +4,7 @@ use api::{BlockchainUpdate, TenantBlock};
 use shared::{
     block::{MinerRecord, UncheckedBlock},
     chain::Chain,
-    frame::{FrameKind, split},
+    frame::{FrameKind, Lane, split},
     genesis::{Access, Genesis, Predecessor, Rules},
     hash::Hash,
     identity::Identity,
@@ -170,9 +170,9 @@ pub(crate) fn chunks() -> Vec<Vec<u8>> {
         (FrameKind::Node, 50),
         (FrameKind::Mesh, 9),
     ];
-    let all = kinds
-        .iter()
-        .flat_map(|(kind, length)| split(*kind, 7, &vec![3; *length]).unwrap_or_default());
+    let all = kinds.iter().flat_map(|(kind, length)| {
+        split(*kind, Lane::History, 7, &vec![3; *length]).unwrap_or_default()
+    });
     all.collect()
 }
 

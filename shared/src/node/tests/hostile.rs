@@ -41,7 +41,7 @@ fn blamed(bytes: Vec<u8>) -> String {
     assert_eq!(bench.node.peers().count(), 1, "it stays refused");
     bench.pass(super::super::limits::REFUSAL_MS);
     bench.give(Input::PeerConnected { peer: peer(2) });
-    assert_eq!(bench.node.peers().count(), 2, "for a while");
+    assert!(bench.node.peers().any(|id| id == peer(2)), "for a while");
     reason
 }
 

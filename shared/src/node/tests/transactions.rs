@@ -8,7 +8,8 @@ fn pushed(message: &Message) -> Vec<Hash> {
     ids.map(|bytes| crate::hash::sha256(&[&bytes.0])).collect()
 }
 
-fn told(bench: &mut Bench) -> (Vec<(PeerId, Hash)>, Vec<(PeerId, Hash)>) {
+/// Transactions sent whole, and those sent by id.
+fn told(bench: &mut Bench) -> [Vec<(PeerId, Hash)>; 2] {
     let (mut whole, mut ids) = (Vec::new(), Vec::new());
     for (to, message) in bench.sent() {
         whole.extend(pushed(&message).into_iter().map(|id| (to, id)));
@@ -16,7 +17,7 @@ fn told(bench: &mut Bench) -> (Vec<(PeerId, Hash)>, Vec<(PeerId, Hash)>) {
             ids.extend(named.into_iter().map(|id| (to, id)));
         }
     }
-    (whole, ids)
+    [whole, ids]
 }
 
 #[test]
@@ -27,7 +28,7 @@ fn in_a_full_mesh_the_maker_sends_and_the_others_announce() {
     }
     bench.taken();
     bench.submit("own");
-    let (whole, _) = told(&mut bench);
+    let [whole, _] = told(&mut bench);
     assert_eq!(whole.len(), 3);
     bench.pass(1_000);
     bench.taken();
@@ -35,7 +36,7 @@ fn in_a_full_mesh_the_maker_sends_and_the_others_announce() {
     let transactions = vec![Bytes(foreign.encode())];
     bench.receive(peer(2), &Message::Transactions { transactions });
     bench.pass(limits::ANNOUNCE_MS + 100);
-    let (whole, ids) = told(&mut bench);
+    let [whole, ids] = told(&mut bench);
     assert_eq!(whole, []);
     assert_eq!(ids, [3, 4].map(|number| (peer(number), foreign.id())));
 }

@@ -11,7 +11,7 @@ const TRACKER = {
 };
 const ALONE = {
   online: ["You are the only one here", "Open this page in another tab or share the link: both become peers and find each other."],
-  offline: ["No peers, and no tracker to meet them", "What you send and mine is kept here. Once the tracker answers, peers are found and your blocks reported by themselves."],
+  offline: ["No peers, and no tracker to meet them", "What you send and mine is kept here. Other tabs of this browser are found at once; another person can be reached without a server, below. Once the tracker answers, everyone is."],
 };
 const TRANSPORT = {
   direct: ["ok", "direct"],

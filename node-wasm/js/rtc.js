@@ -12,6 +12,8 @@ const LABEL = "distli";
 const QUEUED_MAX = 16 << 20;
 /** An interruption may heal by itself for this long. */
 const DISCONNECTED_MS = 8_000;
+/** How often a waiting guest tries the host's addresses again, so that its own router lets the host in. */
+const KNOCK_MS = 10_000;
 /** A description that has to carry its candidates waits for them so long at most. */
 const GATHER_MS = 4_000;
 /** Connections of a tab over all its networks; as `CONNECTIONS_PER_TAB_MAX` of the mesh. */
@@ -107,6 +109,7 @@ export class RtcLinks {
    */
   async #setRemote(id, link, { kind, sdp }) {
     await link.pc.setRemoteDescription({ type: kind, sdp });
+    if (link.complete && kind === "offer") knock(link, sdp);
     if (kind === "offer") await this.#describe(id, link, "answer");
   }
 
@@ -140,6 +143,7 @@ export class RtcLinks {
     channel.onclose = () => this.#lose(id, link, "the data channel closed");
     const opened = () => {
       link.opened = true;
+      if (link.complete) clearTimeout(link.timer);
       this.#tellOf(id, link, { type: "rtc_open" });
     };
     if (channel.readyState === "open") opened();
@@ -151,10 +155,10 @@ export class RtcLinks {
    * @param {Link} link
    */
   #onState(id, link) {
-    clearTimeout(link.timer);
     const state = link.pc.connectionState;
     // A guest waits until the host has the answer, however often its own attempts fail meanwhile; the Core ends it in time.
     if (link.complete && !link.opened && state !== "closed") return;
+    clearTimeout(link.timer);
     if (state === "failed" || state === "closed") this.#lose(id, link, `the connection ${state}`);
     if (state !== "disconnected") return;
     this.#tellOf(id, link, { type: "rtc_interrupted" });
@@ -239,6 +243,21 @@ export class RtcLinks {
   #tellOf(id, link, fact, transfer) {
     if (this.#links.get(id) === link) this.#tell({ ...fact, link: id }, transfer);
   }
+}
+
+/**
+ * Tries the candidates of a description again and again until the channel opens or the link is dropped.
+ * @param {Link} link
+ * @param {string} sdp
+ */
+function knock(link, sdp) {
+  const candidates = sdp.split("\r\n").filter((line) => line.startsWith("a=candidate:"));
+  const again = () => {
+    if (link.opened || link.pc.signalingState === "closed") return;
+    for (const line of candidates) link.pc.addIceCandidate({ candidate: line.slice(2), sdpMid: "0" }).catch(() => {}); // The next knock may do.
+    link.timer = setTimeout(again, KNOCK_MS);
+  };
+  link.timer = setTimeout(again, KNOCK_MS);
 }
 
 /**

@@ -76,6 +76,17 @@ impl Description {
         description.is_sound().then_some(description)
     }
 
+    /// The same with the other end's DTLS part fixed: whoever answers waits for a handshake instead of beginning one.
+    ///
+    /// A guest's browser reaches the host long before the host has the answer. A handshake that it began then would be given up
+    /// after some three minutes, and the connection with it; one that it waits for has no time limit.
+    pub(super) fn active(self) -> Self {
+        Self {
+            setup: Setup::Active,
+            ..self
+        }
+    }
+
     /// The description as a browser takes it.
     pub(super) fn sdp(&self) -> String {
         let digits: Vec<String> = self
@@ -284,6 +295,13 @@ mod tests {
         }
         assert_eq!(sdp.matches("a=candidate:").count(), 2, "{sdp}");
         assert_eq!(Description::of(&sdp), Some(reduced));
+    }
+
+    #[test]
+    fn guest_is_told_to_wait_for_the_handshake() {
+        let sdp = Description::of(CHROMIUM).unwrap().active().sdp();
+        assert!(sdp.contains("a=setup:active\r\n"), "{sdp}");
+        assert!(!sdp.contains("actpass"), "{sdp}");
     }
 
     #[test]

@@ -30,10 +30,10 @@ impl Mesh {
         let Stage::Up { theirs } = link.stage else {
             return;
         };
-        if !is_reachable || link.channel.is_some() || link.dial.at.is_none_or(|at| now < at) {
+        if link.channel.is_some() || link.dial.at.is_none_or(|at| now < at) {
             return;
         }
-        if !self.dials.take(now, 1, 0) {
+        if !is_reachable || !self.dials.take(now, 1, 0) {
             link.dial.at = Some(now.plus_ms(BACKOFF_FIRST_MS));
             return;
         }
@@ -340,6 +340,9 @@ impl Mesh {
             Ok(Some((FrameKind::Node, bytes))) => {
                 // It can send only because our pong reached it: the channel works both ways.
                 self.prove(now, peer);
+                if let Some(link) = self.links.get_mut(&peer) {
+                    link.spoke_at = now;
+                }
                 self.push(Output::Deliver { peer, bytes });
             }
             Ok(_) => {}
@@ -365,7 +368,11 @@ impl Mesh {
             LinkMessage::Forwarded { from, packet } => {
                 return self.on_forwarded(now, peer, from, &packet);
             }
-            LinkMessage::Hello | LinkMessage::Bye => {}
+            LinkMessage::Bye => {
+                self.leave_alone(now, peer);
+                self.fill_links(now);
+            }
+            LinkMessage::Hello => {}
         }
         Ok(())
     }
@@ -392,7 +399,7 @@ impl Mesh {
             channel.alive.heard(now);
             link.dial.failures = 0;
             self.push(Output::PeersChanged);
-            self.tell_if_carried(peer);
+            self.tell_if_carried(now, peer);
             self.plan_exchange(now);
         }
     }

@@ -29,9 +29,13 @@ impl Mesh {
         let wanted = DIALLED_PEERS
             .saturating_sub(counted().count())
             .max(CHOSEN_PEERS_MIN.saturating_sub(chosen));
-        if wanted == 0 {
-            return;
+        if wanted > 0 {
+            self.greet_new(now, wanted);
         }
+    }
+
+    /// Greets so many peers that we have no link to.
+    pub(super) fn greet_new(&mut self, now: TimestampMs, wanted: usize) {
         for peer in self.candidates(wanted) {
             if self.links.len() >= LINKS_MAX && !self.drop_stalled(now) {
                 return;
@@ -44,7 +48,7 @@ impl Mesh {
     }
 
     /// So many peers to be linked to, those in the tracker's room and of this profile first.
-    fn candidates(&self, wanted: usize) -> Vec<PeerId> {
+    pub(super) fn candidates(&self, wanted: usize) -> Vec<PeerId> {
         let is_free = |peer: &PeerId| {
             *peer != self.own && !self.links.contains_key(peer) && !self.shunned.contains_key(peer)
         };

@@ -216,7 +216,7 @@ impl Mesh {
         self.push(Output::TrackerJoined);
         let linked: Vec<PeerId> = self.links.keys().copied().collect();
         for peer in linked {
-            self.tell_if_carried(peer);
+            self.tell_if_carried(now, peer);
         }
         self.fill_links(now);
     }
@@ -230,7 +230,7 @@ impl Mesh {
 
     fn on_peer_joined(&mut self, now: TimestampMs, peer: PeerId) {
         if self.is_joined() && self.note_present(peer) {
-            self.tell_if_carried(peer);
+            self.tell_if_carried(now, peer);
             self.fill_links(now);
         }
     }

@@ -52,6 +52,12 @@ pub const LOCAL_PEERS_MAX: usize = 64;
 pub const LOCAL_PRESENCE_MS: u64 = 10_000;
 /// Silence after which a tab of the profile is forgotten.
 pub const LOCAL_GONE_MS: u64 = 35_000;
+/// How often a link may be let go so that another peer finds a place; up to a quarter more by seed.
+pub const ROTATION_MS: u64 = 30_000;
+/// Silence of a peer's node after which its link is let go if others wait.
+pub const SILENT_MS: u64 = 60_000;
+/// Age after which a link of our choice may be replaced by another choice.
+pub const LINK_AGE_MS: u64 = 600_000;
 /// How long an invitation to pair is good.
 pub const PAIRING_MS: u64 = 600_000;
 /// Invitations and answers whose connections wait at once.

@@ -29,6 +29,8 @@ pub(super) struct Link {
     pub(super) is_told: bool,
     /// When this life of the link began.
     pub(super) since: TimestampMs,
+    /// When its node last said something.
+    pub(super) spoke_at: TimestampMs,
     /// Up to when it is not given up, because people carry its texts.
     pub(super) patient_until: TimestampMs,
     /// The member through which the peer is spoken to while the tracker does not reach it.
@@ -152,6 +154,7 @@ impl Link {
             origin,
             is_told: false,
             since: now,
+            spoke_at: now,
             patient_until: now,
             via: None,
             neighbours: BTreeSet::new(),

@@ -42,6 +42,7 @@ mod local;
 mod packet;
 mod pairing;
 mod relay;
+mod rotation;
 mod route;
 pub mod signal;
 mod timers;
@@ -464,6 +465,8 @@ pub struct Mesh {
     wake_at: Option<TimestampMs>,
     /// When to tell the members whom we are linked to.
     exchange_at: Option<TimestampMs>,
+    /// When a link may next make room for another.
+    rotate_at: Option<TimestampMs>,
     /// When to care for the tabs of this profile next; none while there is no channel to them.
     presence_at: Option<TimestampMs>,
     /// What limits the making of connections.
@@ -489,6 +492,7 @@ impl Mesh {
             outputs: VecDeque::new(),
             wake_at: None,
             exchange_at: None,
+            rotate_at: None,
             presence_at: None,
             dials: Bucket::new(limits::DIALS_BURST, limits::DIALS_PER_SECOND),
             links_made: 0,

@@ -66,7 +66,7 @@ impl Mesh {
             return Err(PairingError::Expired);
         }
         let id = self.new_pairing(now)?;
-        let sdp = invitation.description.sdp();
+        let sdp = invitation.description.clone().active().sdp();
         let pairing = Pairing {
             request,
             mine: Incarnation(self.draw().max(1)),
@@ -189,7 +189,7 @@ impl Mesh {
         link.patient_until = patient_until;
         self.links.insert(peer, link);
         self.push(Output::PeersChanged);
-        self.tell_if_carried(peer);
+        self.tell_if_carried(now, peer);
     }
 
     /// Whether the two ends of a pairing may be linked.

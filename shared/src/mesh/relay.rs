@@ -59,7 +59,7 @@ impl Mesh {
         if !self.is_joined() || !self.note_present(peer) {
             return Ok(());
         }
-        self.tell_if_carried(peer);
+        self.tell_if_carried(now, peer);
         let Some((from, to, chunk)) = unwrap(frame) else {
             return Ok(());
         };
@@ -90,7 +90,10 @@ impl Mesh {
         }
         link.alive.heard(now);
         match link.reassembler.receive(chunk) {
-            Ok(Some((FrameKind::Node, bytes))) => self.push(Output::Deliver { peer, bytes }),
+            Ok(Some((FrameKind::Node, bytes))) => {
+                link.spoke_at = now;
+                self.push(Output::Deliver { peer, bytes });
+            }
             Ok(_) => {}
             Err(reason) => return Err(MeshError::Frame { peer, reason }),
         }
@@ -148,7 +151,7 @@ impl Mesh {
         }
         self.links.insert(peer, link);
         self.push(Output::PeersChanged);
-        self.tell_if_carried(peer);
+        self.tell_if_carried(now, peer);
         self.dial_if_due(now, peer);
     }
 
@@ -175,13 +178,14 @@ impl Mesh {
     }
 
     /// Tells the node of a peer that something can carry messages to.
-    pub(super) fn tell_if_carried(&mut self, peer: PeerId) {
+    pub(super) fn tell_if_carried(&mut self, now: TimestampMs, peer: PeerId) {
         let is_present = self.present.contains(&peer);
         let Some(link) = self.links.get_mut(&peer) else {
             return;
         };
         if link.is_up() && !link.is_told && (is_present || link.is_proven()) {
             link.is_told = true;
+            link.spoke_at = now;
             self.push(Output::PeerUp { peer });
             self.push(Output::PeersChanged);
         }
@@ -303,7 +307,7 @@ impl Mesh {
         self.fill_links(now);
     }
 
-    fn shun(&mut self, peer: PeerId, shunned: Shunned) {
+    pub(super) fn shun(&mut self, peer: PeerId, shunned: Shunned) {
         if self.shunned.len() >= SHUNNED_MAX
             && let Some(first) = self
                 .shunned

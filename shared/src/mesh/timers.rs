@@ -50,6 +50,7 @@ impl Mesh {
         self.exchange_if_due(now);
         self.care_for_local(now);
         self.expire_pairings(now);
+        self.rotate_if_due(now);
         self.fill_links(now);
     }
 
@@ -148,6 +149,7 @@ impl Mesh {
             .chain(self.join.deadline())
             .chain(self.exchange_at)
             .chain(self.presence_at)
+            .chain(self.rotate_at)
             .chain(self.pairings.values().map(|pairing| pairing.expires_at))
             .min()
             .map(|at| at.max(now.plus_ms(WAKE_MS_MIN)));

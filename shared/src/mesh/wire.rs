@@ -30,7 +30,7 @@ impl Incarnation {
 pub(super) enum LinkMessage {
     /// "I want a link; `from` is my end, and `to` is what I know of yours." Only over the relay.
     Hello,
-    /// "I have no room for this link." Only over the relay.
+    /// "I have no room for this link", or no longer.
     Bye,
     /// Asks for a sign of life.
     Ping(u64),

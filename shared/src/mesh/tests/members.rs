@@ -383,3 +383,64 @@ fn connections_are_made_at_a_bounded_rate() {
     let made = u64::from(world.ends[0].mesh.links_made - before);
     assert!(made <= limits::DIALS_BURST, "{made}");
 }
+
+/// For so many minutes, every 15 s each of these ends says something to all its peers.
+fn talk(world: &mut World, ends: core::ops::Range<usize>, minutes: usize) {
+    for _ in 0..minutes * 4 {
+        for end in ends.clone() {
+            for peer in world.ends[end].up.clone() {
+                let bytes = b"here I stand".to_vec();
+                world.give(end, Input::SendRequested { peer, bytes });
+            }
+        }
+        world.advance(15_000);
+    }
+}
+
+#[test]
+fn silent_strangers_that_hold_every_place_make_room_for_others() {
+    let mut world = World::new(27);
+    let victim = 26;
+    for end in 0..16 {
+        world.connect(end);
+    }
+    world.settle();
+    world.connect(victim);
+    world.settle();
+    for hostile in 0..16 {
+        let hello = LinkMessage::Hello.chunk();
+        let frame = wire::wrap(Incarnation(77), Incarnation::NONE, &hello);
+        let from = world.peer(hostile);
+        let message = FromTracker::Relayed { from, frame };
+        world.give(victim, Input::TrackerReceived(message));
+    }
+    world.settle();
+    for end in 16..26 {
+        world.connect(end);
+    }
+    let linked = |world: &World, ends: core::ops::Range<usize>| {
+        let up = &world.ends[victim].up;
+        ends.filter(|end| up.contains(&world.peer(*end))).count()
+    };
+    world.advance(1_000);
+    let before = linked(&world, 0..16);
+    assert!(before > limits::DIALLED_PEERS, "{before}");
+    talk(&mut world, 16..27, 8);
+    let (silent, honest) = (linked(&world, 0..16), linked(&world, 16..26));
+    assert!(silent + 3 <= before, "{silent} of {before}");
+    assert!(honest >= limits::CHOSEN_PEERS_MIN, "{honest}");
+}
+
+#[test]
+fn no_choice_is_for_ever_and_the_mesh_stays_whole() {
+    let mut world = World::connected(30);
+    world.advance(1_000);
+    let before = chosen(&world, 0);
+    talk(&mut world, 0..30, 30);
+    assert_ne!(chosen(&world, 0), before);
+    assert_eq!(world.reached_from(0).len(), 30);
+    for end in 0..30 {
+        let links = world.ends[end].up.len();
+        assert!((6..=limits::LINKS_MAX).contains(&links), "{links}");
+    }
+}

@@ -135,7 +135,7 @@ impl World {
             self.tracker.connect(host)
         };
         let Some((connection, welcome)) = connected else {
-            return self.dial_tracker_later(host);
+            return self.dial_tracker_later(host, 0);
         };
         self.hosts[host].tracker = Some(connection);
         self.hosts[host].tracker_tries = 0;
@@ -149,10 +149,11 @@ impl World {
     }
 
     /// Tries again after a pause that doubles up to half a minute.
-    pub(super) fn dial_tracker_later(&mut self, host: Party) {
+    pub(super) fn dial_tracker_later(&mut self, host: Party, noticed_ms: u64) {
         let tries = self.hosts[host].tracker_tries;
         self.hosts[host].tracker_tries = (tries + 1).min(5);
-        let after = self.random.between(500, 1_000) << tries;
+        // Whoever has not noticed yet does not dial.
+        let after = noticed_ms + (self.random.between(500, 1_000) << tries);
         let life = self.hosts[host].life;
         self.schedule(after, Happening::TrackerDial { host, life });
     }
@@ -167,7 +168,7 @@ impl World {
         if self.hosts[host].stack.is_some() {
             let after = self.random.below(within_ms + 1);
             self.schedule_mesh(after, host, mesh::Input::TrackerClosed, Through::Own);
-            self.dial_tracker_later(host);
+            self.dial_tracker_later(host, after);
         }
     }
 

@@ -126,6 +126,7 @@ pub(crate) fn messages() -> Vec<Vec<u8>> {
             clock_ms: NOW.0,
             pending: 1,
             pending_digest: Hash([2; 32]),
+            bodies_from: 1,
         }),
         Message::GetHeaders {
             locator: hashes.clone(),

@@ -25,6 +25,7 @@ fn node() -> Node {
         genesis: genesis(),
         identity: Identity::from_seed([4; 32]),
         seed: [5; 32],
+        keep: node::Keep::Archive,
     })
 }
 

@@ -17,6 +17,12 @@ export interface Rules {
   finalityDelayMs: number;
 }
 
+/**
+ * What is stored beside all headers and the state: every block (default), or the newest so many, at least 64, and whatever is not
+ * final or not at the tracker. All tabs of a profile share one storage: the smaller choice decides what stays.
+ */
+export type Keep = "archive" | { recentBlocks: number };
+
 export interface CreateOptions {
   /** 1 to 63 of a-z, 0-9, - and _, starting with a letter or digit. */
   networkId: string;
@@ -25,6 +31,7 @@ export interface CreateOptions {
   /** Whether the tracker may show the name to strangers; default true. */
   listed?: boolean;
   rules?: Partial<Rules>;
+  keep?: Keep;
 }
 
 /** One of the three names the network; with a chain id, no other chain of that name is opened. */
@@ -34,6 +41,7 @@ export interface JoinOptions {
   /** The text of `createInvitation`: the network it leads to is opened without asking anyone; accept it afterwards. */
   invitation?: string;
   tracker?: string | null;
+  keep?: Keep;
 }
 
 /** A text to be copied to another browser by whatever way there is. */
@@ -123,6 +131,8 @@ export interface Status {
   anchoredHeight: number;
   /** Height of the newest final block, which every chain that counts contains; 0 for none. */
   finalHeight: number;
+  /** The lowest height from which on all blocks are here; 1 if all are. */
+  bodiesFrom: number;
   /** Branches that finality left behind, the newest 16. */
   abandoned: number;
   storage: {
@@ -213,7 +223,7 @@ export class DistliNode extends EventTarget {
   acceptInvitation(text: string): Promise<PairingText>;
   /** Takes the answer to an invitation of this tab; the link comes up by itself, usually within a second. */
   completeInvitation(text: string): Promise<{ peer: string }>;
-  /** The whole chain as a self-proving file. */
+  /** The whole chain as a self-proving file; rejects while blocks are missing (`bodiesFrom` above 1). */
   exportChain(): Promise<{ filename: string; text: string }>;
   /** Verifies every block; rejects with the reason and takes nothing if one is wrong. */
   importChain(text: string): Promise<{ accepted: number; alreadyKnown: number }>;

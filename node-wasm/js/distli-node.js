@@ -254,11 +254,19 @@ export class DistliNode extends EventTarget {
  * @param {any} [options]
  * @returns {Promise<DistliNode>}
  */
-async function open(mode, { networkId, chainId, invitation, listed, rules, tracker } = {}) {
+async function open(mode, { networkId, chainId, invitation, listed, rules, tracker, keep } = {}) {
   const trackerUrl = trackerUrlOf(tracker);
   askForPersistence();
-  const start = { mode, networkId, chainId, invitation, listed, rules, trackerUrl, preferredSlot: rememberedSlot() };
+  const start = { mode, networkId, chainId, invitation, listed, rules, recentBlocks: recentBlocksOf(keep), trackerUrl, preferredSlot: rememberedSlot() };
   return new Promise((resolve, reject) => new DistliNode(start, { resolve, reject }));
+}
+
+/** @param {"archive" | {recentBlocks: number} | undefined} keep */
+function recentBlocksOf(keep = "archive") {
+  if (keep === "archive") return undefined;
+  const blocks = keep?.recentBlocks;
+  if (Number.isInteger(blocks) && blocks >= 64 && blocks < 2 ** 32) return blocks;
+  throw new DistliError("That is not what a node can keep.", 'Give "archive" or {recentBlocks: n} with n of 64 or more.');
 }
 
 /** @param {{reason: string, remedy: string, code?: string}} error */

@@ -18,7 +18,7 @@ import { compare, readWindow, reconcile } from "./window.js";
  * @typedef {{Core: any, MiningJob: any, createGenesis: Function, genesisInfo: Function,
  *   readInvitation: Function, qrCode: Function, module: WebAssembly.Module}} LoadedWasm
  * @typedef {{mode: "create" | "join", networkId?: string, chainId?: string, invitation?: string, listed?: boolean, rules?: object,
- *   trackerUrl: string | null, preferredSlot: number | null}} StartOptions
+ *   recentBlocks?: number, trackerUrl: string | null, preferredSlot: number | null}} StartOptions
  */
 
 const SETTLE_MS = 2_000;
@@ -56,7 +56,7 @@ export class NodeSession {
       const around = { archive, wasm, trackerHttp, windowOf: page.windowOf };
       const network =
         options.mode === "create" ? await createNetwork(around, /** @type {any} */ (options), identity.seed) : await findNetwork(around, options);
-      const session = new NodeSession({ wasm, archive, identity, network, post: page.post, trackerUrl: options.trackerUrl });
+      const session = new NodeSession({ wasm, archive, identity, network, post: page.post, trackerUrl: options.trackerUrl, recentBlocks: options.recentBlocks });
       await session.#restore(await page.windowOf(network.networkId, network.chainId));
       session.#connect(options.trackerUrl);
       session.#openLocal();
@@ -70,9 +70,10 @@ export class NodeSession {
 
   /**
    * @param {{wasm: LoadedWasm, archive: Archive, identity: import("./storage.js").IdentitySlot,
-   *   network: import("./open-network.js").OpenedNetwork, post: Post, trackerUrl: string | null}} parts
+   *   network: import("./open-network.js").OpenedNetwork, post: Post, trackerUrl: string | null,
+   *   recentBlocks?: number}} parts
    */
-  constructor({ wasm, archive, identity, network, post, trackerUrl }) {
+  constructor({ wasm, archive, identity, network, post, trackerUrl, recentBlocks }) {
     this.wasm = wasm;
     this.network = network;
     this.identity = identity;
@@ -80,7 +81,7 @@ export class NodeSession {
     this.archive = archive;
     const { chainId, genesis, listed } = network;
     const seed = crypto.getRandomValues(new Uint8Array(32));
-    this.core = new wasm.Core({ genesis, identitySeed: identity.seed, seed, listed });
+    this.core = new wasm.Core({ genesis, identitySeed: identity.seed, seed, listed, recentBlocks });
     this.store = archive.openChain(chainId, identity.slot, (shared) => this.#onShared(shared));
     this.pool = new MiningPool(wasm.module, {
       found: (job, nonce) => this.loop.handle({ type: "nonce_found", job, nonce }),
@@ -139,6 +140,8 @@ export class NodeSession {
     completeInvitation: ({ text }) => this.#ask({ type: "answer_taken", text }),
     conflicts: async () => this.core.conflicts(),
     exportChain: async () => {
+      const from = Number(this.core.status().bodiesFrom);
+      if (from > 1) throw new DistliError(`This browser has no blocks below height ${from}, so a file of it would prove nothing.`, "Export from one that keeps all.");
       const now = Date.now();
       return { filename: `blockchain_${this.network.networkId}_${now}.json`, text: this.core.exportChain(now) };
     },

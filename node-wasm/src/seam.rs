@@ -393,6 +393,13 @@ pub enum Event {
         /// The hash, hex.
         hash: String,
     },
+    /// The node goes on from a snapshot; the blocks below it are not here yet.
+    Snapshot {
+        /// Its height.
+        height: u32,
+        /// How many senders its state has.
+        senders: usize,
+    },
     /// The chain shown so far left out a final block: its blocks are gone, its transactions wait again or are in conflict.
     Abandoned {
         /// Height of its lowest block.
@@ -552,6 +559,8 @@ pub struct Status {
     pub anchored_height: u32,
     /// Height of the newest final block; 0 for none.
     pub final_height: u32,
+    /// The lowest height from which on all blocks are here; 1 if all are.
+    pub bodies_from: u32,
     /// How many branches finality left behind.
     pub abandoned: usize,
     /// How many transactions lost their place to another.
@@ -596,4 +605,7 @@ pub struct Config {
     /// Whether the network is to be listed where it has to be registered; yes if absent.
     #[serde(default)]
     pub listed: Option<bool>,
+    /// Keep the bodies of so many newest blocks; all if absent.
+    #[serde(default)]
+    pub recent_blocks: Option<u32>,
 }

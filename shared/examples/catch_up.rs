@@ -15,7 +15,7 @@ use shared::{
     identity::Identity,
     ids::{NetworkId, PeerId, PublicKey, Sequence, TimestampMs},
     miner::{Miner, Step},
-    node::{Config, Input, Node, Output, Record},
+    node::{Config, Input, Keep, Node, Output, Record},
     pow::Target,
     transaction::{Payload, Transaction},
 };
@@ -75,6 +75,7 @@ fn node(chain: &Chain, seed: u8, now: TimestampMs, records: Vec<Record>) -> Node
         genesis: chain.genesis().clone(),
         identity: Identity::from_seed([seed; 32]),
         seed: [seed; 32],
+        keep: Keep::Archive,
     });
     let start = Instant::now();
     node.handle(now, Input::Restored { records })

@@ -37,5 +37,6 @@ pub mod miner;
 pub mod node;
 pub mod packing;
 pub mod pow;
+pub mod snapshot;
 pub mod state;
 pub mod transaction;

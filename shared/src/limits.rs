@@ -71,6 +71,8 @@ pub const FUTURE_INTERVALS_MAX: u64 = 2;
 pub const INVALID_REMEMBERED_MAX: usize = 1_024;
 /// Headers beside the main chain and the best header's branch; the leaf with the least work is dropped first.
 pub const SIDE_HEADERS_MAX: usize = 4_096;
+/// Largest encoded snapshot, bytes: 838,000 senders. A larger state has none, and its chain is synced by bodies.
+pub const SNAPSHOT_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Hashes in a locator.
 pub const LOCATOR_MAX: usize = 64;
 

@@ -6,7 +6,8 @@
 //! hashed.
 //!
 //! Limits: [`HEADERS_MAX`] headers, [`LOCATOR_MAX`] locator entries, [`BLOCKS_MAX`] block requests,
-//! [`IDS_MAX`] transaction ids and [`BLOCK_TRANSACTIONS_MAX`] transactions of a block a message. A message over a limit is refused whole.
+//! [`IDS_MAX`] transaction ids and [`BLOCK_TRANSACTIONS_MAX`] transactions of a block a message,
+//! [`SNAPSHOT_PART_BYTES`] of a snapshot. A message over a limit is refused whole.
 
 use alloc::vec::Vec;
 
@@ -15,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::compact::CompactBlock;
 use crate::frame::{Lane, MESSAGE_BYTES_MAX};
 use crate::hash::Hash;
-use crate::limits::BLOCK_TRANSACTIONS_MAX;
+use crate::limits::{BLOCK_TRANSACTIONS_MAX, SNAPSHOT_BYTES_MAX};
 use crate::packing::{UnpackError, pack, unpack};
 
 /// The only message version.
@@ -36,6 +37,11 @@ pub const BLOCKS_BYTES_MAX: usize = 128 * 1024;
 pub const PACKED_FROM_BYTES: usize = 512;
 /// Bytes of transactions a sender puts into one message.
 pub const TRANSACTIONS_BYTES_MAX: usize = 256 * 1024;
+
+/// Bytes of a snapshot's part; the last may have fewer.
+pub const SNAPSHOT_PART_BYTES: usize = 256 * 1024;
+/// Most parts of a snapshot.
+pub const SNAPSHOT_PARTS_MAX: usize = SNAPSHOT_BYTES_MAX.div_ceil(SNAPSHOT_PART_BYTES);
 
 /// A message between two node machines of one chain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -121,6 +127,29 @@ pub enum Message {
         /// The message without its version, packed by [`crate::packing`]; unpacked it keeps the limit of a message.
         packed: Bytes,
     },
+    /// Asks for a part of the snapshot after a main-chain block that the asker knows to be final.
+    GetSnapshot {
+        /// The block's hash.
+        hash: Hash,
+        /// The part, from 0.
+        part: u32,
+    },
+    /// Answers [`Message::GetSnapshot`].
+    Snapshot {
+        /// The block's hash.
+        hash: Hash,
+        /// The part, from 0.
+        part: u32,
+        /// The number of parts; all but the last have [`SNAPSHOT_PART_BYTES`].
+        parts: u32,
+        /// The part's bytes.
+        bytes: Bytes,
+    },
+    /// Answers [`Message::GetSnapshot`] when the sender has none after that block.
+    NoSnapshot {
+        /// The block's hash.
+        hash: Hash,
+    },
 }
 
 /// Where a node stands.
@@ -140,6 +169,8 @@ pub struct Status {
     pub pending: u32,
     /// Exclusive or of their ids: two nodes with the same transactions have the same digest.
     pub pending_digest: Hash,
+    /// The lowest height from which on it holds all bodies; 1 if it holds all.
+    pub bodies_from: u32,
 }
 
 /// Bytes that postcard reads and writes in one piece.
@@ -269,7 +300,17 @@ impl Message {
             | Self::GetCompactBlock { .. }
             | Self::Packed { .. }
             | Self::NewHeader { .. }
-            | Self::NewBlock { .. } => Ok(()),
+            | Self::NewBlock { .. }
+            | Self::GetSnapshot { .. }
+            | Self::NoSnapshot { .. } => Ok(()),
+            Self::Snapshot { parts, bytes, .. } => {
+                let found = *parts as usize;
+                if let Err(error) = check_count("snapshot parts", found, 1, SNAPSHOT_PARTS_MAX) {
+                    return Err(error);
+                }
+                let found = bytes.0.len();
+                check_count("bytes of a snapshot part", found, 1, SNAPSHOT_PART_BYTES)
+            }
             Self::GetHeaders { locator } => {
                 check_count("locator entries", locator.len(), 1, LOCATOR_MAX)
             }
@@ -306,7 +347,7 @@ impl Message {
 #[must_use]
 pub fn lane_of(message: &[u8]) -> Lane {
     match message.get(1) {
-        Some(0 | 1 | 3 | 4 | 6 | 7 | 12..=15) => Lane::Urgent,
+        Some(0 | 1 | 3 | 4 | 6 | 7 | 12..=15 | 17 | 19) => Lane::Urgent,
         Some(8..=11) => Lane::Normal,
         _ => Lane::History,
     }
@@ -331,7 +372,7 @@ pub fn subject_of(message: &[u8]) -> Subject {
     match message.get(1) {
         Some(3 | 6 | 12..=15) => Subject::Blocks,
         Some(8..=11) => Subject::Transactions,
-        Some(1 | 2 | 4 | 5 | 7 | 16) => Subject::History,
+        Some(1 | 2 | 4 | 5 | 7 | 16..=19) => Subject::History,
         _ => Subject::Other,
     }
 }
@@ -400,6 +441,7 @@ mod tests {
                 clock_ms: u64::MAX,
                 pending: 9,
                 pending_digest: hash,
+                bodies_from: 2,
             }),
             Message::GetHeaders {
                 locator: vec![hash; LOCATOR_MAX],
@@ -450,6 +492,14 @@ mod tests {
             Message::Packed {
                 packed: Bytes(vec![1; 300]),
             },
+            Message::GetSnapshot { hash, part: 3 },
+            Message::Snapshot {
+                hash,
+                part: 127,
+                parts: 128,
+                bytes: Bytes(vec![3; SNAPSHOT_PART_BYTES]),
+            },
+            Message::NoSnapshot { hash },
         ]
     }
 
@@ -504,14 +554,17 @@ mod tests {
                 | Message::CompactBlock(_)
                 | Message::GetCompactBlock { .. }
                 | Message::GetBlockTransactions { .. }
-                | Message::BlockTransactions { .. } => Lane::Urgent,
+                | Message::BlockTransactions { .. }
+                | Message::GetSnapshot { .. }
+                | Message::NoSnapshot { .. } => Lane::Urgent,
                 Message::HaveTransactions { .. }
                 | Message::GetTransactions { .. }
                 | Message::Transactions { .. }
                 | Message::GetPending => Lane::Normal,
-                Message::Headers { .. } | Message::Blocks { .. } | Message::Packed { .. } => {
-                    Lane::History
-                }
+                Message::Headers { .. }
+                | Message::Blocks { .. }
+                | Message::Packed { .. }
+                | Message::Snapshot { .. } => Lane::History,
             };
             assert_eq!(lane_of(&message.encode()), expected, "{message:?}");
         }
@@ -552,6 +605,18 @@ mod tests {
             Message::BlockTransactions {
                 hash,
                 transactions: vec![Bytes::default(); usize::from(BLOCK_TRANSACTIONS_MAX) + 1],
+            },
+            Message::Snapshot {
+                hash,
+                part: 0,
+                parts: 129,
+                bytes: Bytes(vec![0]),
+            },
+            Message::Snapshot {
+                hash,
+                part: 0,
+                parts: 1,
+                bytes: Bytes(vec![0; SNAPSHOT_PART_BYTES + 1]),
             },
         ] {
             assert!(matches!(
@@ -598,7 +663,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn arbitrary_bytes_never_panic(mut bytes in proptest::collection::vec(any::<u8>(), 0..200), tag in 0u8..19) {
+        fn arbitrary_bytes_never_panic(mut bytes in proptest::collection::vec(any::<u8>(), 0..200), tag in 0u8..22) {
             let _ = Message::decode(&bytes);
             if bytes.len() > 1 {
                 bytes[0] = MESSAGE_VERSION;

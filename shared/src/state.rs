@@ -11,7 +11,7 @@
 //! So the root depends on the entries only, not on the order of changes. Nodes are immutable and shared: a clone costs
 //! nothing and is a snapshot; a change copies one path.
 
-use alloc::sync::Arc;
+use alloc::{sync::Arc, vec::Vec};
 
 use crate::{
     hash::{Hash, sha256},
@@ -95,6 +95,37 @@ impl SparseMap {
     }
 }
 
+impl SparseMap {
+    /// The map of these keys and values; none unless the keys ascend strictly and no value is 0.
+    #[must_use]
+    pub fn from_entries(entries: &[(Hash, Sequence)]) -> Option<Self> {
+        let ascends = entries.is_sorted_by(|(left, _), (right, _)| left < right);
+        if !ascends || entries.iter().any(|(_, value)| *value == Sequence(0)) {
+            return None;
+        }
+        Some(Self {
+            root: built(entries, 0),
+            len: entries.len(),
+        })
+    }
+
+    /// The keys and values, ascending by key.
+    pub fn entries(&self) -> impl Iterator<Item = (Hash, Sequence)> {
+        let mut pending: Vec<&Arc<Node>> = self.root.iter().collect();
+        core::iter::from_fn(move || {
+            loop {
+                match pending.pop()?.as_ref() {
+                    Node::Leaf { key, value, .. } => return Some((*key, *value)),
+                    Node::Branch { left, right, .. } => {
+                        pending.extend(right);
+                        pending.extend(left);
+                    }
+                }
+            }
+        })
+    }
+}
+
 impl PartialEq for SparseMap {
     fn eq(&self, other: &Self) -> bool {
         self.root() == other.root()
@@ -126,6 +157,20 @@ impl Node {
     fn branch(left: Option<Arc<Self>>, right: Option<Arc<Self>>) -> Arc<Self> {
         let hash = sha256(&[&[1], &hash_of(left.as_ref()).0, &hash_of(right.as_ref()).0]);
         Arc::new(Self::Branch { hash, left, right })
+    }
+}
+
+/// The node of these entries, whose keys ascend and agree in the first `depth` bits.
+fn built(entries: &[(Hash, Sequence)], depth: u16) -> Option<Arc<Node>> {
+    match entries {
+        [] => None,
+        [(key, value)] => Some(Node::leaf(*key, *value)),
+        _ => {
+            let (zeros, ones) =
+                entries.split_at(entries.partition_point(|(key, _)| !bit(key, depth)));
+            let below = depth.saturating_add(1);
+            Some(Node::branch(built(zeros, below), built(ones, below)))
+        }
     }
 }
 
@@ -271,6 +316,11 @@ mod tests {
             let entries: Vec<_> = model.iter().map(|(who, v)| (key_of(&sender(*who)), Sequence(*v))).collect();
             prop_assert_eq!(map.root(), reference_root(&entries, 0));
             prop_assert_eq!(map.len(), model.len());
+            let mut sorted = entries;
+            sorted.sort_unstable();
+            prop_assert_eq!(map.entries().collect::<Vec<_>>(), sorted.clone());
+            let again = SparseMap::from_entries(&sorted).unwrap();
+            prop_assert_eq!((again.root(), again.len()), (map.root(), map.len()));
         }
     }
 }

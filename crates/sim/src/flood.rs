@@ -10,7 +10,7 @@ use shared::{
     identity::Identity,
     ids::{Height, PeerId, TimestampMs},
     message::{Bytes, Message},
-    node::{Config, Input, Node, Output},
+    node::{Config, Input, Keep, Node, Output},
 };
 
 use crate::{
@@ -51,6 +51,7 @@ pub fn orphan_flood(count: u32) -> Result<Flood, String> {
         genesis: genesis.clone(),
         identity: Identity::from_seed([1; 32]),
         seed: [2; 32],
+        keep: Keep::Archive,
     });
     let give = |node: &mut Node, input: Input| {
         let result = node.handle(now, input);

@@ -151,6 +151,7 @@ impl Host {
                 genesis: genesis.clone(),
                 identity: Identity::from_seed(self.seed),
                 seed: random.bytes32(),
+                keep: node::Keep::Archive,
             };
             let mut stack = Stack::new(mesh, Mind::Honest(Box::new(Node::new(config))));
             let record = |(key, value): (&String, &Vec<u8>)| Record {

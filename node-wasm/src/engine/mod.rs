@@ -109,6 +109,9 @@ impl Engine {
                 genesis,
                 identity,
                 seed,
+                keep: config
+                    .recent_blocks
+                    .map_or(node::Keep::Archive, |blocks| node::Keep::Recent { blocks }),
             }),
             outputs: VecDeque::new(),
             ice_servers: Vec::new(),

@@ -42,6 +42,7 @@ impl Engine {
             synced_height: self.synced_height(),
             anchored_height: self.anchored_height,
             final_height: status.final_height.0,
+            bodies_from: status.bodies_from.0,
             abandoned: status.abandoned,
             conflicts: self.node.conflicts().count(),
             clock_offset_ms: status.clock_offset_ms,
@@ -113,9 +114,29 @@ pub(super) fn seam_event(event: node::Event) -> Option<Event> {
             lost: conflict.lost.to_string(),
         },
         node::Event::StorageDamaged { key, reason } => Event::StorageDamaged { key, reason },
+        node::Event::ClockOff { offset_ms } => Event::Clock { offset_ms },
+        node::Event::Synced { height, hash } => Event::Synced {
+            height: height.0,
+            hash: hash.to_string(),
+        },
+        other => return finality_event(other),
+    })
+}
+
+/// As [`seam_event`], for what finality does.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "an event that the page does not know is not for it"
+)]
+fn finality_event(event: node::Event) -> Option<Event> {
+    Some(match event {
         node::Event::Finalised { height, hash } => Event::Final {
             height: height.0,
             hash: hash.to_string(),
+        },
+        node::Event::SnapshotTaken { height, senders } => Event::Snapshot {
+            height: height.0,
+            senders,
         },
         node::Event::BranchAbandoned(branch) => Event::Abandoned {
             from: branch.from.0,
@@ -132,11 +153,6 @@ pub(super) fn seam_event(event: node::Event) -> Option<Event> {
                 "it follows a chain that leaves out the final block from height {height} on"
             ),
             source: format!("peer {peer}"),
-        },
-        node::Event::ClockOff { offset_ms } => Event::Clock { offset_ms },
-        node::Event::Synced { height, hash } => Event::Synced {
-            height: height.0,
-            hash: hash.to_string(),
         },
         _ => return None,
     })

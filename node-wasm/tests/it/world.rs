@@ -542,6 +542,7 @@ impl Tab {
             identity_seed: ByteBuf::from([key + 1; 32]),
             seed: ByteBuf::from([key.wrapping_mul(16) + lives; 32]),
             listed: None,
+            recent_blocks: None,
         };
         Self {
             engine: Engine::new(config).unwrap(),

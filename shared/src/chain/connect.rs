@@ -6,7 +6,7 @@ use super::{Body, Chain, ChainError, Inserted, height_of, index_of};
 use crate::{
     block::{Block, BlockError},
     hash::Hash,
-    ids::TimestampMs,
+    ids::{PublicKey, Sequence, TimestampMs},
     limits,
     state::SparseMap,
 };
@@ -32,6 +32,9 @@ impl Chain {
             return Ok(Inserted::AlreadyKnown);
         }
         self.insert_header(block.header().clone(), now)?;
+        if self.is_below_base(&hash, block.header().height) {
+            return self.fill(block);
+        }
         let arrival = self.next_arrival();
         let Some(node) = self.nodes.get_mut(&hash) else {
             // A full tree dropped it at once: it is lighter than all it holds.
@@ -119,11 +122,12 @@ impl Chain {
     fn fork_below(&self, hash: &Hash) -> Option<usize> {
         let mut at = *hash;
         while at != self.id.0 {
-            let node = self.nodes.get(&at).filter(|node| node.body.is_some())?;
+            let node = self.nodes.get(&at)?;
             let index = index_of(node.header.height)?;
             if self.main.get(index) == Some(&at) {
                 return Some(index.saturating_add(1));
             }
+            node.body.as_ref()?;
             at = node.header.previous;
         }
         Some(0)
@@ -178,24 +182,7 @@ impl Chain {
             // Callers connect complete branches only.
             return Err(BlockError::KnownInvalid { found: *hash });
         };
-        let mut state = self.state.clone();
-        let mut undo = Vec::with_capacity(body.block.transactions().len());
-        for (index, transaction) in body.block.transactions().iter().enumerate() {
-            let (sender, found) = (transaction.sender(), transaction.sequence());
-            let allowed = state.get(&sender);
-            if found != allowed || found.next() == found {
-                return Err(BlockError::Sequence {
-                    index,
-                    found,
-                    allowed,
-                });
-            }
-            undo.push((sender, state.set(&sender, found.next())));
-        }
-        let (found, allowed) = (state.root(), body.block.header().state_root);
-        if found != allowed {
-            return Err(BlockError::StateRoot { found, allowed });
-        }
+        let (state, undo) = execute(&self.state, &body.block)?;
         body.undo = undo;
         self.confirmed.extend(
             body.block
@@ -256,4 +243,30 @@ impl Chain {
             self.invalid.remove(&oldest);
         }
     }
+}
+
+/// The state after a block and how to undo it, if its sequences and its state root are right.
+pub(super) fn execute(
+    before: &SparseMap,
+    block: &Block,
+) -> Result<(SparseMap, Vec<(PublicKey, Sequence)>), BlockError> {
+    let mut state = before.clone();
+    let mut undo = Vec::with_capacity(block.transactions().len());
+    for (index, transaction) in block.transactions().iter().enumerate() {
+        let (sender, found) = (transaction.sender(), transaction.sequence());
+        let allowed = state.get(&sender);
+        if found != allowed || found.next() == found {
+            return Err(BlockError::Sequence {
+                index,
+                found,
+                allowed,
+            });
+        }
+        undo.push((sender, state.set(&sender, found.next())));
+    }
+    let (found, allowed) = (state.root(), block.header().state_root);
+    if found != allowed {
+        return Err(BlockError::StateRoot { found, allowed });
+    }
+    Ok((state, undo))
 }

@@ -8,6 +8,8 @@
 //! Finality ([`Chain::set_final`]): only chains that contain the newest final block count; a header that leaves it out is
 //! refused, and what left it out before is dropped.
 //!
+//! Bodies up to the floor may be missing ([`Chain::adopt`], [`Chain::prune_to`]); headers never are.
+//!
 //! Invariants: `main` is a path of connected blocks from the genesis; `state` is the state after its last block;
 //! `best` is the path of the heaviest header; no invalid block is in `nodes`; every node's parent is in `nodes` or is
 //! the genesis.
@@ -35,6 +37,7 @@ mod connect;
 mod finality;
 mod headers;
 mod query;
+mod snapshot;
 mod template;
 
 pub use finality::{FinalityError, FloorChange};
@@ -77,6 +80,7 @@ pub struct Chain {
     floor: Height,
     /// What finality did and nobody took yet.
     floor_change: Option<FloorChange>,
+    below: snapshot::Below,
 }
 
 #[derive(Debug, Clone)]
@@ -176,6 +180,7 @@ impl Chain {
             newest_final: None,
             floor: Height::GENESIS,
             floor_change: None,
+            below: snapshot::Below::default(),
         }
     }
 }

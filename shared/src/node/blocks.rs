@@ -259,6 +259,7 @@ impl Node {
         if self.restored {
             self.on_floor_change(now);
         }
+        self.on_filled();
         if let Inserted::Connected {
             disconnected,
             connected,

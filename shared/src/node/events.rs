@@ -24,6 +24,21 @@ pub struct Config {
     pub identity: Identity,
     /// Seed of its choices; different at every start.
     pub seed: [u8; 32],
+    /// What it keeps of the chain.
+    pub keep: Keep,
+}
+
+/// What a node keeps of its chain beside all headers and the state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Keep {
+    /// All bodies.
+    #[default]
+    Archive,
+    /// The newest bodies, and all that are not final or not known to the tracker.
+    Recent {
+        /// So many, at least [`limits::KEEP_BLOCKS_MIN`](super::limits::KEEP_BLOCKS_MIN).
+        blocks: u32,
+    },
 }
 
 /// A fact for the machine.
@@ -184,7 +199,7 @@ pub struct Job {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
     /// Its key: `block/<hash>`, `outbox/<transaction id>`, `outbox/conflict/<transaction id>`, `identity/sequence`, `tip`,
-    /// `synced`, `final`, `abandoned/<tip hash>`.
+    /// `synced`, `final`, `abandoned/<tip hash>`, `headers/<first height>/<number>`, `snapshot/<height>`.
     pub key: String,
     /// Its bytes.
     pub value: Vec<u8>,
@@ -288,6 +303,13 @@ pub enum Event {
         /// Why it can't be.
         reason: String,
     },
+    /// The node goes on from a snapshot; the bodies below are not here.
+    SnapshotTaken {
+        /// Its height.
+        height: Height,
+        /// Senders in its state.
+        senders: usize,
+    },
     /// The main chain left the final block out: its blocks are gone, its transactions wait again or are in conflict.
     BranchAbandoned(Abandoned),
     /// A peer follows a branch that leaves the final block out; told once for a link.
@@ -385,6 +407,8 @@ pub struct NodeStatus {
     pub best_height: Height,
     /// Height of the newest final block known; 0 for none.
     pub final_height: Height,
+    /// The lowest height from which on all bodies are here; 1 if all are.
+    pub bodies_from: Height,
     /// Branches that finality left behind, at most [`limits::ABANDONED_MAX`](super::limits::ABANDONED_MAX).
     pub abandoned: usize,
     /// Transactions in the mempool.

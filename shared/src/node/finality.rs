@@ -9,7 +9,7 @@
 use alloc::{string::ToString, vec::Vec};
 
 use super::{
-    Change, Node,
+    Change, Keep, Lost, Node,
     events::{Abandoned, Event},
     limits,
     orphans::Source,
@@ -18,7 +18,8 @@ use super::{
 use crate::{
     block::Block,
     enterprise::FinalBlock,
-    ids::{Height, PeerId, TimestampMs},
+    hash::Hash,
+    ids::{Height, PeerId, PublicKey, Sequence, TimestampMs},
 };
 
 impl Node {
@@ -94,6 +95,21 @@ impl Node {
                 self.outbox.insert(transaction.clone(), changes);
             }
         }
+    }
+
+    /// Moves what lost its place in the main chain to the conflicts. Of a sequence that was used by a block whose body will
+    /// still come nobody can tell yet: that waits for the body.
+    pub(super) fn lose_superseded(
+        &mut self,
+        kept: impl Fn(&PublicKey, Sequence) -> Option<Hash>,
+        changes: &mut Vec<Change>,
+    ) -> Vec<Lost> {
+        let (chain, keep) = (&self.chain, self.keep);
+        let is_used = |sender: &PublicKey, sequence: Sequence| {
+            sequence < chain.next_sequence(sender)
+                && !(keep == Keep::Archive && chain.is_undecided(sender, sequence))
+        };
+        self.outbox.lose_superseded(is_used, kept, changes)
     }
 
     /// A peer sent a header or block that leaves out the final block.

@@ -108,6 +108,28 @@ pub const CONFLICTS_MAX: usize = 1_000;
 pub const ABANDONED_MAX: usize = 16;
 /// A peer whose branch leaves the final block out is asked for headers again after this, ms.
 pub const OTHER_BRANCH_PAUSE_MS: u64 = 60_000;
+/// A snapshot is asked for if it spares at least so many bodies.
+pub const SNAPSHOT_GAP_BLOCKS: u32 = 256;
+/// Parts of a snapshot in flight.
+pub const SNAPSHOT_PARTS_IN_FLIGHT: u32 = 4;
+/// A peer that sends no part for so long loses the request, ms.
+pub const SNAPSHOT_STALL_MS: u64 = 4_000;
+/// And so does one that has not sent all of it after this, ms.
+pub const SNAPSHOT_TOTAL_MS: u64 = 120_000;
+/// A snapshot for peers is made at most so often, ms; they ask others meanwhile.
+pub const SNAPSHOT_MADE_MS: u64 = 10_000;
+/// Bodies below a snapshot in flight, of all peers: they come last.
+pub const HISTORY_IN_FLIGHT: usize = 64;
+/// Fewest newest bodies that a node may keep.
+pub const KEEP_BLOCKS_MIN: u32 = 64;
+/// Bodies are dropped when so many may go.
+pub const PRUNE_STEP_BLOCKS: u32 = 128;
+/// Bodies deleted in one change of the store.
+pub const PRUNE_BATCH: usize = 256;
+/// Headers in one record.
+pub const HEADERS_PACKED: u32 = 512;
+/// Records of headers in one change of the store.
+pub const PACKED_BATCH: usize = 16;
 /// Submissions that wait for the first sync.
 pub const WAITING_SUBMISSIONS_MAX: usize = 64;
 

@@ -30,6 +30,7 @@ impl Node {
                 | Message::GetPending
                 | Message::GetCompactBlock { .. }
                 | Message::GetBlockTransactions { .. }
+                | Message::GetSnapshot { .. }
         );
         if is_request
             && !self
@@ -62,6 +63,14 @@ impl Node {
                 self.on_block_transactions(now, peer, hash, transactions)
             }
             Message::Packed { packed } => self.on_packed(now, peer, &packed),
+            Message::GetSnapshot { hash, part } => self.on_get_snapshot(now, peer, hash, part),
+            Message::Snapshot {
+                hash,
+                part,
+                parts,
+                bytes,
+            } => self.on_snapshot(now, peer, hash, (part, parts), bytes),
+            Message::NoSnapshot { hash } => self.on_no_snapshot(peer, hash),
         }
     }
 
@@ -144,6 +153,7 @@ impl Node {
             clock_ms: now.0,
             pending: u32::try_from(self.mempool.len()).unwrap_or(u32::MAX),
             pending_digest: self.timers.pending_digest,
+            bodies_from: self.chain.bodies_from().0,
         }
     }
 

@@ -15,6 +15,7 @@
 //! - **Mining** (`mining`): one current job; a better tip stops it at once. Never before the first sync had its chance.
 //! - **Reporting** (`report`): to the tracker, oldest first, one report in flight, until confirmed by hash.
 //! - **Finality** (`finality`): only chains with the newest final block count; what they leave behind is sent again.
+//! - **Snapshots** (`snapshots`, `pruning`): with a final block known, one spares the bodies below it; old bodies may go.
 //! - **Storage** (`records`, `restore`): every accepted block, the tip, the outbox. A restored block is checked
 //!   again (work, linkage, roots), without its signatures.
 //!
@@ -36,6 +37,7 @@ mod mining;
 mod orphans;
 mod outbox;
 mod peer;
+mod pruning;
 mod random;
 mod recent;
 mod records;
@@ -43,6 +45,7 @@ mod report;
 mod restore;
 mod score;
 mod settle;
+mod snapshots;
 mod sync;
 mod transactions;
 
@@ -53,12 +56,13 @@ use alloc::{
 };
 
 use self::{
-    clock::Clock, mining::Mining, orphans::Orphans, peer::Peer, random::Random, recent::Recent,
-    report::Reporter, score::Scores, settle::Timers, sync::Downloads, transactions::Wanted,
+    clock::Clock, mining::Mining, orphans::Orphans, peer::Peer, pruning::StoredBase,
+    random::Random, recent::Recent, report::Reporter, score::Scores, settle::Timers,
+    snapshots::Snapshots, sync::Downloads, transactions::Wanted,
 };
 pub use self::{
     events::{
-        Abandoned, Change, Config, Conflict, Counted, Event, Input, Job, JobId, MiningWhen,
+        Abandoned, Change, Config, Conflict, Counted, Event, Input, Job, JobId, Keep, MiningWhen,
         NodeStatus, Output, Record, Traffic,
     },
     outbox::{Lost, Outbox},
@@ -96,6 +100,9 @@ pub struct Node {
     told_conflicts: Recent,
     /// Branches that finality left behind, oldest first.
     abandoned: VecDeque<Abandoned>,
+    keep: Keep,
+    stored_base: StoredBase,
+    snapshots: Snapshots,
     outputs: VecDeque<Output>,
     restored: bool,
 }
@@ -134,6 +141,7 @@ impl Node {
             genesis,
             identity,
             seed,
+            keep,
         } = config;
         let own = identity.public_key();
         Self {
@@ -156,6 +164,9 @@ impl Node {
             random: Random::new(seed),
             told_conflicts: Recent::new(limits::CONFLICTS_MAX),
             abandoned: VecDeque::new(),
+            keep,
+            stored_base: StoredBase::default(),
+            snapshots: Snapshots::default(),
             outputs: VecDeque::new(),
             restored: false,
         }
@@ -244,6 +255,7 @@ impl Node {
                 .chain
                 .newest_final()
                 .map_or(Height::GENESIS, FinalBlock::height),
+            bodies_from: self.chain.bodies_from(),
             abandoned: self.abandoned.len(),
             mining_when: self.mining.when,
             job: self.mining.current(),
@@ -296,6 +308,7 @@ impl Node {
         self.peers.remove(&peer);
         self.downloads.forget_peer(peer);
         self.wanted.forget_peer(peer);
+        self.snapshots.forget_peer(peer);
     }
 
     /// Ends the link to a peer that broke a rule, and refuses it for a while.

@@ -143,14 +143,14 @@ impl Outbox {
     /// Moves every transaction whose place in the sequence is used up to the conflicts; answers those.
     pub(super) fn lose_superseded(
         &mut self,
-        next_sequence: impl Fn(&PublicKey) -> Sequence,
+        is_used: impl Fn(&PublicKey, Sequence) -> bool,
         kept: impl Fn(&PublicKey, Sequence) -> Option<Hash>,
         changes: &mut Vec<Change>,
     ) -> Vec<Lost> {
         let superseded: Vec<Hash> = self
             .places
             .iter()
-            .filter(|(_, (sender, sequence))| *sequence < next_sequence(sender))
+            .filter(|(_, (sender, sequence))| is_used(sender, *sequence))
             .map(|(id, _)| *id)
             .collect();
         let mut moved = Vec::new();

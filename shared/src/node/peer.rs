@@ -33,6 +33,10 @@ pub(super) struct Peer {
     /// Ids to announce with the next batch.
     pub(super) announcements: Vec<Hash>,
     pub(super) served: Served,
+    /// The lowest height from which on it holds all bodies, by its own word.
+    pub(super) bodies_from: Height,
+    /// The block after which it has no snapshot.
+    pub(super) lacked_snapshot: Option<Hash>,
     /// Whether the user knows that it follows a branch without the final block.
     pub(super) is_told_beside_final: bool,
     /// When its pending transactions were last asked for.
@@ -96,6 +100,8 @@ impl Peer {
                 left: limits::SERVED_BYTES_BURST,
                 at: now,
             },
+            bodies_from: Height(1),
+            lacked_snapshot: None,
             is_told_beside_final: false,
             pending_asked_at: None,
         }
@@ -111,6 +117,7 @@ impl Peer {
         if self.best != Some(best) {
             self.lacked_blocks.clear();
         }
+        self.bodies_from = Height(status.bodies_from);
         self.best = Some(best);
         self.known_blocks.insert(status.tip);
         let (ahead, behind) = (
@@ -133,7 +140,9 @@ impl Peer {
 
     /// True if the peer should hold the body of this main-chain block.
     pub(super) fn may_have(&self, height: Height, hash: &Hash) -> bool {
-        !self.lacked_blocks.contains(hash) && self.best.is_some_and(|best| best.height >= height)
+        height >= self.bodies_from
+            && !self.lacked_blocks.contains(hash)
+            && self.best.is_some_and(|best| best.height >= height)
     }
 }
 

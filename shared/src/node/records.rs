@@ -8,6 +8,8 @@
 //! | `outbox/conflict/<transaction id>` | id of the transaction that was kept, or zeros, 32 bytes; then the canonical transaction that lost |
 //! | `identity/sequence` | the next sequence to sign with, 8 bytes |
 //! | `synced` | height, 4 bytes, and hash of the newest block the tracker confirmed |
+//! | `headers/<first height>/<number>` | so many main-chain headers from that height on, 116 bytes each |
+//! | `snapshot/<height>` | the snapshot after that block ([`crate::snapshot`]) |
 //! | `final` | the newest final block, 100 bytes (`enterprise::FinalBlock`) |
 //! | `abandoned/<tip hash>` | lowest height, highest height, final height of a branch left behind, 4 bytes each |
 //! | `damaged/<key>` | a record that could not be read, set aside as it was |
@@ -38,6 +40,8 @@ pub(super) enum Key {
     Synced,
     Final,
     Abandoned(Hash),
+    Headers(u32, u32),
+    Snapshot(Height),
 }
 
 impl Key {
@@ -52,6 +56,16 @@ impl Key {
         }
         if let Some(hash) = text.strip_prefix("block/") {
             return hash.parse().ok().map(Self::Block);
+        }
+        if let Some(rest) = text.strip_prefix("headers/") {
+            let (first, count) = rest.split_once('/')?;
+            return Some(Self::Headers(first.parse().ok()?, count.parse().ok()?));
+        }
+        if let Some(height) = text.strip_prefix("snapshot/") {
+            return height
+                .parse()
+                .ok()
+                .map(|height| Self::Snapshot(Height(height)));
         }
         if let Some(hash) = text.strip_prefix("abandoned/") {
             return hash.parse().ok().map(Self::Abandoned);
@@ -91,6 +105,8 @@ impl core::fmt::Display for Key {
             Self::Synced => f.write_str("synced"),
             Self::Final => f.write_str("final"),
             Self::Abandoned(hash) => write!(f, "abandoned/{hash}"),
+            Self::Headers(first, count) => write!(f, "headers/{first}/{count}"),
+            Self::Snapshot(height) => write!(f, "snapshot/{height}"),
         }
     }
 }
@@ -200,6 +216,8 @@ mod tests {
             Key::Synced,
             Key::Final,
             Key::Abandoned(hash),
+            Key::Headers(1, 512),
+            Key::Snapshot(Height(77)),
         ] {
             assert_eq!(Key::parse(&key.to_string()), Some(key));
         }

@@ -27,7 +27,9 @@ use crate::{
     chain::ChainError,
     enterprise::FinalBlock,
     hash::Hash,
-    ids::TimestampMs,
+    header::Header,
+    ids::{Height, TimestampMs},
+    snapshot::Snapshot,
     transaction::{Transaction, VerifiedTransaction},
 };
 
@@ -39,6 +41,9 @@ struct Stored {
     outbox: Vec<VerifiedTransaction>,
     lost: Vec<Lost>,
     newest_final: Option<(Record, FinalBlock)>,
+    headers: Vec<Header>,
+    packed: Vec<(u32, u32)>,
+    snapshots: Vec<Snapshot>,
 }
 
 /// Stored blocks that leave the final block out.
@@ -68,7 +73,7 @@ impl Node {
                 changes.extend(records::set_aside(record));
             }
         }
-        if let Some((record, block)) = stored.newest_final
+        if let Some((record, block)) = stored.newest_final.take()
             && let Err(error) = self.chain.set_final(block)
         {
             self.event(Event::StorageDamaged {
@@ -77,6 +82,7 @@ impl Node {
             });
             changes.extend(records::set_aside(record));
         }
+        self.restore_base(now, &mut stored);
         self.restore_blocks(now, stored.blocks, stored.tip, &mut changes);
         for lost in stored.lost {
             self.outbox.add_lost(lost, &mut changes);
@@ -137,6 +143,24 @@ impl Node {
                 let block =
                     FinalBlock::from_checkpoint(value).map_err(|error| error.to_string())?;
                 stored.newest_final = Some((record.clone(), block));
+            }
+            Key::Headers(first, count) => {
+                let headers = Header::decode_many(value).map_err(|error| error.to_string())?;
+                if headers.len() as u64 != u64::from(count) {
+                    return Err(alloc::format!("the record holds {} headers", headers.len()));
+                }
+                stored.packed.push((first, count));
+                stored.headers.extend(headers);
+            }
+            Key::Snapshot(height) => {
+                let snapshot = Snapshot::decode(value).map_err(|error| error.to_string())?;
+                if snapshot.header().height != height {
+                    return Err(alloc::format!(
+                        "the record is of height {}",
+                        snapshot.header().height
+                    ));
+                }
+                stored.snapshots.push(snapshot);
             }
             Key::Abandoned(tip) => {
                 let branch = records::decode_abandoned(tip, value);
@@ -212,14 +236,50 @@ impl Node {
             }
         }
         let is_missing = |tip: &Hash| {
-            self.chain.block(tip).is_none()
-                && *tip != self.chain.chain_id().0
+            !self.chain.is_on_main(tip)
+                && self.chain.block(tip).is_none()
                 && !left.hashes.contains(tip)
         };
         if let Some(tip) = tip.filter(is_missing) {
             self.report_gap(tip);
         }
         self.leave_behind(left, tip, changes);
+    }
+
+    /// Continues from the highest stored snapshot that fits, if bodies below were pruned or never here. All headers go in
+    /// first: the packed ones, and, should the packing have been interrupted, those of stored blocks.
+    fn restore_base(&mut self, now: TimestampMs, stored: &mut Stored) {
+        let mut heights: Vec<Height> = Vec::new();
+        stored
+            .snapshots
+            .sort_by_key(|snapshot| core::cmp::Reverse(snapshot.header().height));
+        heights.extend(stored.snapshots.iter().map(|s| s.header().height));
+        self.stored_base.note(&stored.packed, &heights);
+        if stored.snapshots.is_empty() {
+            return;
+        }
+        let mut headers = core::mem::take(&mut stored.headers);
+        headers.extend(stored.blocks.values().map(|block| block.header().clone()));
+        headers.sort_by_key(|header| header.height);
+        for header in headers {
+            let judged_at = now.max(header.timestamp);
+            // What does not fit here is judged when its block goes in.
+            let _inserted = self.chain.insert_header(header, judged_at);
+        }
+        drop(self.chain.take_floor_change());
+        let mut refused = None;
+        for snapshot in &stored.snapshots {
+            match self.chain.adopt(snapshot) {
+                Ok(_) => return,
+                Err(error) => {
+                    refused.get_or_insert_with(|| (snapshot.header().height, error));
+                }
+            }
+        }
+        if let Some((height, error)) = refused {
+            let (key, reason) = (Key::Snapshot(height).to_string(), error.to_string());
+            self.event(Event::StorageDamaged { key, reason });
+        }
     }
 
     /// Deletes stored blocks that leave the final block out and takes their transactions back.
@@ -281,11 +341,7 @@ impl Node {
         for id in confirmed {
             self.outbox.confirm(&id, changes);
         }
-        let chain = &self.chain;
-        let lost =
-            self.outbox
-                .lose_superseded(|sender| chain.next_sequence(sender), |_, _| None, changes);
-        drop(lost);
+        drop(self.lose_superseded(|_, _| None, changes));
     }
 }
 

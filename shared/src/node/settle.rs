@@ -43,10 +43,13 @@ impl Node {
             self.feed_mempool();
             self.tell_outbox();
         }
+        self.request_snapshot(now);
         self.request_missing(now);
+        self.request_history(now);
         self.request_transactions(now);
         self.update_mining(now);
         self.report(now);
+        self.prune();
         self.order_wake(now);
     }
 
@@ -168,7 +171,7 @@ impl Node {
         }
     }
 
-    fn due_times(&self, now: TimestampMs) -> [Option<TimestampMs>; 11] {
+    fn due_times(&self, now: TimestampMs) -> [Option<TimestampMs>; 12] {
         let first_sync = self.timers.first_sync.map(|began| {
             let alone = began.plus_ms(if self.is_tracker_ahead(now) {
                 limits::REPORT_PATIENCE_MS
@@ -203,6 +206,7 @@ impl Node {
             self.wanted.due_at(),
             self.mining.due_at(self.timers.pending_version),
             self.reporter.due_at(now),
+            self.snapshots.due_at(),
         ]
     }
 }

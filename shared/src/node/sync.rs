@@ -474,7 +474,7 @@ impl Node {
     }
 
     fn request_bodies(&mut self, now: TimestampMs) {
-        if self.chain.best_header().work <= self.chain.tip().work {
+        if self.chain.best_header().work <= self.chain.tip().work || self.waits_for_snapshot(now) {
             return;
         }
         let free = |peer: &Peer| limits::BODIES_PER_PEER_MAX.saturating_sub(peer.bodies.in_flight);
@@ -487,11 +487,21 @@ impl Node {
         if free == 0 {
             return;
         }
-        let mut requests: BTreeMap<PeerId, Vec<Hash>> = BTreeMap::new();
-        let mut in_short = Vec::new();
         let missing = self
             .chain
             .missing_bodies(self.downloads.asked.len().saturating_add(free));
+        self.ask_bodies(now, missing, usize::MAX);
+    }
+
+    /// Asks for bodies that are not asked for yet, while no more than `most` are in flight in all.
+    pub(super) fn ask_bodies(
+        &mut self,
+        now: TimestampMs,
+        missing: Vec<(Height, Hash)>,
+        most: usize,
+    ) {
+        let mut requests: BTreeMap<PeerId, Vec<Hash>> = BTreeMap::new();
+        let mut in_short = Vec::new();
         // What came ahead of a body that stalls is kept in memory, so not too far ahead.
         let end = missing.first().map_or(0, |(lowest, _)| {
             lowest.0.saturating_add(limits::BODY_WINDOW)
@@ -499,6 +509,9 @@ impl Node {
         for (height, hash) in missing.into_iter().filter(|(height, _)| height.0 < end) {
             if self.downloads.asked.contains_key(&hash) || self.orphans.contains(&hash) {
                 continue;
+            }
+            if self.downloads.asked.len() >= most {
+                break;
             }
             let Some(from) = self.best_source(now, height, &hash) else {
                 continue;

@@ -448,12 +448,8 @@ impl Node {
                 }
             }
         }
-        let chain = &self.chain;
         let kept = |sender: &PublicKey, sequence| places.get(&(*sender, sequence)).copied();
-        for lost in self
-            .outbox
-            .lose_superseded(|sender| chain.next_sequence(sender), kept, changes)
-        {
+        for lost in self.lose_superseded(kept, changes) {
             let (sender, sequence) = (lost.transaction.sender(), lost.transaction.sequence());
             events.push(Event::Conflict(Conflict {
                 sender,
@@ -462,14 +458,24 @@ impl Node {
                 lost: lost.transaction.id(),
             }));
         }
+        self.drop_used(senders);
+        // Sequences may have moved without a transaction leaving the mempool.
+        self.timers.pending_version = self.timers.pending_version.wrapping_add(1);
+        events
+    }
+
+    /// Removes what a snapshot says is used up from the mempool.
+    pub(super) fn drop_used_pending(&mut self) {
+        let senders = self.mempool.iter().map(|pending| pending.sender());
+        self.drop_used(senders.collect());
+    }
+
+    fn drop_used(&mut self, senders: BTreeSet<PublicKey>) {
         for sender in senders {
             let next = self.chain.next_sequence(&sender);
             for transaction in self.mempool.remove_confirmed(&sender, next) {
                 self.note_pending(transaction.id());
             }
         }
-        // Sequences may have moved without a transaction leaving the mempool.
-        self.timers.pending_version = self.timers.pending_version.wrapping_add(1);
-        events
     }
 }

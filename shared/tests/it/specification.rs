@@ -147,6 +147,7 @@ fn wire(examples: &mut BTreeMap<&'static str, String>) {
         clock_ms: 1_700_000_000_000,
         pending: 2,
         pending_digest: hash,
+        bodies_from: 1,
     });
     let headers = Message::GetHeaders {
         locator: vec![hash, hash],

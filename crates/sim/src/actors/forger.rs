@@ -86,6 +86,7 @@ impl Forger {
             clock_ms,
             pending: 7,
             pending_digest: tip,
+            bodies_from: 1,
         })
     }
 }

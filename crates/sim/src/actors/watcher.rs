@@ -161,6 +161,7 @@ impl Watcher {
             clock_ms: now,
             pending: 0,
             pending_digest: Hash::ZERO,
+            bodies_from: 1,
         })
     }
 }

@@ -346,6 +346,7 @@ fn body_withheld_behind_others_is_asked_of_another_peer() {
             clock_ms: bench.now.0,
             pending: 0,
             pending_digest: Hash::ZERO,
+            bodies_from: 1,
         };
         bench.receive(from, &Message::Status(status));
     };

@@ -1,32 +1,8 @@
 use super::*;
 use crate::{
-    enterprise::FinalBlock,
     ids::Height,
     node::{Abandoned, MiningWhen, limits},
 };
-
-/// The checkpoint of a chain's block, as an invite would carry it.
-fn final_block(chain: &Chain, height: u32) -> FinalBlock {
-    let hash = chain.hash_at(Height(height)).unwrap();
-    let mut bytes = chain.chain_id().0.0.to_vec();
-    bytes.extend(height.to_be_bytes());
-    bytes.extend(hash.0);
-    bytes.extend(chain.work_of(&hash).unwrap().to_be_bytes());
-    FinalBlock::from_checkpoint(&bytes).unwrap()
-}
-
-fn finalise(bench: &mut Bench, chain: &Chain, height: u32) {
-    let block = final_block(chain, height);
-    bench.give(Input::Finalised { block });
-}
-
-fn offer(bench: &mut Bench, chain: &Chain, heights: core::ops::RangeInclusive<u32>) {
-    for height in heights {
-        bench.give(Input::BlockOffered {
-            bytes: chain.block_at(Height(height)).unwrap().encode(),
-        });
-    }
-}
 
 /// Three common blocks, then two of `final_chain` and ten of `heavy`, whose miner is another.
 fn forked() -> (Chain, Chain) {

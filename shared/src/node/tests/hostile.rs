@@ -142,6 +142,7 @@ fn another_chain_unlinked_headers_and_garbage_are_blamed() {
         clock_ms: 0,
         pending: 0,
         pending_digest: Hash::ZERO,
+        bodies_from: 1,
     };
     assert!(blamed(Message::Status(status).encode()).contains("follows chain"));
     let chain = grown(2, 3);

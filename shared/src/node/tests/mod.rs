@@ -8,10 +8,11 @@ use alloc::{
     vec::Vec,
 };
 
-use super::{Config, Event, Input, Job, Node, NodeError, Output, Record};
+use super::{Config, Event, Input, Job, Keep, Node, NodeError, Output, Record};
 use crate::{
     block::{Block, MinerRecord},
     chain::Chain,
+    enterprise::FinalBlock,
     genesis::{Access, Genesis, Rules},
     hash::Hash,
     identity::Identity,
@@ -29,8 +30,10 @@ mod hostile;
 mod mining;
 mod outbox;
 mod packed;
+mod promise;
 mod report;
 mod score;
+mod snapshots;
 mod storage;
 mod sync;
 mod transactions;
@@ -108,6 +111,29 @@ fn new_block(block: &Block) -> Vec<u8> {
     .encode()
 }
 
+/// The checkpoint of a chain's block, as an invite would carry it.
+fn final_block(chain: &Chain, height: u32) -> FinalBlock {
+    let hash = chain.hash_at(crate::ids::Height(height)).unwrap();
+    let mut bytes = chain.chain_id().0.0.to_vec();
+    bytes.extend(height.to_be_bytes());
+    bytes.extend(hash.0);
+    bytes.extend(chain.work_of(&hash).unwrap().to_be_bytes());
+    FinalBlock::from_checkpoint(&bytes).unwrap()
+}
+
+fn finalise(bench: &mut Bench, chain: &Chain, height: u32) {
+    let block = final_block(chain, height);
+    bench.give(Input::Finalised { block });
+}
+
+fn offer(bench: &mut Bench, chain: &Chain, heights: core::ops::RangeInclusive<u32>) {
+    for height in heights {
+        bench.give(Input::BlockOffered {
+            bytes: chain.block_at(crate::ids::Height(height)).unwrap().encode(),
+        });
+    }
+}
+
 /// One machine with its disk, and everything it ordered.
 struct Bench {
     node: Node,
@@ -127,10 +153,15 @@ impl Bench {
     }
 
     fn restored(seed: u8, now: TimestampMs, disk: BTreeMap<String, Vec<u8>>) -> Self {
+        Self::keeping(Keep::Archive, seed, now, disk)
+    }
+
+    fn keeping(keep: Keep, seed: u8, now: TimestampMs, disk: BTreeMap<String, Vec<u8>>) -> Self {
         let config = Config {
             genesis: genesis(),
             identity: Identity::from_seed([seed; 32]),
             seed: [seed; 32],
+            keep,
         };
         let records = disk
             .iter()

@@ -104,6 +104,7 @@ fn nothing_is_done_before_the_store_was_read_and_that_once() {
         genesis: genesis(),
         identity: Identity::from_seed([1; 32]),
         seed: [1; 32],
+        keep: Keep::Archive,
     };
     let mut node = Node::new(config);
     assert_eq!(

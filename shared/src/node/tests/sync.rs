@@ -214,5 +214,6 @@ fn claim(work: [u8; 32]) -> Message {
         clock_ms: BIRTH.0,
         pending: 0,
         pending_digest: Hash::ZERO,
+        bodies_from: 1,
     })
 }

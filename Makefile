@@ -122,9 +122,9 @@ js-test: ## The pure parts of the browser node's JavaScript, where node is insta
 
 .PHONY: sim
 sim: ## Mesh and node of 3 to 50 peers under delay, loss, partition, crashes and hostile peers (DISTLI_SIM_SCENARIO='<line>' repeats a run)
-	@if [ -n "$$DISTLI_SIM_SCENARIO" ]; then \
+	@if [ -n "$${DISTLI_SIM_SCENARIO:-}" ]; then \
 	  cargo test --locked -p sim the_scenario_of_the_environment_holds -- --nocapture; \
-	else export DISTLI_SIM_SECONDS="$${DISTLI_SIM_SECONDS:-300}"; \
+	else export DISTLI_SIM_SECONDS="$${DISTLI_SIM_SECONDS:-270}"; \
 	  $(call tests_of,package(sim),-p sim) $(if $(NEXTEST),--success-output immediate,-- --nocapture); fi
 
 .PHONY: fuzz

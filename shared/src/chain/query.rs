@@ -1,6 +1,6 @@
 //! Reading the chain: tips, blocks, locators, what is missing.
 
-use alloc::vec::Vec;
+use alloc::{collections::VecDeque, vec::Vec};
 
 use super::{Chain, Tip, height_of, index_of};
 use crate::{
@@ -96,6 +96,21 @@ impl Chain {
             .map(|(index, hash)| (height_of(index), *hash))
             .take(max)
             .collect()
+    }
+
+    /// Up to `max` blocks on the way to a known header whose bodies are missing, lowest first.
+    #[must_use]
+    pub fn missing_bodies_to(&self, hash: &Hash, max: usize) -> Vec<(Height, Hash)> {
+        let mut missing = VecDeque::new();
+        let mut at = *hash;
+        while let Some(node) = self.nodes.get(&at).filter(|_| !self.is_on_main(&at)) {
+            if node.body.is_none() {
+                missing.push_front((node.header.height, at));
+                missing.truncate(max);
+            }
+            at = node.header.previous;
+        }
+        missing.into()
     }
 
     /// Hashes of the best header's branch, dense at its end, sparse towards the genesis, which is last.

@@ -8,7 +8,11 @@
 //!
 //! Only main-chain headers and bodies are served: they were verified here, so a peer may blame for them.
 
-use alloc::{collections::BTreeMap, vec, vec::Vec};
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    vec,
+    vec::Vec,
+};
 
 use super::{
     Node, NodeError,
@@ -25,7 +29,7 @@ use crate::{
     compact::Draft,
     hash::Hash,
     header::Header,
-    ids::{Height, PeerId, TimestampMs},
+    ids::{Height, PeerId, TimestampMs, Work},
     limits::LOCATOR_MAX,
     message::{BLOCKS_BYTES_MAX, BLOCKS_MAX, Bytes, HEADERS_MAX, Message},
 };
@@ -404,7 +408,7 @@ impl Node {
 
     /// When the next request expires or a paused peer may be asked again.
     pub(super) fn requests_due_at(&self, now: TimestampMs) -> Option<TimestampMs> {
-        let best = self.chain.best_header().work;
+        let best = self.work_to_beat(now);
         let times = self.peers.values().flat_map(|peer| {
             let pause_ends = (self.is_ahead(peer, best) && peer.headers.deadline.is_none())
                 .then_some(peer.headers.paused_until);
@@ -428,7 +432,7 @@ impl Node {
             .values()
             .filter(|peer| peer.headers.deadline.is_some())
             .count();
-        let best = self.chain.best_header().work;
+        let best = self.work_to_beat(now);
         let free =
             |peer: &Peer| peer.headers.deadline.is_none() && peer.headers.paused_until <= now;
         let able = self
@@ -453,8 +457,24 @@ impl Node {
         }
     }
 
+    /// Headers of a branch with more work are worth asking for. While nobody gives the bodies of the best branch, that is any
+    /// branch with more than ours: a branch held back must not keep the others away.
+    fn work_to_beat(&self, now: TimestampMs) -> Work {
+        if self.is_best_held_back(now) {
+            self.chain.tip().work
+        } else {
+            self.chain.best_header().work
+        }
+    }
+
+    /// True if bodies of the best branch are missing and none has come for a while.
+    fn is_best_held_back(&self, now: TimestampMs) -> bool {
+        self.chain.best_header().work > self.chain.tip().work
+            && self.downloads.progress_at.plus_ms(limits::SYNC_STALL_MS) <= now
+    }
+
     /// True if the peer is worth asking for headers.
-    fn is_ahead(&self, peer: &Peer, best: crate::ids::Work) -> bool {
+    fn is_ahead(&self, peer: &Peer, best: Work) -> bool {
         let claims_more = peer.best.is_some_and(|claimed| {
             claimed.work >= best
                 && peer.headers.barren_tip != Some(claimed.hash)
@@ -491,6 +511,25 @@ impl Node {
             .chain
             .missing_bodies(self.downloads.asked.len().saturating_add(free));
         self.ask_bodies(now, missing, usize::MAX);
+        if self.is_best_held_back(now) {
+            self.request_claimed_bodies(now);
+        }
+    }
+
+    /// Asks for the bodies of what the peers say is their own chain, as far as that is heavier than ours.
+    fn request_claimed_bodies(&mut self, now: TimestampMs) {
+        let work = self.chain.tip().work;
+        let claimed = self.peers.values().filter_map(|peer| peer.best);
+        let claimed: BTreeSet<Hash> = claimed
+            .map(|best| best.hash)
+            .filter(|hash| self.chain.work_of(hash).is_some_and(|claim| claim > work))
+            .collect();
+        for hash in claimed {
+            let missing = self
+                .chain
+                .missing_bodies_to(&hash, limits::BODIES_PER_PEER_MAX);
+            self.ask_bodies(now, missing, usize::MAX);
+        }
     }
 
     /// Asks for bodies that are not asked for yet, while no more than `most` are in flight in all.

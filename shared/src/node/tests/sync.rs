@@ -1,5 +1,5 @@
 use super::{super::limits, *};
-use crate::ids::Height;
+use crate::{ids::Height, message::Bytes};
 
 #[test]
 fn newcomer_gets_thousands_of_blocks_from_several_peers_although_one_never_answers() {
@@ -155,6 +155,34 @@ fn branches_that_grew_apart_for_long_meet_and_go_on_together() {
     for bench in &net.benches {
         assert_eq!(bench.node.status().height, Height(56));
     }
+}
+
+#[test]
+fn heavier_branch_that_nobody_gives_does_not_keep_the_others_away() {
+    let (honest, mut held_back) = (grown(6, 3), grown(1, 4));
+    for _ in 0..12 {
+        extend(&mut held_back, 6, Vec::new());
+    }
+    let now = held_back.tip().timestamp;
+    let mut net = Net::new(vec![
+        Bench::alone(1, now),
+        Bench::holding(2, &honest),
+        Bench::alone(3, now),
+    ]);
+    net.mute = vec![2];
+    net.link(0, 2);
+    for height in 1..=held_back.tip().height.0 {
+        let header = held_back.block_at(Height(height)).unwrap().header();
+        let header = Bytes(header.encode().to_vec());
+        net.benches[0].receive(id(2), &Message::NewHeader { header });
+    }
+    net.link(0, 1);
+    net.run(60_000);
+    let status = net.benches[0].node.status();
+    assert_eq!(
+        (status.tip, status.best_height),
+        (honest.tip().hash, held_back.tip().height)
+    );
 }
 
 #[test]

@@ -152,6 +152,25 @@ async fn report_throughput(tabs: &[Page<'_>], wanted: u64) -> Result<()> {
         f64::from(count) * 1_000.0 / (end - start),
         "transactions/s",
     );
+    wire_bytes(tabs, f64::from(count)).await
+}
+
+/// What all tabs together sent for each transaction and for each block, without the channels' own frames.
+async fn wire_bytes(tabs: &[Page<'_>], transactions: f64) -> Result<()> {
+    let (mut of_transactions, mut of_blocks, mut blocks) = (0.0, 0.0, 0.0_f64);
+    for tab in tabs {
+        let status = tab.status().await?;
+        let sent = |what: &str| status["sentBytes"][what].as_f64().context("sent bytes");
+        of_transactions += sent("transactions")?;
+        of_blocks += sent("blocks")?;
+        blocks = blocks.max(status["height"].as_f64().context("a height")?);
+    }
+    figure(
+        "wire_bytes_per_transaction",
+        of_transactions / transactions,
+        "bytes",
+    );
+    figure("wire_bytes_per_block", of_blocks / blocks, "bytes");
     Ok(())
 }
 

@@ -49,7 +49,7 @@ impl Browser {
             .stdout(log.try_clone()?)
             .stderr(log)
             .spawn()
-            .context("chromedriver is not installed: run `make setup-browser`")?;
+            .context("chromedriver is not installed: run `make browser`")?;
         let mut guard = DriverGuard(Some(driver));
         let address = format!("http://127.0.0.1:{port}");
         let client = eventually("Chromium starts", async || {

@@ -55,6 +55,14 @@ pub enum SnapshotError {
         /// The block.
         found: Hash,
     },
+    /// It is the snapshot of another block than was asked for, be it true.
+    #[error("a snapshot of block {found} where that of {allowed} was asked for")]
+    OtherBlock {
+        /// The block.
+        found: Hash,
+        /// The one that was asked for.
+        allowed: Hash,
+    },
     /// The main chain is as high already.
     #[error("the chain is beyond the snapshot")]
     NotNeeded,

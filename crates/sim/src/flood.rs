@@ -45,7 +45,9 @@ pub fn orphan_flood(count: u32) -> Result<Flood, String> {
         trouble_ms: 1,
         ..Scenario::default()
     })
-    .genesis;
+    .history
+    .genesis()
+    .clone();
     let now = TimestampMs(BIRTH_MS + 60_000);
     let mut node = Node::new(Config {
         genesis: genesis.clone(),

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use shared::{
-    genesis::Genesis,
+    chain::Chain,
     hash::Hash,
     identity::Identity,
     ids::{PeerId, PublicKey, TimestampMs},
@@ -15,7 +15,7 @@ use shared::{
 
 use crate::{
     Kind, Random,
-    actors::{self, Actor},
+    actors::{self, Actor, lying_snapshot},
     stack::{Mind, Order, Stack},
 };
 
@@ -95,15 +95,23 @@ impl Host {
     }
 
     pub(crate) fn hostile(random: &mut Random, kind: Kind) -> Self {
-        Self {
+        let mut host = Self {
             kind: Some(kind),
             ..Self::honest(random, 0, None)
+        };
+        if kind == Kind::LyingSnapshot {
+            host.rename(random);
         }
+        host
     }
 
     /// Takes another name: for a hostile party that was thrown out.
     pub(crate) fn rename(&mut self, random: &mut Random) {
-        self.link_seed = random.bytes32();
+        self.link_seed = if self.kind == Some(Kind::LyingSnapshot) {
+            lying_snapshot::link_seed(random)
+        } else {
+            random.bytes32()
+        };
         self.peer = Identity::from_seed(self.link_seed).peer_id();
     }
 
@@ -130,14 +138,20 @@ impl Host {
         Identity::from_seed(self.seed).public_key()
     }
 
+    /// Puts records on its disk before it starts for the first time.
+    pub(crate) fn give_records(&mut self, records: impl IntoIterator<Item = (String, Vec<u8>)>) {
+        self.disk.extend(records);
+    }
+
     /// Starts the machines with what the disk holds.
     pub(crate) fn start(
         &mut self,
         random: &mut Random,
-        genesis: &Genesis,
+        history: &Chain,
         now: u64,
     ) -> Result<(), String> {
         self.life += 1;
+        let genesis = history.genesis();
         let mesh = Mesh::new(mesh::Config {
             identity: Identity::from_seed(self.link_seed),
             chain: genesis.chain_id(),
@@ -165,7 +179,7 @@ impl Host {
             self.stack = Some(stack);
             return Ok(());
         };
-        let actor: Box<dyn Actor> = actors::make(kind, genesis, Random::new(random.draw()));
+        let actor: Box<dyn Actor> = actors::make(kind, history, Random::new(random.draw()));
         self.stack = Some(Stack::new(mesh, Mind::Hostile(actor)));
         Ok(())
     }

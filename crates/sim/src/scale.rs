@@ -101,7 +101,7 @@ fn run_until(world: &mut World, at: u64) -> Result<(), String> {
 /// A node did what it must not, or the block did not reach everyone within a minute.
 pub fn block_spread(nodes: u64, seed: u64) -> Result<Spread, String> {
     let mut world = settled(nodes, seed)?;
-    let block = block_of_20_kb(&world.genesis, TimestampMs(world.now));
+    let block = block_of_20_kb(world.history.genesis(), TimestampMs(world.now));
     let (hash, bytes) = (block.header.hash(), block.encode());
     let received = |world: &World| world.tally.received.values().sum::<u64>();
     let (began, before) = (world.now, received(&world));

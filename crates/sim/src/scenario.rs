@@ -117,6 +117,8 @@ scenario! {
     outages,
     /// Nodes that start only during the trouble.
     late,
+    /// Blocks that all but the late nodes hold at the beginning. Everyone knows a final one near their end.
+    history,
     /// 1 if all who mine do so always, 0 if most do it only while something is pending.
     mine_always,
     /// 1 if nodes 0 and 1 sign with one key.
@@ -136,6 +138,7 @@ impl Scenario {
             Size::Large => 50,
         };
         let interval_ms = [2_000, 4_000, 10_000][random.index(3)];
+        let has_liar = actors.contains(&Kind::LyingSnapshot);
         let intervals = if size == Size::Large { 15 } else { 30 };
         Self {
             seed,
@@ -158,7 +161,9 @@ impl Scenario {
             crash_at_write: random.below(2) * random.between(1, 60),
             partitions: random.below(3),
             outages: random.below(3),
-            late: random.below(1 + nodes / 4),
+            // A lie about a snapshot needs somebody who wants one.
+            late: random.below(1 + nodes / 4).max(u64::from(has_liar)),
+            history: if has_liar { 300 } else { 0 },
             mine_always: 0,
             twins: u64::from(random.chance(200)),
             trouble_ms: interval_ms * intervals,

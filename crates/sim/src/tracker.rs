@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use shared::{
     block::Block,
     chain::Chain,
-    genesis::Genesis,
     hash::{Hash, sha256},
     identity,
     ids::{Height, PeerId, TimestampMs},
@@ -29,11 +28,12 @@ pub(crate) struct Tracker {
 }
 
 impl Tracker {
-    pub(crate) fn new(genesis: Genesis) -> Self {
+    /// A tracker with what it holds of the chain; with none, the network is not registered yet.
+    pub(crate) fn new(chain: Chain) -> Self {
         Self {
-            chain: Chain::new(genesis),
             is_up: true,
-            is_registered: false,
+            is_registered: chain.tip().height > Height::GENESIS,
+            chain,
             connections: BTreeMap::new(),
             made: 0,
             room: BTreeMap::new(),

@@ -37,6 +37,8 @@ pub struct Outcome {
     pub damaged: u64,
     /// How often each kind of hostile party was refused by an honest node.
     pub refused: BTreeMap<Kind, u64>,
+    /// Why they were.
+    pub reasons: BTreeSet<String>,
     /// Kinds of trouble that did happen.
     pub happened: BTreeSet<&'static str>,
     /// Timestamps of the blocks on the chain, ms since the run began, and whether an honest node mined them.
@@ -134,6 +136,7 @@ pub(crate) fn outcome(world: &World) -> Result<Outcome, String> {
         torn: world.tally.torn,
         damaged: world.tally.damaged,
         refused: world.tally.refused.clone(),
+        reasons: world.tally.reasons.clone(),
         happened: world.tally.happened.clone(),
         blocks: blocks(world),
         virtual_ms: world.now - BIRTH_MS,

@@ -175,13 +175,22 @@ impl Node {
             .flatten()
             .collect::<Vec<u8>>();
         self.snapshots.fetch = None;
-        self.take_snapshot(now, &bytes)
+        self.take_snapshot(now, hash, &bytes)
             .map_err(|error| blame(from, &error))
     }
 
     /// Verifies a whole snapshot against the headers and continues from it.
-    fn take_snapshot(&mut self, now: TimestampMs, bytes: &[u8]) -> Result<(), SnapshotError> {
+    fn take_snapshot(
+        &mut self,
+        now: TimestampMs,
+        allowed: Hash,
+        bytes: &[u8],
+    ) -> Result<(), SnapshotError> {
         let snapshot = Snapshot::decode(bytes)?;
+        let found = snapshot.header().hash();
+        if found != allowed {
+            return Err(SnapshotError::OtherBlock { found, allowed });
+        }
         let connected = match self.chain.adopt(&snapshot) {
             Ok(connected) => connected,
             // The bodies, or another final block, came meanwhile.

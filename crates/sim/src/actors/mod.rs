@@ -8,6 +8,7 @@ mod foreign_replay;
 mod forger;
 mod header_spam;
 pub(crate) mod leaver;
+pub(crate) mod lying_snapshot;
 mod orphan_flood;
 mod timestamp_liar;
 mod watcher;
@@ -17,7 +18,7 @@ use core::{fmt, str::FromStr};
 
 use shared::{
     block::UncheckedBlock,
-    genesis::Genesis,
+    chain::Chain,
     header::Header,
     ids::PeerId,
     message::{Bytes, Message},
@@ -91,6 +92,8 @@ kinds! {
     Eclipse = "eclipse",
     /// Valid messages of another tenant's chain.
     ForeignReplay = "foreign_replay",
+    /// Answers whoever wants a snapshot with one that is not the truth.
+    LyingSnapshot = "lying_snapshot",
 }
 
 impl FromStr for Kind {
@@ -102,8 +105,9 @@ impl FromStr for Kind {
     }
 }
 
-/// A mind of this kind.
-pub(crate) fn make(kind: Kind, genesis: &Genesis, random: Random) -> Box<dyn Actor> {
+/// A mind of this kind; `history` is the chain at the beginning.
+pub(crate) fn make(kind: Kind, history: &Chain, random: Random) -> Box<dyn Actor> {
+    let genesis = history.genesis();
     match kind {
         Kind::Forger => Box::new(forger::Forger::new(genesis, random)),
         Kind::BadWork => Box::new(bad_work::BadWork::new(genesis, random)),
@@ -113,6 +117,7 @@ pub(crate) fn make(kind: Kind, genesis: &Genesis, random: Random) -> Box<dyn Act
         Kind::HeaderSpam => Box::new(header_spam::HeaderSpam::new(genesis, random)),
         Kind::TimestampLiar => Box::new(timestamp_liar::TimestampLiar::new(genesis, random)),
         Kind::ForeignReplay => Box::new(foreign_replay::ForeignReplay::new(genesis, random)),
+        Kind::LyingSnapshot => Box::new(lying_snapshot::LyingSnapshot::new(history, random)),
         Kind::Eclipse | Kind::Leaver => Box::new(eclipse::Eclipse),
     }
 }

@@ -10,7 +10,7 @@ use shared::{
 
 use std::collections::BTreeMap;
 
-use super::{BIRTH_MS, Happening, Tally, World};
+use super::{BIRTH_MS, Happening, Tally, World, history};
 use crate::{
     Kind, Random, Scenario,
     actors::{INITIAL_HASHES, leaver},
@@ -43,12 +43,14 @@ impl World {
             .enumerate()
             .map(|(party, host)| (host.peer, party))
             .collect();
+        let blocks = u32::try_from(scenario.history).unwrap_or(0);
+        let history = history::grown(&genesis, blocks);
         let mut world = Self {
             now: BIRTH_MS,
             queue: BTreeMap::new(),
             scheduled: 0,
-            tracker: Tracker::new(genesis.clone()),
-            genesis,
+            tracker: Tracker::new(history.clone()),
+            history,
             hosts,
             names,
             wire: Wire::new(&scenario),
@@ -60,6 +62,7 @@ impl World {
             random,
             scenario,
         };
+        world.remember();
         world.plan();
         world
     }
@@ -122,7 +125,7 @@ fn genesis(random: &mut Random, scenario: &Scenario) -> Genesis {
     Genesis {
         network_id: NetworkId::parse("simulation").expect("a valid label"),
         rules,
-        created_at: TimestampMs(BIRTH_MS),
+        created_at: TimestampMs(BIRTH_MS - scenario.history * scenario.interval_ms),
         owner: Identity::from_seed(random.bytes32()).public_key(),
         enterprise_genesis: None,
         predecessor: None,

@@ -1,6 +1,7 @@
 //! The world: a queue of happenings in virtual time, and what each does.
 
 mod birth;
+mod history;
 mod links;
 mod orders;
 mod trouble;
@@ -9,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use shared::{
     block::Block,
-    genesis::Genesis,
+    chain::Chain,
     hash::Hash,
     ids::PeerId,
     mesh::{self, FromTracker, ToTracker},
@@ -50,7 +51,8 @@ pub(crate) struct World {
     pub(crate) now: u64,
     queue: BTreeMap<(u64, u64), Happening>,
     scheduled: u64,
-    pub(crate) genesis: Genesis,
+    /// The chain when the run begins.
+    pub(crate) history: Chain,
     pub(crate) hosts: Vec<Host>,
     /// Every name that a party ever had.
     names: BTreeMap<PeerId, Party>,
@@ -77,6 +79,8 @@ pub(crate) struct Tally {
     pub(crate) damaged: u64,
     /// How often each kind of hostile party was refused.
     pub(crate) refused: BTreeMap<Kind, u64>,
+    /// Why hostile parties were refused.
+    pub(crate) reasons: BTreeSet<String>,
     /// When each honest party first had a block as its tip.
     pub(crate) reached: BTreeMap<Hash, BTreeMap<Party, u64>>,
     /// Faults that did happen, for judging a shrunken run.

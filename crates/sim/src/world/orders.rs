@@ -204,10 +204,14 @@ impl World {
                     .entry(host)
                     .or_insert(self.now);
             }
+            Event::SnapshotTaken { .. } => _ = self.tally.happened.insert("snapshot"),
             Event::PeerRefused { peer, reason } => {
                 let offender = self.names.get(&peer).map(|party| &self.hosts[*party]);
                 match offender.and_then(|offender| offender.kind) {
-                    Some(kind) => *self.tally.refused.entry(kind).or_default() += 1,
+                    Some(kind) => {
+                        *self.tally.refused.entry(kind).or_default() += 1;
+                        self.tally.reasons.insert(reason);
+                    }
                     None => self.blame(host, &format!("refuses an honest peer: {reason}")),
                 }
             }

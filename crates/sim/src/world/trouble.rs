@@ -16,8 +16,7 @@ impl World {
         if self.hosts[host].stack.is_some() || self.hosts[host].has_left {
             return;
         }
-        let (genesis, now) = (self.genesis.clone(), self.now);
-        if let Err(reason) = self.hosts[host].start(&mut self.random, &genesis, now) {
+        if let Err(reason) = self.hosts[host].start(&mut self.random, &self.history, self.now) {
             return self.blame(host, &reason);
         }
         self.perform(host);

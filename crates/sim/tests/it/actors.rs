@@ -2,6 +2,8 @@
 //!
 //! Every run ends, as all do, with all honest nodes on one chain, nothing that a user sent lost and no honest peer refused.
 
+use std::collections::BTreeSet;
+
 use sim::{Kind, Outcome, Scenario, Size};
 
 use super::play;
@@ -145,5 +147,26 @@ fn thirtyfold_miner_that_leaves_stops_the_chain_for_25_intervals_at_most() {
 fn silent_majority_keeps_nobody_from_the_honest_chain() {
     for outcome in with(Kind::Eclipse, 12, 370..373) {
         assert_eq!(outcome.refused.len(), 0, "silence is no crime");
+    }
+}
+
+/// The late nodes know a final block and want its snapshot; whom they ask first lies, if he is there first.
+#[test]
+fn lying_snapshot_is_refused_whatever_the_lie_and_the_truth_comes_from_others() {
+    let mut reasons = BTreeSet::new();
+    for outcome in with(Kind::LyingSnapshot, 6, 400..412) {
+        assert!(outcome.happened.contains("snapshot"), "no snapshot came");
+        reasons.extend(outcome.reasons);
+    }
+    for lie in [
+        "state root",
+        "active time or work",
+        "was asked for",
+        "parts do not fit",
+    ] {
+        assert!(
+            reasons.iter().any(|reason| reason.contains(lie)),
+            "nobody was refused for a lie about '{lie}': {reasons:?}"
+        );
     }
 }

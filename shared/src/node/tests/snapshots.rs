@@ -317,6 +317,19 @@ fn a_lying_snapshot_is_refused_and_its_peer_banned() {
     assert_eq!(bench.node.status().height, Height(390));
 }
 
+/// A true snapshot of a lower block would do no harm, but another for every block would keep the bodies away for ever.
+#[test]
+fn another_block_s_true_snapshot_is_not_what_was_asked_for() {
+    let (mut bench, chain, _) = asked();
+    let lower = chain.snapshot_at(Height(300)).unwrap().encode().unwrap();
+    let refused = answer(&mut bench, chain.hash_at(Height(390)).unwrap(), 1, lower);
+    assert!(
+        matches!(refused, Err(NodeError::Blamed { .. })),
+        "{refused:?}"
+    );
+    assert_eq!(bench.node.status().height, Height(0));
+}
+
 #[test]
 fn parts_of_a_wrong_length_or_number_are_blamed_and_late_ones_ignored() {
     for (parts, length) in [(2, 100), (3, SNAPSHOT_PART_BYTES - 1)] {

@@ -131,11 +131,11 @@ impl Node {
     fn parse(&mut self, bytes: &[u8]) -> Result<Block, String> {
         let genesis = self.chain.genesis();
         let unchecked = UncheckedBlock::decode(bytes).map_err(|error| error.to_string())?;
-        let hash = unchecked.header.hash();
+        let header = unchecked.header.clone();
         let checked = unchecked.check_with(genesis, |id| self.is_verified(id));
         checked.map_err(|error| {
             if error.is_of_header() {
-                self.chain.invalidate(&hash);
+                self.chain.invalidate(&header.hash());
             }
             error.to_string()
         })
@@ -244,7 +244,6 @@ impl Node {
         source: Source,
     ) -> Result<Inserted, ChainError> {
         let hash = block.hash();
-        let record = Key::Block(hash).put(block.encode());
         // What the node's own store held was in time when it was stored.
         let judged_at = if source == Source::Restored {
             now.max(block.header().timestamp)
@@ -253,8 +252,11 @@ impl Node {
         };
         let inserted = self.chain.insert(block, self.clock.corrected(judged_at))?;
         let mut changes = Vec::new();
-        if source != Source::Restored && inserted != Inserted::AlreadyKnown {
-            changes.push(record);
+        if source != Source::Restored
+            && inserted != Inserted::AlreadyKnown
+            && let Some(block) = self.chain.block(&hash)
+        {
+            changes.push(Key::Block(hash).put(block.encode()));
         }
         if self.restored {
             self.on_floor_change(now);

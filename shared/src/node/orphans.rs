@@ -8,7 +8,7 @@
 //! chain before, and nobody else may have them.
 
 use alloc::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet},
     vec::Vec,
 };
 
@@ -42,6 +42,7 @@ pub(super) struct Waiting {
     pub(super) source: Source,
     waits: Waits,
     bytes: usize,
+    arrival: u64,
 }
 
 /// All waiting blocks.
@@ -50,7 +51,12 @@ pub(super) struct Orphans {
     blocks: BTreeMap<Hash, Waiting>,
     by_parent: BTreeMap<Hash, Vec<Hash>>,
     /// Bounded ones, oldest first.
-    order: VecDeque<Hash>,
+    order: BTreeMap<u64, Hash>,
+    /// The same of each source: a flood must not make everything be looked at for each block.
+    by_source: BTreeSet<(Source, u64)>,
+    /// Held ones by their time.
+    held: BTreeSet<(TimestampMs, Hash)>,
+    arrivals: u64,
     bytes: usize,
 }
 
@@ -64,10 +70,16 @@ impl Orphans {
         if self.blocks.contains_key(&hash) {
             return;
         }
+        self.arrivals = self.arrivals.saturating_add(1);
+        let arrival = self.arrivals;
         if source != Source::Restored {
             self.make_room(bytes, source);
-            self.order.push_back(hash);
+            self.order.insert(arrival, hash);
+            self.by_source.insert((source, arrival));
             self.bytes = self.bytes.saturating_add(bytes);
+        }
+        if let Waits::Until(at) = waits {
+            self.held.insert((at, hash));
         }
         self.by_parent
             .entry(block.header().previous)
@@ -80,6 +92,7 @@ impl Orphans {
                 source,
                 waits,
                 bytes,
+                arrival,
             },
         );
     }
@@ -94,8 +107,12 @@ impl Orphans {
             }
         }
         if waiting.source != Source::Restored {
-            self.order.retain(|other| other != hash);
+            self.order.remove(&waiting.arrival);
+            self.by_source.remove(&(waiting.source, waiting.arrival));
             self.bytes = self.bytes.saturating_sub(waiting.bytes);
+        }
+        if let Waits::Until(at) = waiting.waits {
+            self.held.remove(&(at, *hash));
         }
         Some(waiting)
     }
@@ -117,26 +134,15 @@ impl Orphans {
 
     /// Takes the held blocks whose time has come.
     pub(super) fn take_due(&mut self, now: TimestampMs) -> Vec<Waiting> {
-        let due = |waiting: &Waiting| matches!(waiting.waits, Waits::Until(at) if at <= now);
-        let hashes: Vec<Hash> = self
-            .blocks
-            .iter()
-            .filter(|(_, w)| due(w))
-            .map(|(hash, _)| *hash)
-            .collect();
+        let due = self.held.iter().take_while(|(at, _)| *at <= now);
+        let mut hashes: Vec<Hash> = due.map(|(_, hash)| *hash).collect();
+        hashes.sort_unstable();
         hashes.iter().filter_map(|hash| self.take(hash)).collect()
     }
 
     /// When the next held block's time comes.
     pub(super) fn due_at(&self) -> Option<TimestampMs> {
-        let times = self
-            .blocks
-            .values()
-            .filter_map(|waiting| match waiting.waits {
-                Waits::Until(at) => Some(at),
-                Waits::ForParent => None,
-            });
-        times.min()
+        self.held.first().map(|(at, _)| *at)
     }
 
     /// If stored blocks wait for a parent: the lowest missing height, and how many wait.
@@ -154,36 +160,33 @@ impl Orphans {
 
     /// Forgets what a refused peer sent.
     pub(super) fn forget_peer(&mut self, peer: PeerId) {
-        let of_peer = self.order_of(Source::Peer(peer));
-        for hash in of_peer {
-            self.take(&hash);
+        let source = Source::Peer(peer);
+        while let Some(oldest) = self.oldest_of(source) {
+            self.take(&oldest);
         }
     }
 
     fn make_room(&mut self, bytes: usize, source: Source) {
-        let of_source = self.order_of(source);
-        if of_source.len() >= limits::ORPHANS_PER_PEER_MAX
+        let held = self.by_source.range((source, 0)..=(source, u64::MAX));
+        if held.count() >= limits::ORPHANS_PER_PEER_MAX
             && source != Source::Offered
-            && let Some(oldest) = of_source.first()
+            && let Some(oldest) = self.oldest_of(source)
         {
-            self.take(oldest);
+            self.take(&oldest);
         }
         while self.order.len() >= limits::ORPHANS_MAX
             || self.bytes.saturating_add(bytes) > limits::ORPHAN_BYTES_MAX
         {
-            let Some(oldest) = self.order.front().copied() else {
+            let Some(oldest) = self.order.first_key_value().map(|(_, hash)| *hash) else {
                 return;
             };
             self.take(&oldest);
         }
     }
 
-    fn order_of(&self, source: Source) -> Vec<Hash> {
-        let is_of_source = |hash: &&Hash| {
-            self.blocks
-                .get(hash)
-                .is_some_and(|waiting| waiting.source == source)
-        };
-        self.order.iter().filter(is_of_source).copied().collect()
+    fn oldest_of(&self, source: Source) -> Option<Hash> {
+        let mut own = self.by_source.range((source, 0)..=(source, u64::MAX));
+        let (_, arrival) = own.next()?;
+        self.order.get(arrival).copied()
     }
 }

@@ -74,6 +74,23 @@ pub(crate) fn transactions() -> Vec<Vec<u8>> {
 
 /// Two blocks with transactions, one upon the other.
 pub(crate) fn blocks() -> Vec<Vec<u8>> {
+    grown().1
+}
+
+/// The chain of those blocks.
+pub(crate) fn chain() -> Chain {
+    grown().0
+}
+
+/// Snapshots after each block.
+pub(crate) fn snapshots() -> Vec<Vec<u8>> {
+    let chain = chain();
+    let snapshots =
+        (1..=chain.tip().height.0).filter_map(|height| chain.snapshot_at(Height(height)));
+    snapshots.filter_map(|snapshot| snapshot.encode()).collect()
+}
+
+fn grown() -> (Chain, Vec<Vec<u8>>) {
     let genesis = genesis();
     let mut chain = Chain::new(genesis.clone());
     let mut blocks = Vec::new();
@@ -103,7 +120,7 @@ pub(crate) fn blocks() -> Vec<Vec<u8>> {
             let _unconnected = chain.insert(block, NOW);
         }
     }
-    blocks
+    (chain, blocks)
 }
 
 pub(crate) fn headers() -> Vec<Vec<u8>> {
@@ -159,10 +176,26 @@ pub(crate) fn messages() -> Vec<Vec<u8>> {
             .into_iter()
             .map(|header| Message::NewHeader { header }),
     );
+    messages.extend(snapshot_messages());
     let mut encoded: Vec<Vec<u8>> = messages.iter().map(Message::encode).collect();
     // Kinds that came later, with bodies that are not theirs.
     encoded.extend((12..24).map(|kind| vec![shared::message::MESSAGE_VERSION, kind, 2, 1, 0]));
     encoded
+}
+
+fn snapshot_messages() -> Vec<Message> {
+    let hash = chain().tip().hash;
+    let bytes = snapshots().pop().map(Bytes).unwrap_or_default();
+    vec![
+        Message::GetSnapshot { hash, part: 0 },
+        Message::NoSnapshot { hash },
+        Message::Snapshot {
+            hash,
+            part: 0,
+            parts: 1,
+            bytes,
+        },
+    ]
 }
 
 pub(crate) fn chunks() -> Vec<Vec<u8>> {

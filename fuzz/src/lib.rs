@@ -8,9 +8,11 @@
 //! test beside the decoder.
 
 mod corpus;
+mod enterprise;
 mod machines;
 mod mutator;
 mod targets;
+mod texts;
 
 pub use self::{
     mutator::Mutator,

@@ -82,6 +82,8 @@ pub(crate) fn node_records(bytes: &[u8]) {
         String::from("tip"),
         String::from("synced"),
         String::from("final"),
+        String::from("headers/1/2"),
+        String::from("snapshot/2"),
         String::from_utf8_lossy(bytes).into_owned(),
     ];
     let records = keys

@@ -7,18 +7,11 @@ use api::{
     ws::{ClientMessage, ServerMessage},
 };
 use shared::{
-    block::UncheckedBlock,
-    enterprise::{
-        BlockLimits, Certificate, EnterpriseBlock, EnterpriseGenesis, EnterpriseHeader, Entry,
-    },
-    genesis::Genesis,
-    header::Header,
-    mesh::Invitation,
-    message::Message,
-    transaction::Transaction,
+    block::UncheckedBlock, genesis::Genesis, header::Header, mesh::Invitation, message::Message,
+    snapshot::Snapshot, transaction::Transaction,
 };
 
-use crate::{corpus, machines};
+use crate::{corpus, enterprise, machines, texts};
 
 /// One decoder.
 #[derive(Debug, Clone, Copy)]
@@ -91,22 +84,32 @@ pub const TARGETS: &[Target] = &[
     },
     Target {
         name: "enterprise",
-        run: enterprise,
-        corpus: corpus::headers,
+        run: enterprise::run,
+        corpus: enterprise::corpus,
     },
     Target {
         name: "tracker_json",
         run: tracker_json,
-        corpus: corpus::texts,
+        corpus: texts::tracker_messages,
     },
     Target {
         name: "update_json",
         run: update_json,
         corpus: corpus::texts,
     },
+    Target {
+        name: "export_json",
+        run: texts::import,
+        corpus: texts::exports,
+    },
+    Target {
+        name: "snapshot",
+        run: snapshot,
+        corpus: corpus::snapshots,
+    },
 ];
 
-fn same<E: Debug>(decoded: Result<Vec<u8>, E>, bytes: &[u8]) {
+pub(crate) fn same<E: Debug>(decoded: Result<Vec<u8>, E>, bytes: &[u8]) {
     if let Ok(encoded) = decoded {
         assert!(
             encoded == bytes,
@@ -183,29 +186,20 @@ fn message(bytes: &[u8]) {
     }
 }
 
+/// Alone and against a chain that has the block.
+fn snapshot(bytes: &[u8]) {
+    let decoded = Snapshot::decode(bytes);
+    if let Ok(snapshot) = &decoded {
+        // A refusal is an answer.
+        let _refused = corpus::chain().adopt(snapshot);
+    }
+    let encoded = decoded.map(|snapshot| snapshot.encode().unwrap_or_default());
+    same(encoded, bytes);
+}
+
 fn invitation(bytes: &[u8]) {
     // A refusal is an answer.
     let _refused = Invitation::decode(bytes);
-}
-
-fn enterprise(bytes: &[u8]) {
-    same(
-        EnterpriseGenesis::decode(bytes).map(|genesis| genesis.encode()),
-        bytes,
-    );
-    same(
-        EnterpriseHeader::decode(bytes).map(|header| header.encode().to_vec()),
-        bytes,
-    );
-    same(
-        EnterpriseBlock::decode(bytes, BlockLimits::default()).map(|block| block.encode()),
-        bytes,
-    );
-    same(
-        Certificate::decode(bytes).map(|certificate| certificate.encode()),
-        bytes,
-    );
-    same(Entry::decode(bytes).map(|entry| entry.encode()), bytes);
 }
 
 fn tracker_json(bytes: &[u8]) {
@@ -235,9 +229,16 @@ fn update_json(bytes: &[u8]) {
     }
 }
 
-/// Blocks, transactions, hashes and heights with hashes: what records hold.
+/// Blocks, transactions, snapshots, headers, checkpoints, hashes and heights with hashes: what records hold.
 fn records() -> Vec<Vec<u8>> {
     let mut all = [corpus::blocks(), corpus::transactions()].concat();
-    all.extend([vec![7; 32], vec![0; 8], vec![1; 36], vec![0; 100]]);
+    all.extend([
+        vec![7; 32],
+        vec![0; 8],
+        vec![1; 36],
+        enterprise::checkpoint(),
+    ]);
+    all.extend(corpus::snapshots());
+    all.push(corpus::headers().concat());
     all
 }

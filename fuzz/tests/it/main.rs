@@ -11,6 +11,15 @@ use std::{
     time::{Duration, Instant},
 };
 
+use api::ws::{ClientMessage, ServerMessage};
+use shared::{
+    enterprise::{
+        BlockLimits, Certificate, EnterpriseBlock, EnterpriseGenesis, EnterpriseHeader, Entry,
+        FinalBlock,
+    },
+    snapshot::Snapshot,
+};
+
 use fuzz::{Mutator, TARGETS, Target, target};
 
 /// Bytes that handling an input may take at once, whatever it says: machines with their tables, and a few copies of it.
@@ -70,6 +79,58 @@ fn good_inputs_are_good_and_mutations_repeat() {
     };
     assert_eq!(draw(3), draw(3));
     assert_ne!(draw(3), draw(4));
+}
+
+#[test]
+fn every_kind_of_object_and_message_is_among_the_good_inputs() {
+    let good = |name: &str| {
+        target(name)
+            .map(|target| (target.corpus)())
+            .unwrap_or_default()
+    };
+    let objects = good("enterprise");
+    let is = [
+        objects
+            .iter()
+            .any(|bytes| EnterpriseGenesis::decode(bytes).is_ok()),
+        objects
+            .iter()
+            .any(|bytes| EnterpriseHeader::decode(bytes).is_ok()),
+        objects
+            .iter()
+            .any(|bytes| Certificate::decode(bytes).is_ok()),
+        objects
+            .iter()
+            .any(|bytes| FinalBlock::from_checkpoint(bytes).is_ok()),
+        objects
+            .iter()
+            .any(|bytes| EnterpriseBlock::decode(bytes, BlockLimits::default()).is_ok()),
+    ];
+    assert_eq!(is, [true; 5]);
+    let entries = objects.iter().filter(|bytes| Entry::decode(bytes).is_ok());
+    assert_eq!(entries.count(), 3, "a registration and two anchors");
+    let snapshots = good("snapshot");
+    assert!(
+        snapshots
+            .iter()
+            .all(|bytes| Snapshot::decode(bytes).is_ok())
+            && snapshots.len() == 2
+    );
+    let texts = good("tracker_json");
+    let client = texts
+        .iter()
+        .filter(|text| serde_json::from_slice::<ClientMessage>(text).is_ok());
+    let server = texts
+        .iter()
+        .filter(|text| serde_json::from_slice::<ServerMessage>(text).is_ok());
+    assert!(client.count() >= 13 && server.count() >= 8);
+    let files = good("export_json")
+        .into_iter()
+        .filter_map(|text| serde_json::from_slice(&text).ok());
+    let versions: Vec<String> = files
+        .map(|file: api::Export| file.export_metadata.export_version)
+        .collect();
+    assert_eq!(versions, ["2.0", "1.0"]);
 }
 
 #[test]

@@ -17,6 +17,8 @@ mod encoding;
 mod foreign_vectors;
 mod fork_choice;
 mod mempool;
+#[cfg(not(target_arch = "wasm32"))]
+mod mempool_reference;
 mod own_vectors;
 #[cfg(not(target_arch = "wasm32"))]
 mod reference;

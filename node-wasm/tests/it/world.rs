@@ -58,6 +58,8 @@ pub(crate) struct Tab {
     wake_at: Option<u64>,
     key: u8,
     lives: u8,
+    /// How many newest blocks it keeps from its next start on; all without.
+    pub(crate) keeps: Option<u32>,
 }
 
 /// What a tracker does, as far as peers see it.
@@ -160,9 +162,11 @@ impl World {
             storage,
             key,
             lives,
+            keeps,
             ..
         } = &self.tabs[tab];
-        self.tabs[tab] = Tab::new(&self.genesis, *key, lives + 1, storage.clone());
+        let storage = storage.clone();
+        self.tabs[tab] = Tab::keeping(*keeps, &self.genesis, *key, lives + 1, storage);
         self.restore(tab);
         self.run(0);
     }
@@ -537,12 +541,22 @@ impl World {
 
 impl Tab {
     fn new(genesis: &Genesis, key: u8, lives: u8, storage: BTreeMap<String, Vec<u8>>) -> Self {
+        Self::keeping(None, genesis, key, lives, storage)
+    }
+
+    fn keeping(
+        keeps: Option<u32>,
+        genesis: &Genesis,
+        key: u8,
+        lives: u8,
+        storage: BTreeMap<String, Vec<u8>>,
+    ) -> Self {
         let config = Config {
             genesis: ByteBuf::from(genesis.encode()),
             identity_seed: ByteBuf::from([key + 1; 32]),
             seed: ByteBuf::from([key.wrapping_mul(16) + lives; 32]),
             listed: None,
-            recent_blocks: None,
+            recent_blocks: keeps,
         };
         Self {
             engine: Engine::new(config).unwrap(),
@@ -555,6 +569,7 @@ impl Tab {
             wake_at: None,
             key,
             lives,
+            keeps,
         }
     }
 

@@ -1,9 +1,15 @@
 //! The shapes that cross between the machines and JavaScript: plain objects with a `type`, fields in camel case, bytes as
 //! `Uint8Array`.
 
-use api::{TenantTransaction, ws::IceServer};
+mod status;
+
+use api::ws::IceServer;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
+
+pub use self::status::{
+    Counted, LostTransaction, MiningStatus, PeerStatus, Status, TrackerState, Transport,
+};
 
 /// A fact from the drivers.
 #[derive(Clone, Debug, Deserialize)]
@@ -473,123 +479,6 @@ pub enum Event {
         /// The enterprise block's hash, hex.
         enterprise_hash: String,
     },
-}
-
-/// One peer and how it is reached.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct PeerStatus {
-    /// The peer, hex.
-    pub id: String,
-    /// How.
-    pub transport: Transport,
-}
-
-/// How a peer is reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Transport {
-    /// Not yet.
-    Connecting,
-    /// Through the tracker.
-    Relay,
-    /// Over a data channel.
-    Direct,
-}
-
-/// Where we are with the tracker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TrackerState {
-    /// In the network's room.
-    Joined,
-    /// Not connected.
-    Offline,
-    /// Connected, not let in.
-    Refused,
-}
-
-/// Bytes of messages by what they were about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Counted {
-    /// New blocks.
-    pub blocks: u64,
-    /// Pending transactions.
-    pub transactions: u64,
-    /// Sync.
-    pub history: u64,
-    /// The rest.
-    pub other: u64,
-}
-
-/// Where the node stands. The page's status has more, which the drivers add.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Status {
-    /// The label.
-    pub network_id: String,
-    /// The chain, hex.
-    pub chain_id: String,
-    /// Our peer id, hex.
-    pub peer_id: String,
-    /// Our key, hex.
-    pub public_key: String,
-    /// The tip's height.
-    pub height: u32,
-    /// The best header's height; more than `height` while bodies are missing.
-    pub best_height: u32,
-    /// Whether the chain is believed to be behind the peers'.
-    pub syncing: bool,
-    /// The tip's hash, hex.
-    pub tip_hash: String,
-    /// Cumulative work: expected hashes, decimal.
-    pub work: String,
-    /// Expected hashes for the tip's block; before the first block, for the first.
-    pub difficulty: f64,
-    /// How many transactions wait.
-    pub pending_count: usize,
-    /// The linked peers.
-    pub peers: Vec<PeerStatus>,
-    /// `connected` or `offline`.
-    pub tracker: &'static str,
-    /// When the node mines.
-    pub mining: MiningStatus,
-    /// The newest height the tracker confirmed.
-    pub synced_height: u32,
-    /// The newest height in an enterprise block.
-    pub anchored_height: u32,
-    /// Height of the newest final block; 0 for none.
-    pub final_height: u32,
-    /// The lowest height from which on all blocks are here; 1 if all are.
-    pub bodies_from: u32,
-    /// How many branches finality left behind.
-    pub abandoned: usize,
-    /// How many transactions lost their place to another.
-    pub conflicts: usize,
-    /// Correction of the device's clock.
-    pub clock_offset_ms: i64,
-    /// Bytes of messages to peers since the start.
-    pub sent_bytes: Counted,
-    /// Bytes of messages from peers since the start.
-    pub received_bytes: Counted,
-}
-
-/// When the node mines.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct MiningStatus {
-    /// The user's choice.
-    pub when: MiningWhen,
-    /// Whether there is a job now.
-    pub active: bool,
-}
-
-/// A transaction of this browser whose place in its sender's sequence another one took.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct LostTransaction {
-    /// The transaction.
-    #[serde(flatten)]
-    pub transaction: TenantTransaction,
-    /// The id of the one that has its place, if known.
-    pub kept: Option<String>,
 }
 
 /// What a [`crate::Core`] is started with.

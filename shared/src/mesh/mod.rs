@@ -28,7 +28,7 @@ use alloc::vec::Vec;
 use crate::frame::FrameError;
 use crate::hash::sha256;
 use crate::identity::Identity;
-use crate::ids::{ChainId, NetworkId, PeerId, PublicKey, Signature, TimestampMs};
+use crate::ids::{ChainId, NetworkId, PeerId, PublicKey, TimestampMs};
 
 mod bucket;
 mod description;
@@ -46,17 +46,19 @@ mod rotation;
 mod route;
 pub mod signal;
 mod timers;
+mod tracker;
 mod wire;
 
 pub use invitation::{Invitation, PAIRING_DOMAIN, PairingError};
 
 use bucket::Bucket;
+pub use tracker::{FromTracker, ToTracker};
 pub use wire::relayed_lane;
 
 use join::Join;
 use link::{Link, Shunned};
 use pairing::Pairing;
-use signal::{Role, Signal, SignalError, SignalKind};
+use signal::{Role, SignalError, SignalKind};
 
 /// What a mesh is started with.
 #[derive(Debug)]
@@ -179,100 +181,6 @@ pub enum Input {
     },
     /// The time that `WakeAt` named has come.
     Woken,
-}
-
-/// What the tracker says, as far as the mesh is concerned.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum FromTracker {
-    /// The first message of a connection.
-    Welcomed {
-        /// The bytes of the provisional peer id.
-        provisional: Vec<u8>,
-        /// What the join signs, so that a proof serves once.
-        nonce: Vec<u8>,
-    },
-    /// Our network is registered.
-    Created {
-        /// Its chain.
-        chain: ChainId,
-    },
-    /// We are in the network's room.
-    Joined {
-        /// The room's chain.
-        chain: ChainId,
-        /// The others there.
-        peers: Vec<PeerId>,
-    },
-    /// Another peer came.
-    PeerJoined(PeerId),
-    /// Another peer left.
-    PeerLeft(PeerId),
-    /// A signal of another peer.
-    Signalled {
-        /// The sender, as the tracker says.
-        from: PeerId,
-        /// What it carries.
-        kind: SignalKind,
-        /// The signal.
-        signal: Signal,
-    },
-    /// A frame of another peer.
-    Relayed {
-        /// The sender, as the tracker says.
-        from: PeerId,
-        /// The frame.
-        frame: Vec<u8>,
-    },
-    /// The network's label or chain is not registered.
-    NetworkUnknown,
-    /// The label is taken.
-    NetworkExists,
-    /// The join was refused for another reason.
-    JoinRefused {
-        /// The tracker's words.
-        message: String,
-    },
-}
-
-/// What the tracker is told.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ToTracker {
-    /// Register our network.
-    Create {
-        /// The genesis bytes.
-        genesis: Vec<u8>,
-        /// Whether to list it.
-        listing: Listing,
-        /// Another label than the genesis' own, which is taken.
-        label: Option<String>,
-    },
-    /// Enter our network's room.
-    Join {
-        /// The label.
-        network: NetworkId,
-        /// The chain.
-        chain: ChainId,
-        /// Our key.
-        key: PublicKey,
-        /// Over [`JOIN_DOMAIN`], the provisional peer id and the nonce.
-        signature: Signature,
-    },
-    /// Forward a signal.
-    Signal {
-        /// The receiver.
-        to: PeerId,
-        /// What it carries.
-        kind: SignalKind,
-        /// The signal.
-        signal: Signal,
-    },
-    /// Forward a frame.
-    Relay {
-        /// The receiver.
-        to: PeerId,
-        /// The frame; at most a chunk and 16 bytes long.
-        frame: Vec<u8>,
-    },
 }
 
 /// Orders to the driver and the node, in one ordered queue.

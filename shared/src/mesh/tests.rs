@@ -1,6 +1,6 @@
 use std::vec::Vec;
 
-use super::signal::Fingerprint;
+use super::signal::{Fingerprint, Signal};
 use super::*;
 
 mod members;

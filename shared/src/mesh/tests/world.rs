@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::super::signal::{Role, SignalKind};
+use super::super::signal::{Role, Signal, SignalKind};
 use super::super::*;
 use crate::genesis::{Access, Genesis, Rules};
 use crate::pow::Target;

@@ -189,14 +189,14 @@ bench-sim: ## How 500 simulated nodes spread a block and heal, and what a flood 
 	@$(TARGET)/quick/scale
 
 .PHONY: bench-web
-bench-web: build-web browser ## Mining and validation in Chromium, first load, and the time to the other tab and to the dashboard
+bench-web: build-web browser ## Mining and validation in Chromium, first load, the time to the other tab and the dashboard (ONLY="wasm mesh" measures a part)
 	$(call say,Building what is measured)
 	@cargo build --locked --profile quick $(OURS) --bins
 	@cargo build --locked --release --target $(WASM) -p node-wasm --features bench
 	@TARGET=$(TARGET) DIST=$(TARGET)/bench-web www/build.sh
 	@cp crates/e2e/web/*.js crates/e2e/web/*.html $(TARGET)/bench-web/
 	@DIST=$(TARGET)/bench-web crates/e2e/web/peers.sh
-	@DISTLI_BENCH_WWW=$(TARGET)/bench-web $(TARGET)/quick/bench web
+	@DISTLI_BENCH_WWW=$(TARGET)/bench-web $(TARGET)/quick/bench web $(ONLY)
 
 .PHONY: soak
 soak: build-web browser ## What takes long: the simulation with new seeds (SEEDS=<how many>, default 1000), and a crowd of real tabs

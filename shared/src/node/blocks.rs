@@ -21,6 +21,7 @@ use super::{
 use crate::{
     block::{Block, UncheckedBlock},
     chain::{ChainError, Inserted},
+    compact::CompactBlock,
     hash::Hash,
     header::{HEADER_BYTES, Header},
     ids::{PeerId, TimestampMs},
@@ -317,35 +318,34 @@ impl Node {
         };
         self.reporter.on_tip(now, pause_ms);
         if tip.work >= self.chain.best_header().work {
-            self.pass_on(tip.hash);
+            self.pass_on(tip.hash, source);
         }
     }
 
-    /// Sends the new tip to the peers that lack it: whole, or beyond a full mesh to some in short and to the rest its
-    /// header.
-    fn pass_on(&mut self, hash: Hash) {
+    /// Tells the peers that lack it of the new tip: some in short, the rest by its header. In a full mesh who brings the
+    /// block in sends it to all, and the others only say that they have it.
+    fn pass_on(&mut self, hash: Hash, source: Source) {
         let Some(block) = self.chain.block(&hash) else {
             return;
         };
+        let whole = block.encode();
+        let header = Bytes(block.header().encode().to_vec());
+        let told = Message::NewHeader { header };
         let lacking = self.peers.iter();
         let lacking = lacking.filter(|(_, peer)| !peer.known_blocks.contains(&hash));
         let mut lacking: Vec<PeerId> = lacking.map(|(id, _)| *id).collect();
-        if self.peers.len() <= limits::FULL_MESH_PEERS_MAX {
-            let block = Bytes(block.encode());
-            let whole = Message::NewBlock { block };
-            for peer in &lacking {
-                self.send(*peer, &whole);
-            }
-        } else {
-            let header = Bytes(block.header().encode().to_vec());
-            let told = Message::NewHeader { header };
-            self.random.shuffle_front(&mut lacking, limits::PUSH_PEERS);
-            for (index, peer) in lacking.iter().enumerate() {
-                let pushed = Some(*peer).filter(|_| index < limits::PUSH_PEERS);
-                match pushed.and_then(|peer| self.compact_for(peer, &hash)) {
-                    Some(compact) => self.send(*peer, &Message::CompactBlock(compact)),
-                    None => self.send(*peer, &told),
-                }
+        let is_full_mesh = self.peers.len() <= limits::FULL_MESH_PEERS_MAX;
+        let pushes = match source {
+            Source::Mined | Source::Offered if is_full_mesh => lacking.len(),
+            Source::Peer(_) | Source::Restored if is_full_mesh => 0,
+            _ => limits::PUSH_PEERS,
+        };
+        self.random.shuffle_front(&mut lacking, pushes);
+        for (index, peer) in lacking.iter().enumerate() {
+            let pushed = Some(*peer).filter(|_| index < pushes);
+            match pushed.and_then(|peer| self.compact_for(peer, &hash)) {
+                Some(compact) => self.send_new_block(*peer, compact, &whole),
+                None => self.send(*peer, &told),
             }
         }
         for peer in lacking {
@@ -353,6 +353,23 @@ impl Node {
                 peer.known_blocks.insert(hash);
             }
         }
+    }
+
+    /// Sends a new block in short, or whole where that is no longer: to a peer that knows none of its transactions.
+    fn send_new_block(&mut self, peer: PeerId, compact: CompactBlock, whole: &[u8]) {
+        let short = Message::CompactBlock(compact).encode();
+        let message = Message::NewBlock {
+            block: Bytes(whole.to_vec()),
+        };
+        let long = message.encode();
+        self.send_bytes(
+            peer,
+            if short.len() < long.len() {
+                short
+            } else {
+                long
+            },
+        );
     }
 
     /// The user's miner found a block: the same rules, then stored, then sent.

@@ -2,7 +2,8 @@
 
 /// Links at a time; a further peer is disconnected.
 pub const PEERS_MAX: usize = 64;
-/// Up to so many peers, blocks and transactions are sent whole to each that lacks them. The mesh seeks six links at least, so
+/// Up to so many peers, who makes a block or a transaction sends it to each that lacks it, and the others only say that they
+/// have it. The mesh seeks six links at least, so
 /// one with fewer is linked to everybody there is; with more, nine members can't be told from five hundred.
 pub const FULL_MESH_PEERS_MAX: usize = 5;
 /// Beyond a full mesh, so many peers get a new block in short and a new transaction whole; the others are told of it.

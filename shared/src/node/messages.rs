@@ -124,7 +124,7 @@ impl Node {
         self.send_bytes(to, message.packed(bytes));
     }
 
-    fn send_bytes(&mut self, peer: PeerId, bytes: Vec<u8>) {
+    pub(super) fn send_bytes(&mut self, peer: PeerId, bytes: Vec<u8>) {
         self.traffic.sent.count(&bytes);
         self.outputs.push_back(Output::Send { peer, bytes });
     }

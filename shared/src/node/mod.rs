@@ -7,8 +7,8 @@
 //! - **Sync** (`sync`): headers first, with a locator of at most 64 hashes and 2,000 headers a reply; then bodies along
 //!   the best header branch from several peers at once, 32 in flight each, packed. A peer without an answer for 2 s loses its
 //!   requests to another. A peer's claims cost it nothing and bind nobody: what it does not deliver is asked of others.
-//! - **New blocks** (`blocks`, `compact`): up to 5 peers, sent whole to each that lacks them; beyond, in short to 3 and by
-//!   header to the others. **Transactions** (`transactions`) likewise, announced in batches of 250 ms. Statuses on every change
+//! - **New blocks** (`blocks`, `compact`): up to 5 peers, sent in short to each by who brings them in, and by header by who
+//!   got them; beyond, in short to 3 and by header to the others. **Transactions** (`transactions`) likewise, announced in batches of 250 ms. Statuses on every change
 //!   and every 15 s carry tip and a digest of the mempool, so that what a lossy link swallowed is noticed and asked for.
 //! - **Outbox** (`outbox`): own and reorganised transactions, durable before the first send, fed to the mempool in
 //!   sequence and told again until they are in the chain. What lost its place to another is a visible conflict.

@@ -590,8 +590,7 @@ impl Node {
 
     /// True for a new block, most of whose transactions are probably here.
     fn suits_in_short(&self, height: Height, hash: &Hash) -> bool {
-        self.peers.len() > limits::FULL_MESH_PEERS_MAX
-            && height == self.chain.best_header().height
+        height == self.chain.best_header().height
             && height <= self.chain.tip().height.next()
             && !self.downloads.whole.contains(hash)
     }

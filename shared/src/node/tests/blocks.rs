@@ -66,26 +66,55 @@ fn block_from_the_future_is_held_and_taken_in_time() {
     assert_eq!(bench.node.status().tip, block.hash());
 }
 
-#[test]
-fn new_block_goes_whole_to_all_of_a_full_mesh_but_its_sender() {
-    let chain = grown(1, 3);
-    let block = chain.block_at(Height(1)).unwrap();
+/// How the peers 2 to 6 of a full mesh hear of the first block of `chain`, which came in by `input`.
+fn heard_in_a_full_mesh(chain: &Chain, input: Input) -> Vec<(PeerId, Message)> {
     let mut bench = Bench::alone(1, chain.tip().timestamp);
     for number in 2..7 {
         bench.give(Input::PeerConnected { peer: peer(number) });
     }
     bench.taken();
-    bench.give(Input::MessageReceived {
-        peer: peer(2),
-        bytes: new_block(block),
-    });
+    bench.give(input);
+    let is_block = |message: &Message| {
+        matches!(
+            message,
+            Message::NewBlock { .. } | Message::CompactBlock(_) | Message::NewHeader { .. }
+        )
+    };
     let sent = bench.sent();
-    let whole: Vec<PeerId> = sent
-        .iter()
-        .filter(|(_, message)| matches!(message, Message::NewBlock { .. }))
-        .map(|(to, _)| *to)
-        .collect();
-    assert_eq!(whole, (3..7).map(peer).collect::<Vec<_>>());
+    sent.into_iter()
+        .filter(|(_, message)| is_block(message))
+        .collect()
+}
+
+#[test]
+fn who_brings_a_block_into_a_full_mesh_sends_it_to_all_and_who_got_it_only_names_it() {
+    let chain = grown(1, 3);
+    let block = chain.block_at(Height(1)).unwrap();
+    let bytes = block.encode();
+    let brought = heard_in_a_full_mesh(&chain, Input::BlockOffered { bytes });
+    assert_eq!(brought.len(), 5);
+    assert!(
+        brought
+            .iter()
+            .all(|(_, message)| !matches!(message, Message::NewHeader { .. }))
+    );
+
+    let bytes = new_block(block);
+    let got = heard_in_a_full_mesh(
+        &chain,
+        Input::MessageReceived {
+            peer: peer(2),
+            bytes,
+        },
+    );
+    let header = Bytes(block.header().encode().to_vec());
+    let named = Message::NewHeader { header };
+    assert_eq!(
+        got,
+        (3..7)
+            .map(|number| (peer(number), named.clone()))
+            .collect::<Vec<_>>()
+    );
 }
 
 #[test]
@@ -102,8 +131,8 @@ fn announced_header_leads_to_the_body() {
     );
     assert!(newcomer.sent().contains(&(
         peer(1),
-        Message::GetBlocks {
-            hashes: vec![header.hash()]
+        Message::GetCompactBlock {
+            hash: header.hash()
         }
     )));
 }

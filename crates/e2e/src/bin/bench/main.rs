@@ -21,6 +21,8 @@ use clap::Parser;
 struct Arguments {
     /// Which figures.
     part: Part,
+    /// Of `web`, which; all of them when none is named.
+    only: Vec<web::Subject>,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -33,9 +35,10 @@ enum Part {
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    match Arguments::parse().part {
+    let arguments = Arguments::parse();
+    match arguments.part {
         Part::Core => native::run(),
-        Part::Web => web::run().await,
+        Part::Web => web::run(&arguments.only).await,
     }
 }
 

@@ -14,15 +14,42 @@ const MESSAGES: u32 = 120;
 const FRAMES: u32 = 300;
 const DASHBOARD_BLOCKS: usize = 105;
 
-pub(crate) async fn run() -> Result<()> {
+/// A part of the figures that can be measured alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Subject {
+    /// Mining and validation in one worker.
+    Wasm,
+    /// Mining beside npm packages, and in two workers.
+    Workers,
+    /// The first visit.
+    Load,
+    /// Message and block to the other tab and the dashboard, smoothness.
+    Latency,
+    /// Catching up, and what four tabs carry.
+    Mesh,
+}
+
+pub(crate) async fn run(only: &[Subject]) -> Result<()> {
     let built = std::env::var_os("DISTLI_BENCH_WWW")
         .context("run `make bench-web`: it builds what is measured")?;
     let built = PathBuf::from(built);
-    wasm(&built).await?;
-    workers::run(&built).await?;
-    first_load().await?;
-    latencies().await?;
-    mesh::run(&built).await
+    let wanted = |subject| only.is_empty() || only.contains(&subject);
+    if wanted(Subject::Wasm) {
+        wasm(&built).await?;
+    }
+    if wanted(Subject::Workers) {
+        workers::run(&built).await?;
+    }
+    if wanted(Subject::Load) {
+        first_load().await?;
+    }
+    if wanted(Subject::Latency) {
+        latencies().await?;
+    }
+    if wanted(Subject::Mesh) {
+        mesh::run(&built).await?;
+    }
+    Ok(())
 }
 
 /// Mining and validation in one worker, on a page of the bench's own that loads the product's code with the bench's entry points.

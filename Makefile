@@ -189,7 +189,7 @@ bench-sim: ## How 500 simulated nodes spread a block and heal, and what a flood 
 	@$(TARGET)/quick/scale
 
 .PHONY: bench-web
-bench-web: build-web browser ## Mining and validation in Chromium, first load, the time to the other tab and the dashboard (ONLY="wasm mesh" measures a part)
+bench-web: build-web browser ## Mining and validation in Chromium, first load, the time to the other tab and the dashboard (ONLY="wasm catchup" measures a part)
 	$(call say,Building what is measured)
 	@cargo build --locked --profile quick $(OURS) --bins
 	@cargo build --locked --release --target $(WASM) -p node-wasm --features bench

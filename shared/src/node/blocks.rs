@@ -48,7 +48,7 @@ impl Node {
     ) -> Result<(), NodeError> {
         let hash = header_hash(bytes);
         if self.is_known(&hash) {
-            self.on_body(now, from, &hash);
+            self.on_body(now, from, &hash, bytes.len());
             if let Some(header) = self.chain.header(&hash).cloned() {
                 self.note_block_of(from, &header);
             }
@@ -59,7 +59,7 @@ impl Node {
         }
         let block = self.parse(bytes).map_err(|reason| blame(from, &reason))?;
         let header = block.header().clone();
-        self.on_body(now, from, &hash);
+        self.on_body(now, from, &hash, bytes.len());
         if let Some(peer) = self.peers.get_mut(&from) {
             peer.known_blocks.insert(hash);
         }

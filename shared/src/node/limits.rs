@@ -58,10 +58,17 @@ pub const HEADER_REQUESTS_MAX: usize = 3;
 pub const HEADERS_TIMEOUT_MS: u64 = 4_000;
 /// A peer that did not answer, or had nothing new, is asked for headers again after this, ms.
 pub const HEADERS_PAUSE_MS: u64 = 10_000;
-/// Bodies in flight from one peer.
-pub const BODIES_PER_PEER_MAX: usize = 32;
+/// Bytes of bodies in flight from one peer, judged by the length of those that it gave; so the next are on their way while some
+/// are verified and made durable.
+pub const BODY_BYTES_IN_FLIGHT: usize = 1024 * 1024;
+/// Bodies in flight from a peer that has given none.
+pub const BODIES_PER_PEER_FIRST: usize = 32;
+/// Long bodies in flight from one peer.
+pub const BODIES_PER_PEER_MIN: usize = 16;
+/// Short bodies in flight from one peer.
+pub const BODIES_PER_PEER_MAX: usize = 192;
 /// How far above the lowest missing body others are asked for, in blocks.
-pub const BODY_WINDOW: u32 = 256;
+pub const BODY_WINDOW: u32 = 512;
 /// Without a body from a peer for so long, its requests go to others, ms; doubled with every stall in a row.
 pub const STALL_MS: u64 = 2_000;
 /// Longest stall time, ms.

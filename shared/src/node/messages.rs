@@ -115,6 +115,13 @@ impl Node {
         self.send_bytes(peer, message.encode());
     }
 
+    /// Asks a peer for something, ahead of all that waits to be durable.
+    pub(super) fn ask(&mut self, peer: PeerId, message: &Message) {
+        let bytes = message.encode();
+        self.traffic.sent.count(&bytes);
+        self.requests.push_back(Output::Send { peer, bytes });
+    }
+
     /// Sends what a peer asked for, on its account; history packed, at the price of what it is unpacked.
     pub(super) fn serve(&mut self, to: PeerId, message: &Message) {
         let bytes = message.encode();

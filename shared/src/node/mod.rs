@@ -5,7 +5,7 @@
 //!
 //! How it works (PROTOCOL §2):
 //! - **Sync** (`sync`): headers first, with a locator of at most 64 hashes and 2,000 headers a reply; then bodies along
-//!   the best header branch from several peers at once, 32 in flight each, packed. A peer without an answer for 2 s loses its
+//!   the best header branch from several peers at once, 1 MiB in flight each, packed. A peer without an answer for 2 s loses its
 //!   requests to another. A peer's claims cost it nothing and bind nobody: what it does not deliver is asked of others.
 //! - **New blocks** (`blocks`, `compact`): up to 5 peers, sent in short to each by who brings them in, and by header by who
 //!   got them; beyond, in short to 3 and by header to the others. **Transactions** (`transactions`) likewise, announced in batches of 250 ms. Statuses on every change
@@ -103,6 +103,8 @@ pub struct Node {
     keep: Keep,
     stored_base: StoredBase,
     snapshots: Snapshots,
+    /// Requests, which tell nobody anything that would have to be durable first.
+    requests: VecDeque<Output>,
     outputs: VecDeque<Output>,
     restored: bool,
 }
@@ -167,6 +169,7 @@ impl Node {
             keep,
             stored_base: StoredBase::default(),
             snapshots: Snapshots::default(),
+            requests: VecDeque::new(),
             outputs: VecDeque::new(),
             restored: false,
         }
@@ -192,9 +195,11 @@ impl Node {
         result
     }
 
-    /// The next order, in order.
+    /// The next order, in order. Requests for history come first: while it is on its way, what came before is made durable.
     pub fn poll(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        self.requests
+            .pop_front()
+            .or_else(|| self.outputs.pop_front())
     }
 
     /// The chain.

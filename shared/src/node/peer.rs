@@ -71,6 +71,8 @@ pub(super) struct BodyRequests {
     pub(super) progress_at: TimestampMs,
     pub(super) stalls: u32,
     pub(super) last_until: TimestampMs,
+    /// How long the bodies were that it gave, lately.
+    average_bytes: usize,
 }
 
 /// What a peer may still ask for: so many bytes at once, and so many a millisecond.
@@ -177,14 +179,30 @@ impl BodyRequests {
         self.in_flight = self.in_flight.saturating_add(1);
     }
 
-    /// How many more bodies may be asked for; a peer that stalled is tried with one.
+    /// How many more bodies may be asked for, few long ones or many short ones; a peer that stalled is tried with one.
     pub(super) fn free(&self) -> usize {
+        let fitting = limits::BODY_BYTES_IN_FLIGHT
+            .checked_div(self.average_bytes)
+            .unwrap_or(limits::BODIES_PER_PEER_FIRST);
         let allowed = if self.stalls == 0 {
-            limits::BODIES_PER_PEER_MAX
+            fitting.clamp(limits::BODIES_PER_PEER_MIN, limits::BODIES_PER_PEER_MAX)
         } else {
             1
         };
         allowed.saturating_sub(self.in_flight)
+    }
+
+    /// A body that was asked for came.
+    pub(super) fn on_progress(&mut self, now: TimestampMs, bytes: usize) {
+        self.progress_at = now;
+        self.stalls = 0;
+        self.last_until = TimestampMs::default();
+        let before = if self.average_bytes == 0 {
+            bytes
+        } else {
+            self.average_bytes
+        };
+        self.average_bytes = before.saturating_mul(7).saturating_add(bytes) / 8;
     }
 
     /// When the requests in flight count as stalled.

@@ -323,7 +323,7 @@ impl Node {
 
     /// A body came (from whomever): it is no longer in flight. Only what a peer was asked for is progress of that peer, so
     /// that nobody holds a body back behind others that nobody wants.
-    pub(super) fn on_body(&mut self, now: TimestampMs, from: PeerId, hash: &Hash) {
+    pub(super) fn on_body(&mut self, now: TimestampMs, from: PeerId, hash: &Hash, bytes: usize) {
         let Some(asked) = self.downloads.asked(hash).map(|asked| asked.from) else {
             return;
         };
@@ -332,9 +332,7 @@ impl Node {
         if asked == from
             && let Some(peer) = self.peers.get_mut(&from)
         {
-            peer.bodies.progress_at = now;
-            peer.bodies.stalls = 0;
-            peer.bodies.last_until = TimestampMs::default();
+            peer.bodies.on_progress(now, bytes);
         }
     }
 
@@ -490,20 +488,15 @@ impl Node {
             peer.headers.wanted = false;
             peer.packed_expected = peer.packed_expected.saturating_add(1);
         }
-        self.send(peer, &Message::GetHeaders { locator });
+        self.ask(peer, &Message::GetHeaders { locator });
     }
 
     fn request_bodies(&mut self, now: TimestampMs) {
         if self.chain.best_header().work <= self.chain.tip().work || self.waits_for_snapshot(now) {
             return;
         }
-        let free = |peer: &Peer| limits::BODIES_PER_PEER_MAX.saturating_sub(peer.bodies.in_flight);
-        let free: usize = self
-            .peers
-            .values()
-            .filter(|peer| peer.best.is_some())
-            .map(free)
-            .sum();
+        let able = self.peers.values().filter(|peer| peer.best.is_some());
+        let free: usize = able.map(|peer| peer.bodies.free()).sum();
         if free == 0 {
             return;
         }
@@ -578,7 +571,7 @@ impl Node {
                 peer.packed_expected = peer.packed_expected.saturating_add(hashes.len());
             }
             for some in hashes.chunks(BLOCKS_MAX) {
-                self.send(
+                self.ask(
                     peer,
                     &Message::GetBlocks {
                         hashes: some.to_vec(),

@@ -54,18 +54,14 @@ fn packed_history_that_nobody_asked_for_is_not_unpacked() {
 
 #[test]
 fn packed_bomb_is_blamed() {
-    let chain = grown(1, 3);
+    let chain = grown(2, 3);
     let mut bench = Bench::alone(1, chain.tip().timestamp);
     bench.give(Input::PeerConnected { peer: peer(2) });
-    let header = Bytes(
-        chain
-            .block_at(Height(1))
-            .unwrap()
-            .header()
-            .encode()
-            .to_vec(),
-    );
-    bench.receive(peer(2), &Message::NewHeader { header });
+    for height in [1, 2] {
+        let header = chain.block_at(Height(height)).unwrap().header();
+        let header = Bytes(header.encode().to_vec());
+        bench.receive(peer(2), &Message::NewHeader { header });
+    }
     let asked = |(_, message): &(PeerId, Message)| matches!(message, Message::GetBlocks { .. });
     assert!(bench.sent().iter().any(asked));
     let bomb = packed(&Message::NewBlock {

@@ -90,7 +90,8 @@ fn traffic_is_counted_by_subject() {
     bench.give(Input::PeerConnected { peer: peer(3) });
     bench.taken();
     let before = bench.node.status().traffic;
-    let block = new_block(chain.block_at(crate::ids::Height(1)).unwrap());
+    let first = chain.block_at(crate::ids::Height(1)).unwrap();
+    let (block, header) = (new_block(first), Bytes(first.header().encode().to_vec()));
     let bytes = block.clone();
     bench.give(Input::MessageReceived {
         peer: peer(2),
@@ -99,7 +100,12 @@ fn traffic_is_counted_by_subject() {
     let after = bench.node.status().traffic;
     let length = u64::try_from(block.len()).unwrap();
     assert_eq!(after.received.blocks - before.received.blocks, length);
-    assert_eq!(after.sent.blocks - before.sent.blocks, length, "to peer 3");
+    let named = Message::NewHeader { header }.encode().len();
+    assert_eq!(
+        after.sent.blocks - before.sent.blocks,
+        u64::try_from(named).unwrap(),
+        "to peer 3"
+    );
     let mut sent = 0;
     for order in bench.taken() {
         if let Output::Send { bytes, .. } = order {

@@ -411,7 +411,7 @@ fn an_own_transaction_below_a_snapshot_waits_for_its_body_and_is_no_conflict() {
     let mut net = Net::new(vec![Bench::holding(1, &chain), bench]);
     finalise(&mut net.benches[0], &chain, 300);
     net.link(0, 1);
-    net.run(300);
+    net.run(200);
     assert_eq!(net.benches[1].node.status().height, chain.tip().height);
     assert!(
         net.benches[1].node.outbox().contains(&own.id()),

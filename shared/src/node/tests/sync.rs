@@ -47,14 +47,14 @@ fn bodies_are_asked_of_all_peers_at_most_so_many_each() {
     }
     assert_eq!(
         asked.values().map(Vec::len).collect::<Vec<_>>(),
-        [limits::BODIES_PER_PEER_MAX; 3]
+        [limits::BODIES_PER_PEER_FIRST; 3]
     );
     let mut all: Vec<Hash> = asked.into_values().flatten().collect();
     all.sort_unstable();
     all.dedup();
     assert_eq!(
         all.len(),
-        3 * limits::BODIES_PER_PEER_MAX,
+        3 * limits::BODIES_PER_PEER_FIRST,
         "no body is asked for twice"
     );
 }

@@ -7,22 +7,13 @@ use serde_json::json;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-const SHORT: u32 = 1_000;
-const LONG: u32 = 10_000;
 const TABS: usize = 4;
 /// Messages that each of the four tabs sends.
 const MESSAGES_PER_TAB: u32 = 2_500;
 
-pub(crate) async fn run(built: &Path) -> Result<()> {
-    for blocks in [SHORT, LONG] {
-        catch_up(built, blocks).await?;
-    }
-    throughput(built).await
-}
-
 /// A tab of a new profile catches up with `blocks` blocks of ten messages that a tab of another profile has: from opening the
 /// network's page until all are validated and stored.
-async fn catch_up(built: &Path, blocks: u32) -> Result<()> {
+pub(crate) async fn catch_up(built: &Path, blocks: u32) -> Result<()> {
     let long = chain::mine(&format!("catch-up-{blocks}"), blocks)?;
     let stack = Stack::start_with_www(built).await?;
     let (alice, bob) = (
@@ -87,7 +78,7 @@ const SEND: &str = "
     })();";
 
 /// Four tabs send at once; a message counts when the last of the four has it in a block.
-async fn throughput(built: &Path) -> Result<()> {
+pub(crate) async fn throughput(built: &Path) -> Result<()> {
     let stack = Stack::start_with_www(built).await?;
     let browser = profile(&stack, "alice").await?;
     let first = browser.open(&stack.app_url).await?;

@@ -25,8 +25,12 @@ pub(crate) enum Subject {
     Load,
     /// Message and block to the other tab and the dashboard, smoothness.
     Latency,
-    /// Catching up, and what four tabs carry.
-    Mesh,
+    /// Catching up with a chain of 1,000 blocks.
+    Catchup,
+    /// Catching up with one of 10,000.
+    CatchupLong,
+    /// What four tabs carry.
+    Throughput,
 }
 
 pub(crate) async fn run(only: &[Subject]) -> Result<()> {
@@ -46,8 +50,14 @@ pub(crate) async fn run(only: &[Subject]) -> Result<()> {
     if wanted(Subject::Latency) {
         latencies().await?;
     }
-    if wanted(Subject::Mesh) {
-        mesh::run(&built).await?;
+    if wanted(Subject::Catchup) {
+        mesh::catch_up(&built, 1_000).await?;
+    }
+    if wanted(Subject::CatchupLong) {
+        mesh::catch_up(&built, 10_000).await?;
+    }
+    if wanted(Subject::Throughput) {
+        mesh::throughput(&built).await?;
     }
     Ok(())
 }

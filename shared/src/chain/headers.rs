@@ -6,6 +6,7 @@ use super::{Chain, ChainError, HeaderInserted, Node, Tip, index_of};
 use crate::{
     block::{Block, BlockError, check_header},
     difficulty,
+    genesis::Rules,
     hash::Hash,
     header::Header,
     ids::{Height, TimestampMs, Work},
@@ -14,6 +15,7 @@ use crate::{
 };
 
 /// What a header's rules need to know of its parent.
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Parent {
     pub(super) height: Height,
     pub(super) work: Work,
@@ -23,9 +25,41 @@ pub(super) struct Parent {
 
 impl Parent {
     /// The target of a child with this timestamp.
-    pub(super) fn child_target(&self, chain: &Chain, timestamp: TimestampMs) -> CompactTarget {
+    pub(super) fn child_target(&self, rules: &Rules, timestamp: TimestampMs) -> CompactTarget {
         let since = timestamp.since(self.timestamp);
-        difficulty::next_target(&chain.genesis.rules, self.active_ms, self.height, since)
+        difficulty::next_target(rules, self.active_ms, self.height, since)
+    }
+
+    /// The rules of a child's header against this parent; answers its cumulative work and active time.
+    pub(super) fn check_child(
+        &self,
+        rules: &Rules,
+        header: &Header,
+    ) -> Result<(Work, u64), BlockError> {
+        if header.height != self.height.next() || header.height == self.height {
+            return Err(BlockError::Height {
+                found: header.height,
+                allowed: self.height.next(),
+            });
+        }
+        if header.timestamp <= self.timestamp {
+            return Err(BlockError::Timestamp {
+                found: header.timestamp,
+                allowed: self.timestamp.plus_ms(1),
+            });
+        }
+        let target = self.child_target(rules, header.timestamp);
+        if header.target != target {
+            return Err(BlockError::Target {
+                found: header.target,
+                allowed: target,
+            });
+        }
+        let active = difficulty::active_ms(rules, header.timestamp.since(self.timestamp));
+        Ok((
+            self.work.plus(header.work()),
+            self.active_ms.saturating_add(active),
+        ))
     }
 }
 
@@ -111,29 +145,7 @@ impl Chain {
         let parent = self
             .parent(&previous)
             .ok_or(ChainError::UnknownParent { previous })?;
-        if header.height != parent.height.next() || header.height == parent.height {
-            return Err(BlockError::Height {
-                found: header.height,
-                allowed: parent.height.next(),
-            }
-            .into());
-        }
-        if header.timestamp <= parent.timestamp {
-            let allowed = parent.timestamp.plus_ms(1);
-            return Err(BlockError::Timestamp {
-                found: header.timestamp,
-                allowed,
-            }
-            .into());
-        }
-        let target = parent.child_target(self, header.timestamp);
-        if header.target != target {
-            return Err(BlockError::Target {
-                found: header.target,
-                allowed: target,
-            }
-            .into());
-        }
+        let checked = parent.check_child(rules, header)?;
         let allowed = now.plus_ms(
             rules
                 .interval()
@@ -146,11 +158,7 @@ impl Chain {
             });
         }
         self.check_floor(header.height, hash)?;
-        let active = difficulty::active_ms(rules, header.timestamp.since(parent.timestamp));
-        Ok((
-            parent.work.plus(header.work()),
-            parent.active_ms.saturating_add(active),
-        ))
+        Ok(checked)
     }
 
     /// Makes `hash` the best header if it is heavier than the one so far.

@@ -36,11 +36,13 @@ use crate::{
 mod connect;
 mod finality;
 mod headers;
+mod point;
 mod query;
 mod snapshot;
 mod template;
 
 pub use finality::{FinalityError, FloorChange};
+pub use point::Point;
 pub use template::Template;
 
 /// The end of a branch.

@@ -78,7 +78,7 @@ impl Chain {
             ),
             state_root,
             timestamp,
-            target: parent.child_target(self, timestamp),
+            target: parent.child_target(&self.genesis.rules, timestamp),
             nonce: 0,
         };
         Template {

@@ -75,6 +75,36 @@ impl EnterpriseBlock {
         writer.finish()
     }
 
+    /// Whether a block that was not read from bytes is within the limits.
+    ///
+    /// # Errors
+    /// [`EnterpriseError::TooLarge`] naming what is not.
+    pub fn check_size(&self, limits: BlockLimits) -> Result<(), EnterpriseError> {
+        let sizes = [
+            (
+                "bytes of a block",
+                self.encode().len(),
+                limits.block_bytes_max,
+            ),
+            (
+                "entries of a block",
+                self.entries.len(),
+                limits.block_entries_max,
+            ),
+        ];
+        for (what, found, allowed) in sizes {
+            let allowed = usize::try_from(allowed).unwrap_or(usize::MAX);
+            if found > allowed {
+                return Err(EnterpriseError::TooLarge {
+                    what,
+                    found,
+                    allowed,
+                });
+            }
+        }
+        Ok(())
+    }
+
     /// Reads a block within `limits` and checks its data root.
     ///
     /// # Errors

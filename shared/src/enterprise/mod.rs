@@ -41,6 +41,6 @@ pub use error::EnterpriseError;
 pub use finality::FinalBlock;
 pub use genesis::{BlockLimits, EnterpriseGenesis, TenantLimits, Timeouts};
 pub use header::{EnterpriseHeader, EnterpriseHeight, Round};
-pub use tenants::{Effects, Tenants};
+pub use tenants::{Effects, Selection, Tenants};
 pub use validators::{VALIDATORS_MAX, ValidatorInfo, ValidatorSet, quorum};
 pub use verifier::Verifier;

@@ -12,7 +12,7 @@
 //! [`Tenants::execute`] changes nothing, so that a proposal can be judged and thrown away; [`Tenants::apply`] takes over
 //! the effects of a decided block. Limits: tenants by the genesis; one record of 64 bytes per anchored block.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use super::entry::{Anchor, Entry, TenantState};
@@ -46,6 +46,17 @@ pub struct Effects {
     tenants: BTreeMap<ChainId, Tenant>,
     anchored: BTreeMap<(ChainId, Hash), (Height, Work)>,
     state_root: Hash,
+}
+
+/// The entries of a proposal.
+#[derive(Clone, Debug)]
+pub struct Selection {
+    /// Those that are valid, in order.
+    pub entries: Vec<Entry>,
+    /// What they do.
+    pub effects: Effects,
+    /// Those that can not become valid. What is in neither is early, or follows what is.
+    pub refused: Vec<Entry>,
 }
 
 impl Effects {
@@ -127,22 +138,74 @@ impl Tenants {
         time: TimestampMs,
         entries: &[Entry],
     ) -> Result<Effects, EnterpriseError> {
-        let mut effects = Effects {
-            tenants: BTreeMap::new(),
-            anchored: BTreeMap::new(),
-            state_root: merkle::root(&[]),
-        };
+        let mut effects = self.no_effects();
         for entry in entries {
-            match entry {
-                Entry::TenantRegistered(genesis) => self.register(&mut effects, genesis)?,
-                Entry::BlockAnchored(anchor) => self.anchor(&mut effects, time, anchor)?,
+            self.effect(&mut effects, time, entry)?;
+        }
+        self.seal(&mut effects);
+        Ok(effects)
+    }
+
+    /// Executes of `entries` those that are valid at `time`, for a proposer.
+    #[must_use]
+    pub fn select(&self, time: TimestampMs, entries: Vec<Entry>) -> Selection {
+        let mut selection = Selection {
+            entries: Vec::with_capacity(entries.len()),
+            effects: self.no_effects(),
+            refused: Vec::new(),
+        };
+        let mut early = BTreeSet::new();
+        for entry in entries {
+            match self.effect(&mut selection.effects, time, &entry) {
+                Ok(()) => selection.entries.push(entry),
+                Err(error) => {
+                    let is_early = match &error {
+                        EnterpriseError::TooFarAhead { .. } => true,
+                        EnterpriseError::ParentNotAnchored { previous, .. } => {
+                            early.contains(previous)
+                        }
+                        _ => false,
+                    };
+                    if let Entry::BlockAnchored(anchor) = &entry
+                        && is_early
+                    {
+                        early.insert(anchor.header.hash());
+                    } else {
+                        selection.refused.push(entry);
+                    }
+                }
             }
         }
+        self.seal(&mut selection.effects);
+        selection
+    }
+
+    fn no_effects(&self) -> Effects {
+        Effects {
+            tenants: BTreeMap::new(),
+            anchored: BTreeMap::new(),
+            state_root: Hash::ZERO,
+        }
+    }
+
+    /// Adds one entry's effects, or none.
+    fn effect(
+        &self,
+        effects: &mut Effects,
+        time: TimestampMs,
+        entry: &Entry,
+    ) -> Result<(), EnterpriseError> {
+        match entry {
+            Entry::TenantRegistered(genesis) => self.register(effects, genesis),
+            Entry::BlockAnchored(anchor) => self.anchor(effects, time, anchor),
+        }
+    }
+
+    fn seal(&self, effects: &mut Effects) {
         for tenant in effects.tenants.values_mut() {
             tenant.leaf = tenant.state.leaf();
         }
         effects.state_root = self.root_with(&effects.tenants);
-        Ok(effects)
     }
 
     /// Takes over the effects of a decided block, which must have been computed on this state.

@@ -113,7 +113,7 @@ impl Verifier {
         certificate: Certificate,
     ) -> Result<DecidedBlock, EnterpriseError> {
         let header = block.header();
-        self.link(header)?;
+        self.check_next(header)?;
         certificate.verify(header, &self.set, self.chain)?;
         self.height = header.height;
         self.hash = certificate.block_hash;
@@ -121,7 +121,11 @@ impl Verifier {
         Ok(DecidedBlock::verified(block, certificate))
     }
 
-    fn link(&self, header: &EnterpriseHeader) -> Result<(), EnterpriseError> {
+    /// Whether a header may follow: all that [`Self::advance`] checks but the certificate.
+    ///
+    /// # Errors
+    /// [`EnterpriseError`] naming what does not hold.
+    pub fn check_next(&self, header: &EnterpriseHeader) -> Result<(), EnterpriseError> {
         let expected = self.height.next();
         if header.height != expected {
             return Err(EnterpriseError::Height {

@@ -2,30 +2,35 @@
 //!
 //! Purpose: one pure value between the engine and the chains. An update is executed in its tenant's own
 //! [`Chain`](shared::chain::Chain); blocks that join the tenant's heaviest chain become pending entries;
-//! [`Ledger::propose`] makes a block of them, [`Ledger::decide`] verifies its certificate, [`Ledger::finish`] takes it
-//! over once it is durable. [`Ledger::replay`] takes the same decisions from the store at a start.
+//! [`Ledger::propose`] makes a block of them, [`Ledger::judge`] judges the blocks of other validators, [`Ledger::decide`]
+//! verifies the certificate of one, [`Ledger::finish`] takes it over once it is durable. [`Ledger::replay`] takes the same
+//! decisions from the store at a start.
 //!
 //! It does no I/O: what has to be stored is collected ([`Ledger::take_batch`]).
 //!
 //! # Invariants
 //! - An entry is pending or decided once, whoever sends its block however often.
-//! - A block is anchored only when it is on its tenant's heaviest chain and after its parent; what a heavier chain
-//!   replaces stays on record.
+//! - An entry is made of a block only when it is on its tenant's heaviest chain here; what a heavier chain replaces stays
+//!   on record.
+//! - A verdict over a block follows from the block and the decided chain before it, and is the same on every validator.
 //! - Counts are of the heaviest anchored chain.
 //!
 //! # Limits
 //! Tenants by the genesis. Blocks beside a tenant's heaviest chain: [`HELD_BLOCKS_MAX`] and [`HELD_BYTES_MAX`]; beyond,
 //! a further one is refused unless it makes its branch the heaviest. Blocks stay in memory.
 
+mod execution;
+mod judge;
+mod pending;
 mod proposal;
 mod replay;
 mod tenant;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use shared::block::{Block, BlockError};
-use shared::chain::{ChainError, Inserted};
+use shared::chain::{ChainError, Inserted, Point};
 use shared::enterprise::{Anchor, EnterpriseError, EnterpriseGenesis, Entry, Tenants, Verifier};
 use shared::genesis::{Access, Genesis};
 use shared::hash::Hash;
@@ -33,7 +38,9 @@ use shared::ids::{ChainId, Height, TimestampMs};
 
 use crate::store::{Batch, BodyKey};
 
-pub use proposal::ProposalError;
+pub use execution::{BodyError, LOOSE_BODIES_MAX, LOOSE_BYTES_MAX};
+pub use judge::{Judgement, PROPOSAL_AHEAD_MAX_MS, Timeliness};
+pub use proposal::{PROPOSALS_MAX, ProposalError};
 pub use replay::{ReplayError, Signatures};
 pub use tenant::{MainChain, TenantLedger, TenantName};
 
@@ -127,9 +134,17 @@ pub struct Ledger {
     state: Tenants,
     tenants: BTreeMap<ChainId, TenantLedger>,
     names: BTreeMap<TenantName, ChainId>,
-    pending: VecDeque<Entry>,
-    queued: BTreeSet<BodyKey>,
-    proposal: Option<proposal::Proposal>,
+    /// Names of registered tenants, the same on every validator.
+    settled: BTreeMap<TenantName, ChainId>,
+    pending: pending::Pending,
+    /// All that is pending was ahead of the last proposal's time, as after a clock that was set back.
+    all_early: bool,
+    proposals: proposal::Proposals,
+    /// The proposal that a certificate decides, and where the chain stands after it.
+    decided: Option<(Hash, Verifier)>,
+    /// Each anchored block's state.
+    points: BTreeMap<BodyKey, Point>,
+    loose: execution::LooseBodies,
     batch: Batch,
     arrivals: u64,
     changed: BTreeSet<ChainId>,
@@ -146,9 +161,13 @@ impl Ledger {
             genesis,
             tenants: BTreeMap::new(),
             names: BTreeMap::new(),
-            pending: VecDeque::new(),
-            queued: BTreeSet::new(),
-            proposal: None,
+            settled: BTreeMap::new(),
+            pending: pending::Pending::default(),
+            all_early: false,
+            proposals: proposal::Proposals::default(),
+            decided: None,
+            points: BTreeMap::new(),
+            loose: execution::LooseBodies::default(),
             batch: Batch::default(),
             arrivals: 0,
             changed: BTreeSet::new(),
@@ -185,10 +204,10 @@ impl Ledger {
         self.transactions
     }
 
-    /// Whether entries wait for a block.
+    /// Whether entries wait for a block; not those that the last proposal found too early, until something changes.
     #[must_use]
     pub fn has_pending(&self) -> bool {
-        !self.pending.is_empty()
+        !self.pending.is_empty() && !self.all_early
     }
 
     /// Executes a submission in its tenant's chain.
@@ -202,6 +221,7 @@ impl Ledger {
             blocks,
         } = submission;
         let now = self.verifier.next_time(now);
+        self.all_early = false;
         let mut receipt = Receipt::default();
         if !self.tenants.contains_key(&chain_id) {
             self.may_register(&genesis)?;
@@ -283,7 +303,7 @@ impl Ledger {
 
     fn register(&mut self, tenant: TenantLedger) {
         let genesis = Box::new((**tenant.genesis()).clone());
-        self.pending.push_back(Entry::TenantRegistered(genesis));
+        self.pending.push(Entry::TenantRegistered(genesis));
         self.names.insert(tenant.name().clone(), tenant.chain_id());
         self.tenants.insert(tenant.chain_id(), tenant);
     }
@@ -322,13 +342,13 @@ impl Ledger {
             if tenant.release(hash) {
                 self.batch.release.push(key);
             }
-            if self.state.is_anchored(chain_id, *hash) || !self.queued.insert(key) {
+            if self.state.is_anchored(chain_id, *hash) {
                 continue;
             }
             if let Some(header) = tenant.chain.header(hash) {
                 let header = header.clone();
                 self.pending
-                    .push_back(Entry::BlockAnchored(Anchor { chain_id, header }));
+                    .push(Entry::BlockAnchored(Anchor { chain_id, header }));
             }
         }
     }
@@ -356,5 +376,7 @@ fn refusal(height: Height, error: ChainError) -> Refusal {
     }
 }
 
+#[cfg(test)]
+mod judge_tests;
 #[cfg(test)]
 mod tests;

@@ -1,113 +1,263 @@
-//! Building a block of what is pending, and taking it over once it is decided and durable.
+//! Building a block of what is pending, and taking over the one that is decided, once it is durable.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
+use shared::block::Block;
+use shared::chain::Inserted;
 use shared::enterprise::{
-    Anchor, Certificate, DecidedBlock, Effects, EnterpriseBlock, EnterpriseError, EnterpriseHeader,
-    Entry, Verifier,
+    Certificate, DecidedBlock, Effects, EnterpriseBlock, EnterpriseError, EnterpriseHeader, Entry,
 };
 use shared::hash::Hash;
 use shared::ids::{ChainId, PublicKey, TimestampMs};
 
-use super::Ledger;
-use crate::store::Head;
+use super::execution::{Executed, NotExecuted};
+use super::pending::Subject;
+use super::{Ledger, Signatures, TenantLedger};
+use crate::store::{BodyKey, Head};
 
-/// A block built of the front of the pending entries, with what it does.
+/// Blocks of one height that are kept until it is decided: one a round, of as many rounds.
+pub const PROPOSALS_MAX: usize = 32;
+
+/// A valid block of the next height, with what it does.
 #[derive(Debug)]
 pub(super) struct Proposal {
     block: EnterpriseBlock,
     effects: Effects,
-    after: Option<Verifier>,
+    executed: Executed,
+}
+
+impl Proposal {
+    pub(super) const fn new(block: EnterpriseBlock, effects: Effects, executed: Executed) -> Self {
+        Self {
+            block,
+            effects,
+            executed,
+        }
+    }
+
+    pub(super) const fn block(&self) -> &EnterpriseBlock {
+        &self.block
+    }
+}
+
+/// Valid blocks of the next height by hash; the oldest goes first.
+#[derive(Debug, Default)]
+pub(super) struct Proposals {
+    blocks: BTreeMap<Hash, Proposal>,
+    order: VecDeque<Hash>,
+}
+
+impl Proposals {
+    pub(super) fn insert(&mut self, hash: Hash, proposal: Proposal) {
+        if self.blocks.insert(hash, proposal).is_none() {
+            self.order.push_back(hash);
+        }
+        if self.order.len() > PROPOSALS_MAX
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.blocks.remove(&oldest);
+        }
+    }
+
+    pub(super) fn get(&self, hash: &Hash) -> Option<&Proposal> {
+        self.blocks.get(hash)
+    }
+
+    /// Takes one out, and drops the others: their height is decided.
+    fn take(&mut self, hash: &Hash) -> Option<Proposal> {
+        self.order.clear();
+        std::mem::take(&mut self.blocks).remove(hash)
+    }
 }
 
 /// Why a proposal cannot be built or decided.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProposalError {
-    /// There is no proposal to decide.
-    #[error("there is no proposal to decide")]
-    None,
+    /// The block is not kept here: it was never judged valid, or many others were since.
+    #[error("there is no proposal {0} to decide")]
+    Unknown(Hash),
+    /// Nothing was decided that could be taken over.
+    #[error("there is no decided proposal")]
+    NotDecided,
+    /// A tenant block that was accepted is refused now.
+    #[error("tenant block {0} does not execute")]
+    Block(Hash),
     /// The block or its certificate does not verify.
     #[error(transparent)]
     Invalid(#[from] EnterpriseError),
 }
 
 impl Ledger {
-    /// Builds the next block of pending entries, as many as its limits hold; answers its hash.
+    /// Builds the next block of pending entries, as many as its limits hold, and keeps it; answers its hash.
+    ///
+    /// Pending entries that can no longer be valid are dropped, those that are early for enterprise time stay.
     ///
     /// # Errors
-    /// [`ProposalError`] when an entry breaks a rule, which would be a fault of [`Ledger::accept`].
+    /// [`ProposalError`] when a block that was executed before is refused, which would be a fault of [`Ledger::accept`].
     pub fn propose(
         &mut self,
         now: TimestampMs,
         proposer: PublicKey,
     ) -> Result<Hash, ProposalError> {
-        let entries = self.next_entries();
-        let effects = self.state.execute(self.verifier.next_time(now), &entries)?;
+        let time = self.verifier.next_time(now);
+        let selection = self.state.select(time, self.next_entries());
+        let gone = selection.refused.iter().map(Subject::of).collect();
+        self.pending.remove(&gone);
+        let (entries, effects) = (selection.entries, selection.effects);
+        self.all_early = entries.is_empty();
+        let executed = self.execute_blocks(&entries, Signatures::Verified);
+        let executed = executed.map_err(|error| match error {
+            NotExecuted::Missing(keys) => {
+                ProposalError::Block(keys.first().map_or(Hash::ZERO, |key| key.1))
+            }
+            NotExecuted::Block(hash, _) => ProposalError::Block(hash),
+            NotExecuted::Entry(error) => error.into(),
+        })?;
         let data_root = EnterpriseBlock::data_root(&entries);
         let header = self
             .verifier
             .next_header(now, data_root, effects.state_root(), proposer);
         let block = EnterpriseBlock::new(header, entries)?;
         let hash = block.hash();
-        self.proposal = Some(Proposal {
-            block,
-            effects,
-            after: None,
-        });
+        self.proposals
+            .insert(hash, Proposal::new(block, effects, executed));
         Ok(hash)
     }
 
-    /// Verifies the certificate over the proposal; the ledger itself moves with [`Self::finish`].
+    /// A block of the next height that was built or judged valid here.
+    #[must_use]
+    pub fn proposal(&self, hash: &Hash) -> Option<&EnterpriseBlock> {
+        self.proposals.get(hash).map(|proposal| &proposal.block)
+    }
+
+    /// Verifies the certificate over a kept proposal; the ledger itself moves with [`Self::finish`].
+    ///
+    /// What the block needs stored besides is in the next batch.
     ///
     /// # Errors
-    /// [`ProposalError`] when there is no proposal or the certificate does not decide it.
+    /// [`ProposalError`] when the proposal is not kept or the certificate does not decide it.
     pub fn decide(&mut self, certificate: Certificate) -> Result<DecidedBlock, ProposalError> {
-        let proposal = self.proposal.as_mut().ok_or(ProposalError::None)?;
+        let hash = certificate.block_hash;
+        let proposal = self
+            .proposals
+            .get(&hash)
+            .ok_or(ProposalError::Unknown(hash))?;
         let mut verifier = self.verifier.clone();
         let decided = verifier.advance(proposal.block.clone(), certificate)?;
-        proposal.after = Some(verifier);
+        for block in &proposal.executed.arrived {
+            let key = (block.chain_id(), block.hash());
+            self.batch.bodies.push((key, block.encode()));
+        }
+        for key in proposal.executed.points.keys() {
+            let tenant = self.tenants.get_mut(&key.0);
+            if tenant.is_some_and(|tenant| tenant.release(&key.1)) {
+                self.batch.release.push(*key);
+            }
+        }
+        self.decided = Some((hash, verifier));
         Ok(decided)
     }
 
     /// Takes over the decided block, which is durable now.
     ///
     /// # Errors
-    /// [`ProposalError::None`] when nothing was decided.
+    /// [`ProposalError::NotDecided`] when nothing was decided.
     pub fn finish(&mut self) -> Result<Head, ProposalError> {
+        let (hash, verifier) = self.decided.take().ok_or(ProposalError::NotDecided)?;
+        let proposal = self.proposals.take(&hash);
+        let proposal = proposal.ok_or(ProposalError::NotDecided)?;
+        self.verifier = verifier;
+        Ok(self.take_over(proposal))
+    }
+
+    /// Applies a decided block to the tenants; the verifier stands on it already.
+    pub(super) fn take_over(&mut self, proposal: Proposal) -> Head {
         let Proposal {
             block,
             effects,
-            after,
-        } = self.proposal.take().ok_or(ProposalError::None)?;
-        self.verifier = after.ok_or(ProposalError::None)?;
-        self.pending
-            .drain(..block.entries().len().min(self.pending.len()));
-        Ok(self.take_over(&block, effects))
-    }
-
-    /// Applies a decided block to the tenants.
-    pub(super) fn take_over(&mut self, block: &EnterpriseBlock, effects: Effects) -> Head {
+            executed,
+        } = proposal;
         let head = Head {
             height: self.verifier.height(),
             hash: self.verifier.hash(),
         };
+        let time = block.header().time;
+        self.all_early = false;
         self.state.apply(effects);
-        let mut touched: BTreeSet<ChainId> = BTreeSet::new();
+        let subjects: BTreeSet<Subject> = block.entries().iter().map(Subject::of).collect();
+        self.pending.remove(&subjects);
         for entry in block.entries() {
-            match entry {
-                Entry::TenantRegistered(genesis) => touched.insert(genesis.chain_id()),
-                Entry::BlockAnchored(anchor) => {
-                    self.count(anchor);
-                    touched.insert(anchor.chain_id)
-                }
-            };
+            if let Entry::TenantRegistered(genesis) = entry {
+                self.settle_tenant(genesis);
+            }
         }
+        self.loose.remove(executed.points.keys());
+        for block in executed.arrived {
+            self.insert_decided(block, time);
+        }
+        for entry in block.entries() {
+            if let Entry::BlockAnchored(anchor) = entry {
+                let key = (anchor.chain_id, anchor.header.hash());
+                let transactions = executed.transactions.get(&key).copied().unwrap_or(0);
+                self.count(key, &anchor.header.previous, transactions);
+            }
+        }
+        self.points.extend(executed.points);
+        let touched: BTreeSet<ChainId> = subjects.iter().map(Subject::chain_id).collect();
         for chain_id in touched {
-            self.stand(chain_id, head, block.header().time);
+            self.stand(chain_id, head, time);
             self.changed.insert(chain_id);
         }
         head
+    }
+
+    /// A tenant's registration is decided: from now on its name is the same on every validator.
+    fn settle_tenant(&mut self, genesis: &shared::genesis::Genesis) {
+        let chain_id = genesis.chain_id();
+        if !self.tenants.contains_key(&chain_id) {
+            let genesis = Arc::new(genesis.clone());
+            let tenant = TenantLedger::new(genesis, chain_id, &self.settled);
+            self.tenants.insert(chain_id, tenant);
+        }
+        let label = genesis.network_id.as_str();
+        let name = super::TenantName::choose(label, chain_id, &self.settled);
+        self.settled.insert(name.clone(), chain_id);
+        let other = self.names.insert(name.clone(), chain_id);
+        let Some(tenant) = self.tenants.get_mut(&chain_id) else {
+            return;
+        };
+        let before = std::mem::replace(&mut tenant.name, name.clone());
+        if before != name && self.names.get(&before) == Some(&chain_id) {
+            self.names.remove(&before);
+        }
+        // Who bore the name here until now has not been decided yet, and takes the next free one.
+        if let Some(other) = other.filter(|other| *other != chain_id)
+            && let Some(tenant) = self.tenants.get_mut(&other)
+        {
+            let label = tenant.genesis().network_id.as_str().to_owned();
+            tenant.name = super::TenantName::choose(&label, other, &self.names);
+            self.names.insert(tenant.name.clone(), other);
+            self.changed.insert(other);
+        }
+    }
+
+    /// Puts a decided block that came with a proposal into its tenant's chain.
+    fn insert_decided(&mut self, block: Block, time: TimestampMs) {
+        let (chain_id, hash) = (block.chain_id(), block.hash());
+        let Some(tenant) = self.tenants.get_mut(&chain_id) else {
+            return;
+        };
+        match tenant.chain.insert(block, time) {
+            Ok(Inserted::Connected { connected, .. }) => self.queue(chain_id, &connected),
+            Ok(_) => {}
+            // It was executed, so that only a full tree can refuse it; the store has it.
+            Err(error) => {
+                tracing::warn!(%chain_id, %hash, %error, "a decided block is not kept in memory")
+            }
+        }
+        self.forget(chain_id);
     }
 
     fn stand(&mut self, chain_id: ChainId, head: Head, time: TimestampMs) {
@@ -123,36 +273,19 @@ impl Ledger {
         self.transactions = others.saturating_add(tenant.transaction_count());
     }
 
-    fn count(&mut self, anchor: &Anchor) {
-        let Anchor { chain_id, header } = anchor;
-        let hash = header.hash();
-        self.queued.remove(&(*chain_id, hash));
-        if let Some(tenant) = self.tenants.get_mut(chain_id) {
-            let block = tenant.chain.block(&hash);
-            let transactions = block.map_or(0, |block| block.transactions().len());
-            tenant.count(hash, &header.previous, transactions);
+    fn count(&mut self, key: BodyKey, previous: &Hash, transactions: usize) {
+        if let Some(tenant) = self.tenants.get_mut(&key.0) {
+            tenant.count(key.1, previous, transactions);
         }
     }
 
     /// The front of the pending entries that fits into one block.
     fn next_entries(&self) -> Vec<Entry> {
         let limits = self.genesis.blocks();
-        let mut left = usize::try_from(limits.block_bytes_max)
-            .unwrap_or(usize::MAX)
-            .saturating_sub(BLOCK_OVERHEAD_BYTES);
-        let fits = |entry: &&Entry| {
-            let needed = entry.encode().len().saturating_add(ENTRY_OVERHEAD_BYTES);
-            let fits = needed <= left;
-            left = left.saturating_sub(needed);
-            fits
-        };
-        let most = usize::try_from(limits.block_entries_max).unwrap_or(usize::MAX);
-        self.pending
-            .iter()
-            .take(most)
-            .take_while(fits)
-            .cloned()
-            .collect()
+        let [bytes, most] = [limits.block_bytes_max, limits.block_entries_max]
+            .map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
+        let bytes = bytes.saturating_sub(BLOCK_OVERHEAD_BYTES);
+        self.pending.front(most, bytes, ENTRY_OVERHEAD_BYTES)
     }
 }
 

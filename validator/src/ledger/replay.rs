@@ -2,17 +2,14 @@
 //!
 //! Signatures of transactions are not: the records are checksummed and were verified before they were written.
 
-use std::sync::Arc;
-
 use shared::block::{BlockError, UncheckedBlock};
-use shared::chain::ChainError;
-use shared::enterprise::{
-    Anchor, Certificate, DecidedBlock, EnterpriseBlock, EnterpriseError, Entry,
-};
+use shared::enterprise::{Certificate, DecidedBlock, EnterpriseBlock, EnterpriseError};
 use shared::hash::Hash;
 use shared::ids::{ChainId, TimestampMs};
 
-use super::{Ledger, TenantLedger};
+use super::Ledger;
+use super::execution::NotExecuted;
+use crate::store::BodyKey;
 
 /// Whether the signatures of transactions are verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,14 +51,6 @@ pub enum ReplayError {
         /// The rule.
         error: BlockError,
     },
-    /// A tenant block does not connect.
-    #[error("tenant block {hash}: {error}")]
-    Chain {
-        /// The tenant block.
-        hash: Hash,
-        /// Why.
-        error: ChainError,
-    },
 }
 
 impl Ledger {
@@ -76,34 +65,23 @@ impl Ledger {
         bodies: Vec<UncheckedBlock>,
         signatures: Signatures,
     ) -> Result<DecidedBlock, ReplayError> {
-        let effects = self.state.execute(block.header().time, block.entries())?;
-        let (found, computed) = (block.header().state_root, effects.state_root());
-        if found != computed {
-            return Err(EnterpriseError::Mismatch {
-                field: "the state root",
-                found,
-                computed,
-            }
-            .into());
-        }
-        let decided = self.verifier.advance(block, certificate)?;
-        let block = decided.block();
+        let keys: Vec<BodyKey> = crate::store::anchored(&block).collect();
         let mut bodies = bodies.into_iter();
-        for entry in block.entries() {
-            match entry {
-                Entry::TenantRegistered(genesis) => {
-                    let chain_id = genesis.chain_id();
-                    let genesis = Arc::new((**genesis).clone());
-                    let tenant = TenantLedger::new(genesis, chain_id, &self.names);
-                    self.names.insert(tenant.name().clone(), chain_id);
-                    self.tenants.insert(chain_id, tenant);
-                }
-                Entry::BlockAnchored(anchor) => {
-                    self.insert_anchored(block.header().time, anchor, bodies.next(), signatures)?;
-                }
+        for key in &keys {
+            let (chain_id, hash) = *key;
+            let body = bodies.next();
+            let body = body.ok_or(ReplayError::BodyMissing { chain_id, hash })?;
+            let found = body.header.hash();
+            if found != hash {
+                return Err(ReplayError::OtherBody { hash, found });
             }
+            self.loose.put(*key, body);
         }
-        self.take_over(block, effects);
+        let proposal = self.prepare(block, signatures)?;
+        let decided = self
+            .verifier
+            .advance(proposal.block().clone(), certificate)?;
+        self.take_over(proposal);
         Ok(decided)
     }
 
@@ -128,37 +106,20 @@ impl Ledger {
             self.batch.forget.push((chain_id, hash));
         }
     }
+}
 
-    fn insert_anchored(
-        &mut self,
-        time: TimestampMs,
-        anchor: &Anchor,
-        body: Option<UncheckedBlock>,
-        signatures: Signatures,
-    ) -> Result<(), ReplayError> {
-        let Anchor { chain_id, header } = anchor;
-        let hash = header.hash();
-        let body = body.ok_or(ReplayError::BodyMissing {
-            chain_id: *chain_id,
-            hash,
-        })?;
-        if body.header != *header {
-            return Err(ReplayError::OtherBody {
-                hash,
-                found: body.header.hash(),
-            });
+impl From<NotExecuted> for ReplayError {
+    fn from(error: NotExecuted) -> Self {
+        match error {
+            NotExecuted::Entry(error) => error.into(),
+            NotExecuted::Block(hash, error) => Self::BodyInvalid { hash, error },
+            NotExecuted::Missing(keys) => {
+                let (chain_id, hash) = keys
+                    .first()
+                    .copied()
+                    .unwrap_or((ChainId(Hash::ZERO), Hash::ZERO));
+                Self::BodyMissing { chain_id, hash }
+            }
         }
-        let unknown = EnterpriseError::TenantUnknown(*chain_id);
-        let tenant = self.tenants.get_mut(chain_id).ok_or(unknown)?;
-        let checked = match signatures {
-            Signatures::Verified => body.check_archived(tenant.genesis()),
-            Signatures::Verify => body.check(tenant.genesis()),
-        };
-        let block = checked.map_err(|error| ReplayError::BodyInvalid { hash, error })?;
-        tenant
-            .chain
-            .insert(block, time)
-            .map_err(|error| ReplayError::Chain { hash, error })?;
-        Ok(())
     }
 }

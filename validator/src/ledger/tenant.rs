@@ -32,7 +32,7 @@ impl TenantName {
     }
 
     /// The first free name for a chain under this label.
-    fn choose(label: &str, chain_id: ChainId, taken: &BTreeMap<Self, ChainId>) -> Self {
+    pub(super) fn choose(label: &str, chain_id: ChainId, taken: &BTreeMap<Self, ChainId>) -> Self {
         let bare = Self(label.to_owned());
         if !taken.contains_key(&bare) {
             return bare;
@@ -102,7 +102,7 @@ impl MainChain {
 #[derive(Debug)]
 pub struct TenantLedger {
     genesis: Arc<Genesis>,
-    name: TenantName,
+    pub(super) name: TenantName,
     pub(super) chain: Chain,
     /// Transactions from the first block up to each anchored one, on its own branch.
     transactions: BTreeMap<Hash, u64>,

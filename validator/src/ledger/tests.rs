@@ -16,13 +16,13 @@ use super::*;
 #[expect(dead_code, reason = "the integration tests use what these do not")]
 mod tenant;
 
-use tenant::TestTenant;
+pub(super) use tenant::TestTenant;
 
-const START: TimestampMs = TimestampMs(1_700_000_000_000);
+pub(super) const START: TimestampMs = TimestampMs(1_700_000_000_000);
 /// Late enough for every block of these tests.
-const NOW: TimestampMs = TimestampMs(1_700_000_900_000);
+pub(super) const NOW: TimestampMs = TimestampMs(1_700_000_900_000);
 
-fn validator() -> Identity {
+pub(super) fn validator() -> Identity {
     Identity::from_seed([200; 32])
 }
 
@@ -35,11 +35,11 @@ fn genesis() -> EnterpriseGenesis {
     EnterpriseGenesis::new(NetworkId::parse("main").unwrap(), START, set)
 }
 
-fn ledger() -> Ledger {
+pub(super) fn ledger() -> Ledger {
     Ledger::new(genesis())
 }
 
-fn submit(ledger: &mut Ledger, tenant: &TestTenant, blocks: &[Block]) -> Result<Receipt, Refusal> {
+pub(super) fn submit(ledger: &mut Ledger, tenant: &TestTenant, blocks: &[Block]) -> Result<Receipt, Refusal> {
     let genesis = Arc::clone(&tenant.genesis);
     let (chain_id, blocks) = (tenant.chain_id(), blocks.to_vec());
     ledger.accept(
@@ -52,28 +52,33 @@ fn submit(ledger: &mut Ledger, tenant: &TestTenant, blocks: &[Block]) -> Result<
     )
 }
 
+/// The certificate of a validator alone.
+pub(super) fn certificate(ledger: &Ledger, block_hash: Hash) -> Certificate {
+    let (height, round) = (ledger.verifier().height().next(), Round(0));
+    let chain = ledger.verifier().chain_id();
+    let vote = Vote::precommit(height, round, block_hash);
+    let signatures = vec![(0, vote.sign(&validator(), chain))];
+    Certificate {
+        height,
+        round,
+        block_hash,
+        signatures,
+    }
+}
+
 /// Decides everything that is pending, as a validator alone.
 fn decide(ledger: &mut Ledger) -> Vec<DecidedBlock> {
     let mut decided = Vec::new();
     while ledger.has_pending() {
         let block_hash = ledger.propose(NOW, validator().public_key()).unwrap();
-        let (height, round) = (ledger.verifier().height().next(), Round(0));
-        let chain = ledger.verifier().chain_id();
-        let vote = Vote::precommit(height, round, block_hash);
-        let signatures = vec![(0, vote.sign(&validator(), chain))];
-        let certificate = Certificate {
-            height,
-            round,
-            block_hash,
-            signatures,
-        };
+        let certificate = certificate(ledger, block_hash);
         decided.push(ledger.decide(certificate).unwrap());
         ledger.finish().unwrap();
     }
     decided
 }
 
-fn tip(ledger: &Ledger, tenant: &TestTenant) -> (Height, Hash) {
+pub(super) fn tip(ledger: &Ledger, tenant: &TestTenant) -> (Height, Hash) {
     let state = ledger.tenants()[&tenant.chain_id()].state();
     (state.height, state.hash)
 }
@@ -282,10 +287,10 @@ fn the_same_decisions_replayed_give_the_same_state() {
 }
 
 /// A small generator, so that a failure is repeated by its seed.
-struct Draw(u64);
+pub(super) struct Draw(pub(super) u64);
 
 impl Draw {
-    fn below(&mut self, limit: usize) -> usize {
+    pub(super) fn below(&mut self, limit: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;

@@ -1,0 +1,81 @@
+//! Where a chain stands after one block, on whatever branch: what is needed to judge the next one, without a [`Chain`].
+//!
+//! Validators execute every block that is to be anchored on its own parent, whatever chain they themselves follow. The
+//! state is shared between points ([`SparseMap`]), so that one costs what its block changed.
+//!
+//! [`Chain`]: super::Chain
+
+use super::{connect::execute, headers::Parent};
+use crate::{
+    block::{Block, BlockError},
+    genesis::Genesis,
+    hash::Hash,
+    ids::{Height, Work},
+    state::SparseMap,
+};
+
+/// A chain right after one of its blocks.
+#[derive(Debug, Clone)]
+pub struct Point {
+    hash: Hash,
+    parent: Parent,
+    state: SparseMap,
+}
+
+impl Point {
+    /// Before the first block.
+    #[must_use]
+    pub fn genesis(genesis: &Genesis) -> Self {
+        Self {
+            hash: genesis.chain_id().0,
+            parent: Parent {
+                height: Height::GENESIS,
+                work: Work::ZERO,
+                active_ms: 0,
+                timestamp: genesis.created_at,
+            },
+            state: SparseMap::new(),
+        }
+    }
+
+    /// Executes a block whose parent this point is after; whether its time is too far ahead is for the caller to say.
+    ///
+    /// # Errors
+    /// The first rule that the block breaks.
+    pub fn next(&self, genesis: &Genesis, block: &Block) -> Result<Self, BlockError> {
+        let (found, allowed) = (block.chain_id(), genesis.chain_id());
+        if found != allowed {
+            return Err(BlockError::OtherChain { found, allowed });
+        }
+        let header = block.header();
+        if header.previous != self.hash {
+            return Err(BlockError::KnownInvalid {
+                found: header.previous,
+            });
+        }
+        let (work, active_ms) = self.parent.check_child(&genesis.rules, header)?;
+        let (state, _) = execute(&self.state, block)?;
+        Ok(Self {
+            hash: block.hash(),
+            parent: Parent {
+                height: header.height,
+                work,
+                active_ms,
+                timestamp: header.timestamp,
+            },
+            state,
+        })
+    }
+
+    /// The height of the block.
+    #[must_use]
+    pub const fn height(&self) -> Height {
+        self.parent.height
+    }
+
+    /// The work of all blocks up to it.
+    #[must_use]
+    pub const fn work(&self) -> Work {
+        self.parent.work
+    }
+}

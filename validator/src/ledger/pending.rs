@@ -1,0 +1,85 @@
+//! Entries that wait for a block, in an order in which each may follow the ones before it.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use shared::enterprise::Entry;
+use shared::ids::ChainId;
+
+use crate::store::BodyKey;
+
+/// What an entry is about; each waits once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Subject {
+    Tenant(ChainId),
+    Block(BodyKey),
+}
+
+impl Subject {
+    pub(super) fn of(entry: &Entry) -> Self {
+        match entry {
+            Entry::TenantRegistered(genesis) => Self::Tenant(genesis.chain_id()),
+            Entry::BlockAnchored(anchor) => Self::Block((anchor.chain_id, anchor.header.hash())),
+        }
+    }
+
+    pub(super) const fn chain_id(&self) -> ChainId {
+        match self {
+            Self::Tenant(chain_id) | Self::Block((chain_id, _)) => *chain_id,
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Waiting {
+    subject: Subject,
+    bytes: usize,
+    entry: Entry,
+}
+
+/// The queue.
+#[derive(Debug, Default)]
+pub(super) struct Pending {
+    queue: VecDeque<Waiting>,
+    subjects: BTreeSet<Subject>,
+}
+
+impl Pending {
+    pub(super) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// Adds an entry unless it waits already.
+    pub(super) fn push(&mut self, entry: Entry) {
+        let subject = Subject::of(&entry);
+        if self.subjects.insert(subject) {
+            let bytes = entry.encode().len();
+            self.queue.push_back(Waiting {
+                subject,
+                bytes,
+                entry,
+            });
+        }
+    }
+
+    /// Removes what is decided or can never be; the order of the rest stays.
+    pub(super) fn remove(&mut self, gone: &BTreeSet<Subject>) {
+        let before = self.subjects.len();
+        self.subjects.retain(|subject| !gone.contains(subject));
+        if self.subjects.len() < before {
+            let left = &self.subjects;
+            self.queue.retain(|waiting| left.contains(&waiting.subject));
+        }
+    }
+
+    /// The front that fits into so many entries and bytes, each with `overhead` besides.
+    pub(super) fn front(&self, most: usize, mut bytes: usize, overhead: usize) -> Vec<Entry> {
+        let fits = |waiting: &&Waiting| {
+            let needed = waiting.bytes.saturating_add(overhead);
+            let fits = needed <= bytes;
+            bytes = bytes.saturating_sub(needed);
+            fits
+        };
+        let front = self.queue.iter().take(most).take_while(fits);
+        front.map(|waiting| waiting.entry.clone()).collect()
+    }
+}

@@ -3,7 +3,7 @@
 //! Trees are over leaf hashes; domain tags are part of the leaf data. Verification takes what a stranger says (index,
 //! sizes, proof) and answers with an error, whatever it is.
 
-use alloc::vec::Vec;
+use alloc::{collections::BTreeMap, vec::Vec};
 
 use crate::hash::{Hash, sha256};
 
@@ -57,6 +57,48 @@ pub fn inclusion_proof(leaves: &[Hash], index: usize) -> Option<Vec<Hash>> {
     }
     proof.reverse();
     Some(proof)
+}
+
+/// On which side of a node its sibling is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// The sibling is to the left.
+    Left,
+    /// The sibling is to the right.
+    Right,
+}
+
+/// The audit path of the leaf at `index` with the sides of its siblings, lowest first; none if there is no such leaf.
+///
+/// For trees whose size the verifier does not know: the sides say what index and size would.
+#[must_use]
+pub fn path(leaves: &[Hash], index: usize) -> Option<Vec<(Side, Hash)>> {
+    let proof = inclusion_proof(leaves, index)?;
+    let (mut sides, mut from, mut to) = (Vec::new(), 0, leaves.len());
+    while to - from > 1 {
+        let at = from + split(to - from);
+        if index < at {
+            sides.push(Side::Right);
+            to = at;
+        } else {
+            sides.push(Side::Left);
+            from = at;
+        }
+    }
+    sides.reverse();
+    Some(sides.into_iter().zip(proof).collect())
+}
+
+/// Verifies that `leaf` is in the tree with this root.
+///
+/// # Errors
+/// The path leads to another root.
+pub fn verify_path(leaf: &Hash, path: &[(Side, Hash)], root: &Hash) -> Result<(), ProofError> {
+    let found = path.iter().fold(*leaf, |node, (side, sibling)| match side {
+        Side::Left => node_hash(sibling, &node),
+        Side::Right => node_hash(&node, sibling),
+    });
+    same(&found, root)
 }
 
 /// Verifies that `leaf` is at `index` in the tree of `size` leaves with this root.
@@ -221,6 +263,213 @@ fn same(found: &Hash, wanted: &Hash) -> Result<(), ProofError> {
     }
 }
 
+/// A growing tree without its leaves: its size and the roots of its perfect parts, largest first.
+///
+/// At most 64 hashes, whatever the size; enough to append and to say the root.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Frontier {
+    size: u64,
+    parts: Vec<Hash>,
+}
+
+impl Frontier {
+    /// The leaves appended so far.
+    #[must_use]
+    pub const fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Appends a leaf hash.
+    pub fn push(&mut self, leaf: Hash) {
+        let mut node = leaf;
+        for _ in 0..self.size.trailing_ones() {
+            if let Some(left) = self.parts.pop() {
+                node = node_hash(&left, &node);
+            }
+        }
+        self.parts.push(node);
+        self.size = self.size.saturating_add(1);
+    }
+
+    /// The root of the tree over all leaves appended so far.
+    #[must_use]
+    pub fn root(&self) -> Hash {
+        let mut parts = self.parts.iter().rev();
+        let Some(smallest) = parts.next() else {
+            return root(&[]);
+        };
+        parts.fold(*smallest, |right, left| node_hash(left, &right))
+    }
+}
+
+/// A tree with all its nodes: a changed leaf costs its path, a proof for any size some of its nodes.
+///
+/// `levels[0]` are the leaves; a node above is the hash of two, and a last one without a sibling goes up as it is.
+#[derive(Debug, Clone, Default)]
+pub struct Tree {
+    levels: Vec<Vec<Hash>>,
+}
+
+impl Tree {
+    /// The tree over these leaf hashes.
+    #[must_use]
+    pub fn new(leaves: Vec<Hash>) -> Self {
+        let mut levels = alloc::vec![leaves];
+        while let Some(below) = levels.last().filter(|level| level.len() > 1) {
+            let above = below.chunks(2).map(pair_hash).collect();
+            levels.push(above);
+        }
+        Self { levels }
+    }
+
+    /// The leaves.
+    #[must_use]
+    pub fn leaves(&self) -> &[Hash] {
+        self.levels.first().map_or(&[], Vec::as_slice)
+    }
+
+    /// Appends a leaf hash.
+    pub fn push(&mut self, leaf: Hash) {
+        let index = self.leaves().len();
+        match self.levels.first_mut() {
+            Some(leaves) => leaves.push(leaf),
+            None => self.levels.push(alloc::vec![leaf]),
+        }
+        self.renew(index);
+    }
+
+    /// Replaces a leaf hash; one that is not there stays so.
+    pub fn set(&mut self, index: usize, leaf: Hash) {
+        if let Some(place) = self
+            .levels
+            .first_mut()
+            .and_then(|leaves| leaves.get_mut(index))
+        {
+            *place = leaf;
+            self.renew(index);
+        }
+    }
+
+    /// The root.
+    #[must_use]
+    pub fn root(&self) -> Hash {
+        let top = self.levels.last().and_then(|level| level.first());
+        top.copied().unwrap_or_else(|| root(&[]))
+    }
+
+    /// The root with some leaves replaced.
+    #[must_use]
+    pub fn root_with(&self, changed: &BTreeMap<usize, Hash>) -> Hash {
+        let mut nodes = changed.clone();
+        for level in self.levels.iter().take(self.levels.len().saturating_sub(1)) {
+            let node = |index: usize| nodes.get(&index).or_else(|| level.get(index)).copied();
+            let mut above = BTreeMap::new();
+            for index in nodes.keys().map(|index| index & !1) {
+                let hash = match (node(index), node(index.saturating_add(1))) {
+                    (Some(left), Some(right)) => node_hash(&left, &right),
+                    (Some(lone), None) => lone,
+                    (None, _) => continue,
+                };
+                above.insert(index >> 1, hash);
+            }
+            nodes = above;
+        }
+        nodes.get(&0).copied().unwrap_or_else(|| self.root())
+    }
+
+    /// The audit path of a leaf in the tree over the first `size` leaves; none if it is not in it or that is not here.
+    #[must_use]
+    pub fn inclusion(&self, index: usize, size: usize) -> Option<Vec<Hash>> {
+        if index >= size || size > self.leaves().len() {
+            return None;
+        }
+        let mut proof = Vec::new();
+        let (mut from, mut to) = (0, size);
+        while to - from > 1 {
+            let at = from + split(to - from);
+            if index < at {
+                proof.push(self.range(at, to));
+                to = at;
+            } else {
+                proof.push(self.range(from, at));
+                from = at;
+            }
+        }
+        proof.reverse();
+        Some(proof)
+    }
+
+    /// The proof that the first `old` leaves are a prefix of the first `new`; none unless 0 < old ≤ new ≤ all.
+    #[must_use]
+    pub fn consistency(&self, old: usize, new: usize) -> Option<Vec<Hash>> {
+        if old == 0 || old > new || new > self.leaves().len() {
+            return None;
+        }
+        let mut proof = Vec::new();
+        let (mut from, mut to, mut whole) = (0, new, true);
+        while old < to {
+            let at = from + split(to - from);
+            if old <= at {
+                proof.push(self.range(at, to));
+                to = at;
+            } else {
+                proof.push(self.range(from, at));
+                from = at;
+                whole = false;
+            }
+        }
+        if !whole {
+            proof.push(self.range(from, to));
+        }
+        proof.reverse();
+        Some(proof)
+    }
+
+    /// The root over the leaves from `from` to below `to`, which lie as an RFC 6962 split leaves them.
+    fn range(&self, from: usize, to: usize) -> Hash {
+        let len = to.saturating_sub(from);
+        if len.is_power_of_two() {
+            let level = self
+                .levels
+                .get(usize::try_from(len.ilog2()).unwrap_or(usize::MAX));
+            let node = level.and_then(|level| level.get(from / len));
+            return node.copied().unwrap_or(Hash::ZERO);
+        }
+        let at = from + split(len);
+        node_hash(&self.range(from, at), &self.range(at, to))
+    }
+
+    /// Computes the nodes above a leaf anew.
+    fn renew(&mut self, index: usize) {
+        let (mut index, mut height) = (index, 0);
+        while let Some(level) = self.levels.get(height).filter(|level| level.len() > 1) {
+            let first = index & !1;
+            let end = level.len().min(first.saturating_add(2));
+            let hash = pair_hash(level.get(first..end).unwrap_or_default());
+            (index, height) = (index >> 1, height.saturating_add(1));
+            match self.levels.get_mut(height) {
+                Some(above) => match above.get_mut(index) {
+                    Some(place) => *place = hash,
+                    None => above.push(hash),
+                },
+                None => {
+                    // A new top: its other node is the top so far.
+                    self.levels.push(alloc::vec![hash]);
+                }
+            }
+        }
+    }
+}
+
+/// A node over one or two.
+fn pair_hash(pair: &[Hash]) -> Hash {
+    match pair {
+        [left, right] => node_hash(left, right),
+        [lone] => *lone,
+        _ => Hash::ZERO,
+    }
+}
+
 /// The largest power of two below `len`, for `len` ≥ 2.
 const fn split(len: usize) -> usize {
     1 << (len - 1).ilog2()
@@ -300,6 +549,56 @@ mod tests {
                     verify_consistency(first as u64, size as u64, &old, &wrong, &proof).is_err()
                 );
             }
+        }
+    }
+
+    #[test]
+    fn frontier_and_tree_say_what_the_plain_definition_says_at_every_size() {
+        let all = leaves(70);
+        let (mut frontier, mut tree) = (Frontier::default(), Tree::default());
+        assert_eq!((frontier.root(), tree.root()), (root(&[]), root(&[])));
+        for (index, leaf) in all.iter().enumerate() {
+            frontier.push(*leaf);
+            tree.push(*leaf);
+            let size = index + 1;
+            assert_eq!(frontier.size(), size as u64);
+            assert_eq!(frontier.root(), root(&all[..size]), "{size}");
+            assert_eq!(tree.root(), root(&all[..size]), "{size}");
+            assert_eq!(Tree::new(all[..size].to_vec()).root(), tree.root());
+        }
+        for size in 1..=all.len() {
+            for index in 0..size {
+                let plain = inclusion_proof(&all[..size], index);
+                assert_eq!(tree.inclusion(index, size), plain, "{index}/{size}");
+                let plain = consistency_proof(&all[..size], index + 1);
+                assert_eq!(tree.consistency(index + 1, size), plain, "{index}/{size}");
+            }
+        }
+        assert_eq!(tree.inclusion(70, 70), None);
+        assert_eq!(tree.inclusion(0, 71), None);
+        assert_eq!(tree.consistency(0, 70), None);
+        assert_eq!(tree.consistency(5, 71), None);
+    }
+
+    #[test]
+    fn replaced_leaves_give_the_root_over_the_new_ones() {
+        for size in 1..=40 {
+            let mut plain = leaves(size);
+            let mut tree = Tree::new(plain.clone());
+            let changed: BTreeMap<usize, Hash> = (0..size)
+                .step_by(3)
+                .map(|i| (i, leaf_hash(&[&[9]])))
+                .collect();
+            let expected = tree.root_with(&changed);
+            for (index, leaf) in changed {
+                plain[index] = leaf;
+                tree.set(index, leaf);
+            }
+            assert_eq!(
+                (expected, tree.root()),
+                (root(&plain), root(&plain)),
+                "{size}"
+            );
         }
     }
 

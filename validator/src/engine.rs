@@ -209,7 +209,7 @@ impl Engine {
 
     /// Decides block after block until nothing is pending, and stores what is held besides.
     fn decide_pending(&mut self, now: TimestampMs) -> Result<(), EngineError> {
-        while self.ledger.has_pending() {
+        while self.ledger.needs_block(now) {
             let height = self.ledger.verifier().height().next();
             self.agreement.handle(now, Input::WorkPending { height })?;
             while let Some(output) = self.agreement.poll() {

@@ -7,9 +7,10 @@
 
 use super::{connect::execute, headers::Parent};
 use crate::{
-    block::{Block, BlockError},
+    block::{Block, BlockError, check_header},
     genesis::Genesis,
     hash::Hash,
+    header::Header,
     ids::{Height, Work},
     state::SparseMap,
 };
@@ -48,12 +49,7 @@ impl Point {
             return Err(BlockError::OtherChain { found, allowed });
         }
         let header = block.header();
-        if header.previous != self.hash {
-            return Err(BlockError::KnownInvalid {
-                found: header.previous,
-            });
-        }
-        let (work, active_ms) = self.parent.check_child(&genesis.rules, header)?;
+        let (work, active_ms) = self.check_child(genesis, header)?;
         let (state, _) = execute(&self.state, block)?;
         Ok(Self {
             hash: block.hash(),
@@ -65,6 +61,24 @@ impl Point {
             },
             state,
         })
+    }
+
+    /// Whether a header may follow, whatever its body: its own proof of work and the rules against its parent.
+    ///
+    /// # Errors
+    /// The first rule that the header breaks.
+    pub fn check_header(&self, genesis: &Genesis, header: &Header) -> Result<(), BlockError> {
+        check_header(header, &genesis.rules)?;
+        self.check_child(genesis, header).map(|_| ())
+    }
+
+    fn check_child(&self, genesis: &Genesis, header: &Header) -> Result<(Work, u64), BlockError> {
+        if header.previous != self.hash {
+            return Err(BlockError::KnownInvalid {
+                found: header.previous,
+            });
+        }
+        self.parent.check_child(&genesis.rules, header)
     }
 
     /// The height of the block.

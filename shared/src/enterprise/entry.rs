@@ -4,24 +4,28 @@
 //! | ---: | --- |
 //! | 1 | a tenant is registered: its genesis bytes |
 //! | 2 | a tenant block is anchored: chain id (32), tenant header (116) |
+//! | 3 | a tenant block is refused because it forks below the newest final one: chain id (32), tenant header (116) |
 //!
 //! An entry is its kind (1 byte) and its content. Its leaf in the data root is `distli/enterprise/entry/1` and these
 //! bytes. Bodies of anchored blocks are not entries: the tenant header commits to them, validators keep and serve them
-//! beside the chain. Further kinds (set changes, reports of private tenants, resets, finality, evidence) get the next
+//! beside the chain. Further kinds (set changes, reports of private tenants, resets, evidence) get the next
 //! numbers; a program that does not know a kind refuses the block.
 //!
 //! A tenant's leaf in the state root is `distli/enterprise/tenant/1`, chain id (32), height (4), tip hash (32) and
-//! cumulative work (32) of its heaviest anchored chain; the leaves are ascending by chain id.
+//! cumulative work (32) of its heaviest anchored chain; the leaves are ascending by chain id. From header version 0x0201 on
+//! it is `distli/enterprise/tenant/2`, the same fields, height (4) and hash (32) of its newest final block (zeros before
+//! the first) and the enterprise time (6) at which the next one is due (0 when none is).
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::error::EnterpriseError;
+use super::finality::FinalBlock;
 use crate::encoding::{Reader, Writer};
 use crate::genesis::Genesis;
 use crate::hash::Hash;
 use crate::header::Header;
-use crate::ids::{ChainId, Height, Work};
+use crate::ids::{ChainId, Height, TimestampMs, Work};
 use crate::merkle;
 
 /// A tenant header on the enterprise chain.
@@ -33,13 +37,29 @@ pub struct Anchor {
     pub header: Header,
 }
 
+impl Anchor {
+    fn write<'a>(&self, writer: &'a mut Writer) -> &'a mut Writer {
+        writer
+            .bytes(&self.chain_id.0.0)
+            .bytes(&self.header.encode())
+    }
+
+    fn decode(entry: &[u8], reader: &mut Reader<'_>) -> Result<Self, EnterpriseError> {
+        let chain_id = ChainId(reader.hash()?);
+        let header = Header::decode(entry.get(ANCHOR_HEADER..).unwrap_or_default())?;
+        Ok(Self { chain_id, header })
+    }
+}
+
 /// One entry of an enterprise block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Entry {
     /// A tenant is registered under its genesis.
     TenantRegistered(Box<Genesis>),
-    /// A tenant block joins its tenant's heaviest chain.
+    /// A tenant block is anchored.
     BlockAnchored(Anchor),
+    /// A tenant block is refused, because it leaves out the newest final one.
+    ForkRefused(Anchor),
 }
 
 impl Entry {
@@ -49,10 +69,8 @@ impl Entry {
         let mut writer = Writer::default();
         match self {
             Self::TenantRegistered(genesis) => writer.u8(REGISTERED).bytes(&genesis.encode()),
-            Self::BlockAnchored(Anchor { chain_id, header }) => writer
-                .u8(ANCHORED)
-                .bytes(&chain_id.0.0)
-                .bytes(&header.encode()),
+            Self::BlockAnchored(anchor) => anchor.write(writer.u8(ANCHORED)),
+            Self::ForkRefused(anchor) => anchor.write(writer.u8(REFUSED)),
         };
         writer.finish()
     }
@@ -68,11 +86,8 @@ impl Entry {
                 let genesis = Genesis::decode(bytes.get(1..).unwrap_or_default())?;
                 Ok(Self::TenantRegistered(Box::new(genesis)))
             }
-            ANCHORED => {
-                let chain_id = ChainId(reader.hash()?);
-                let header = Header::decode(bytes.get(ANCHOR_HEADER..).unwrap_or_default())?;
-                Ok(Self::BlockAnchored(Anchor { chain_id, header }))
-            }
+            ANCHORED => Ok(Self::BlockAnchored(Anchor::decode(bytes, &mut reader)?)),
+            REFUSED => Ok(Self::ForkRefused(Anchor::decode(bytes, &mut reader)?)),
             kind => Err(EnterpriseError::EntryKind(kind)),
         }
     }
@@ -109,19 +124,42 @@ impl TenantState {
         }
     }
 
-    /// The leaf hash in the state root.
+    /// The leaf hash in the state root under header version 0x0200.
     #[must_use]
     pub fn leaf(&self) -> Hash {
+        merkle::leaf_hash(&[b"distli/enterprise/tenant/1", &self.write().finish()])
+    }
+
+    /// The leaf hash in the state root from header version 0x0201 on.
+    #[must_use]
+    pub fn leaf_with_finality(
+        &self,
+        newest_final: Option<&FinalBlock>,
+        deadline: Option<TimestampMs>,
+    ) -> Hash {
+        let mut writer = self.write();
+        let (height, hash) = newest_final.map_or((Height::GENESIS, Hash::ZERO), |newest| {
+            (newest.height(), newest.hash())
+        });
+        writer
+            .u32(height.0)
+            .bytes(&hash.0)
+            .timestamp(deadline.unwrap_or(TimestampMs(0)));
+        merkle::leaf_hash(&[b"distli/enterprise/tenant/2", &writer.finish()])
+    }
+
+    fn write(&self) -> Writer {
         let mut writer = Writer::default();
         writer
             .bytes(&self.chain_id.0.0)
             .u32(self.height.0)
             .bytes(&self.hash.0)
             .bytes(&self.work.to_be_bytes());
-        merkle::leaf_hash(&[b"distli/enterprise/tenant/1", &writer.finish()])
+        writer
     }
 }
 
 const REGISTERED: u8 = 1;
 const ANCHORED: u8 = 2;
+const REFUSED: u8 = 3;
 const ANCHOR_HEADER: usize = 1 + 32;

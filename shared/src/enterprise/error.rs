@@ -125,6 +125,24 @@ pub enum EnterpriseError {
         /// The height that follows.
         expected: Height,
     },
+    /// A tenant block leaves out the newest final one.
+    #[error(
+        "tenant block {hash} at height {height} leaves out the final block at height {final_height}"
+    )]
+    ForksFinal {
+        /// The block.
+        hash: Hash,
+        /// Its height.
+        height: Height,
+        /// The height of the newest final block.
+        final_height: Height,
+    },
+    /// Two checkpoints of the same block.
+    #[error("both checkpoints are of block {0}")]
+    NoSplit(Hash),
+    /// A refusal that records nothing new, or a block that could be anchored.
+    #[error("tenant block {0} is not a fork to be put on record")]
+    NoIncident(Hash),
     /// A tenant's header is too far ahead of enterprise time.
     #[error("the header's time {} is ahead of {}, the latest allowed now", found.0, allowed.0)]
     TooFarAhead {

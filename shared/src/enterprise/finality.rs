@@ -11,6 +11,7 @@ use super::error::EnterpriseError;
 use crate::encoding::{Reader, Writer};
 use crate::hash::Hash;
 use crate::ids::{ChainId, Height, Work};
+use crate::merkle;
 
 /// A tenant's block that is final: verified, and therefore without public fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +47,27 @@ impl FinalBlock {
             hash,
             work,
         })
+    }
+
+    /// A block that the rules of finality made final.
+    pub(super) const fn executed(
+        chain_id: ChainId,
+        height: Height,
+        hash: Hash,
+        work: Work,
+    ) -> Self {
+        Self {
+            chain_id,
+            height,
+            hash,
+            work,
+        }
+    }
+
+    /// Its leaf in the log of final heights: `distli/enterprise/final/1` and its bytes.
+    #[must_use]
+    pub fn leaf(&self) -> Hash {
+        merkle::leaf_hash(&[b"distli/enterprise/final/1", &self.encode()])
     }
 
     /// The bytes described above.

@@ -2,7 +2,7 @@
 //!
 //! | offset | bytes | field |
 //! | ---: | ---: | --- |
-//! | 0 | 2 | version (0x0200; the high byte is never below 0x02) |
+//! | 0 | 2 | version (0x0200 or 0x0201; the high byte is never below 0x02) |
 //! | 2 | 8 | height; the first block is 1 |
 //! | 10 | 32 | hash of the previous header; the first block's is the enterprise genesis hash |
 //! | 42 | 6 | enterprise time in ms, above the previous block's |
@@ -84,8 +84,12 @@ pub struct EnterpriseHeader {
 }
 
 impl EnterpriseHeader {
+    /// The first version: no finality, an empty log.
+    pub const FIRST_VERSION: u16 = 0x0200;
+    /// The version from which on finality is executed and the log filled.
+    pub const FINALITY_VERSION: u16 = 0x0201;
     /// The version this code writes.
-    pub const VERSION: u16 = 0x0200;
+    pub const VERSION: u16 = Self::FINALITY_VERSION;
     /// The length of an encoded header.
     pub const BYTES: usize = 248;
 
@@ -121,7 +125,7 @@ impl EnterpriseHeader {
         let mut reader = Reader::new(bytes);
         let header = Self::read(&mut reader)?;
         reader.finish()?;
-        if header.version != Self::VERSION {
+        if !(Self::FIRST_VERSION..=Self::VERSION).contains(&header.version) {
             return Err(EnterpriseError::Version {
                 found: header.version,
                 allowed: Self::VERSION,

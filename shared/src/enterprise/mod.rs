@@ -17,30 +17,42 @@
 //!
 //! # Versions
 //! The low byte of a header's version says which rules fill it. 0x0200 is the first: the log is empty (size 0, root
-//! SHA-256 of nothing), and the validator set never changes. Later versions fill the log and change the set in the same
-//! layout, so that data written under 0x0200 stays readable and verifiable.
+//! SHA-256 of nothing), and the validator set never changes. Under 0x0201 finality is executed and the log filled. A
+//! chain's version never goes back; the layout is the same, so that data written under 0x0200 stays readable and verifiable.
 
 mod block;
 mod certificate;
+mod checkpoint;
+mod effects;
 mod entry;
 mod error;
+mod finalise;
 mod finality;
 mod genesis;
 mod header;
+mod receipt;
 mod tenants;
 mod validators;
 mod verifier;
 
 #[cfg(test)]
+mod finality_tests;
+#[cfg(test)]
+mod receipt_tests;
+#[cfg(test)]
 mod tests;
 
 pub use block::{DecidedBlock, EnterpriseBlock};
 pub use certificate::{Certificate, Vote, VoteKind};
+pub use checkpoint::{Checkpoint, CheckpointError, SplitProof, Trust};
+pub use effects::{Effects, Selection};
 pub use entry::{Anchor, Entry, TenantState};
 pub use error::EnterpriseError;
+pub use finalise::HEIGHT_INTERVALS_MAX;
 pub use finality::FinalBlock;
 pub use genesis::{BlockLimits, EnterpriseGenesis, TenantLimits, Timeouts};
 pub use header::{EnterpriseHeader, EnterpriseHeight, Round};
-pub use tenants::{Effects, Selection, Tenants};
+pub use receipt::{Final, RECEIPT_BYTES_MAX, Receipt, ReceiptError};
+pub use tenants::{INCIDENTS_MAX, Tenants};
 pub use validators::{VALIDATORS_MAX, ValidatorInfo, ValidatorSet, quorum};
 pub use verifier::Verifier;

@@ -1,70 +1,81 @@
-//! What entries do to tenants: the consensus state of the enterprise chain.
+//! What entries and the passing of time do to tenants: the consensus state of the enterprise chain.
 //!
 //! A block's validity is a function of the block and of this state before it, never of a pool or a clock:
+//! - what is due at the block's time becomes final first (`finalise`);
 //! - a tenant registers once, under a genesis that names this enterprise chain (or none) and is not too easy;
-//! - a tenant block is anchored once, after its parent, and its time is at most two of its intervals ahead of the
-//!   block's enterprise time;
+//! - a tenant block is anchored once, after its parent, above the newest final block, and its time is at most two of its
+//!   intervals ahead of the block's enterprise time;
+//! - a fork below the newest final block is refused; the refusal is an entry of its own, an incident on record;
 //! - the heaviest anchored chain is the tenant's state; the first anchored wins a tie.
 //!
 //! Whether an anchored header's target, state root and body are right is for whoever holds the bodies to check before
 //! it votes: those rules are the tenant chain's own.
 //!
 //! [`Tenants::execute`] changes nothing, so that a proposal can be judged and thrown away; [`Tenants::apply`] takes over
-//! the effects of a decided block. Limits: tenants by the genesis; one record of 64 bytes per anchored block.
+//! the effects of a decided block. Its work follows what a block touches, not how many tenants or blocks there are; only
+//! a registration computes the state root over all tenants.
+//!
+//! Limits: tenants by the genesis; one record per anchored block; [`INCIDENTS_MAX`] incidents a tenant.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
+use super::effects::{Effects, Selection};
 use super::entry::{Anchor, Entry, TenantState};
 use super::error::EnterpriseError;
+use super::finality::FinalBlock;
 use super::genesis::{EnterpriseGenesis, TenantLimits};
+use super::header::EnterpriseHeader;
 use crate::genesis::Genesis;
 use crate::hash::Hash;
 use crate::ids::{ChainId, Height, TimestampMs, Work};
 use crate::limits::FUTURE_INTERVALS_MAX;
-use crate::merkle;
+use crate::merkle::{self, Frontier, Tree};
+
+/// Refused forks that a tenant's record holds at most; further ones are refused without one.
+pub const INCIDENTS_MAX: usize = 64;
 
 /// The tenants after some block.
 #[derive(Clone, Debug)]
 pub struct Tenants {
+    pub(super) version: u16,
     enterprise: Hash,
     limits: TenantLimits,
-    tenants: BTreeMap<ChainId, Tenant>,
-    anchored: BTreeMap<(ChainId, Hash), (Height, Work)>,
+    pub(super) tenants: BTreeMap<ChainId, Tenant>,
+    pub(super) anchored: BTreeMap<(ChainId, Hash), Anchored>,
+    /// The heaviest chain above the newest final block.
+    pub(super) main: BTreeMap<(ChainId, Height), Hash>,
+    /// When a height above the newest final block was first reported.
+    pub(super) first_reports: BTreeMap<(ChainId, Height), TimestampMs>,
+    pub(super) deadlines: BTreeSet<(TimestampMs, ChainId)>,
+    pub(super) incidents: BTreeSet<(ChainId, Hash)>,
+    pub(super) log: Frontier,
+    /// The tenants' leaves, in the order of `order`.
+    tree: Tree,
+    /// The tenants, ascending.
+    order: Vec<ChainId>,
 }
 
+/// A tenant's rules and standing.
 #[derive(Clone, Copy, Debug)]
-struct Tenant {
-    interval_ms: u64,
-    state: TenantState,
+pub(super) struct Tenant {
+    pub(super) interval_ms: u64,
+    pub(super) finality_delay_ms: u64,
+    pub(super) state: TenantState,
+    pub(super) newest_final: Option<FinalBlock>,
+    /// When the next block becomes final if nothing heavier comes.
+    pub(super) deadline: Option<TimestampMs>,
+    pub(super) incidents: usize,
     leaf: Hash,
 }
 
-/// What the entries of one block do, not yet applied.
-#[derive(Clone, Debug)]
-pub struct Effects {
-    tenants: BTreeMap<ChainId, Tenant>,
-    anchored: BTreeMap<(ChainId, Hash), (Height, Work)>,
-    state_root: Hash,
-}
-
-/// The entries of a proposal.
-#[derive(Clone, Debug)]
-pub struct Selection {
-    /// Those that are valid, in order.
-    pub entries: Vec<Entry>,
-    /// What they do.
-    pub effects: Effects,
-    /// Those that can not become valid. What is in neither is early, or follows what is.
-    pub refused: Vec<Entry>,
-}
-
-impl Effects {
-    /// The state root after the block.
-    #[must_use]
-    pub const fn state_root(&self) -> Hash {
-        self.state_root
-    }
+/// What is known of an anchored block.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Anchored {
+    pub(super) height: Height,
+    pub(super) work: Work,
+    pub(super) previous: Hash,
+    pub(super) reported: TimestampMs,
 }
 
 impl Tenants {
@@ -73,10 +84,18 @@ impl Tenants {
     pub fn new(genesis: &EnterpriseGenesis) -> Self {
         let (enterprise, limits) = (genesis.hash(), genesis.tenants());
         Self {
+            version: EnterpriseHeader::FIRST_VERSION,
             enterprise,
             limits,
             tenants: BTreeMap::new(),
             anchored: BTreeMap::new(),
+            main: BTreeMap::new(),
+            first_reports: BTreeMap::new(),
+            deadlines: BTreeSet::new(),
+            incidents: BTreeSet::new(),
+            log: Frontier::default(),
+            tree: Tree::default(),
+            order: Vec::new(),
         }
     }
 
@@ -84,6 +103,30 @@ impl Tenants {
     #[must_use]
     pub fn state(&self, chain_id: &ChainId) -> Option<&TenantState> {
         self.tenants.get(chain_id).map(|tenant| &tenant.state)
+    }
+
+    /// A tenant's newest final block.
+    #[must_use]
+    pub fn newest_final(&self, chain_id: &ChainId) -> Option<&FinalBlock> {
+        self.tenants.get(chain_id)?.newest_final.as_ref()
+    }
+
+    /// The forks that were refused because they leave out a tenant's newest final block.
+    pub fn incidents(&self, chain_id: ChainId) -> impl Iterator<Item = &Hash> {
+        let all = (chain_id, Hash::ZERO)..=(chain_id, Hash([u8::MAX; 32]));
+        self.incidents.range(all).map(|(_, hash)| hash)
+    }
+
+    /// When the next block becomes final: a block with this enterprise time or later executes it.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<TimestampMs> {
+        self.deadlines.first().map(|(due, _)| *due)
+    }
+
+    /// The log of final heights.
+    #[must_use]
+    pub const fn log(&self) -> &Frontier {
+        &self.log
     }
 
     /// All tenants' states, ascending by chain id.
@@ -100,7 +143,7 @@ impl Tenants {
     /// The state root as it stands.
     #[must_use]
     pub fn state_root(&self) -> Hash {
-        self.root_with(&BTreeMap::new())
+        self.tree.root()
     }
 
     /// Whether a tenant may be registered.
@@ -119,26 +162,27 @@ impl Tenants {
                 allowed: self.enterprise,
             });
         }
-        let (initial, easiest) = (genesis.rules.initial_target, self.limits.easiest_target);
-        if initial.target().value() > easiest.target().value() {
+        let (found, allowed) = (genesis.rules.initial_target, self.limits.easiest_target);
+        if found.target() > allowed.target() {
             return Err(EnterpriseError::TooEasy {
-                found: initial.bits(),
-                allowed: easiest.bits(),
+                found: found.bits(),
+                allowed: allowed.bits(),
             });
         }
         Ok(())
     }
 
-    /// Computes what `entries` do in a block of enterprise time `time`.
+    /// Executes a block's entries under the rules of its version, at its enterprise time, without changing anything.
     ///
     /// # Errors
     /// [`EnterpriseError`] naming the first rule that an entry breaks.
     pub fn execute(
         &self,
+        version: u16,
         time: TimestampMs,
         entries: &[Entry],
     ) -> Result<Effects, EnterpriseError> {
-        let mut effects = self.no_effects();
+        let mut effects = self.begin(version, time);
         for entry in entries {
             self.effect(&mut effects, time, entry)?;
         }
@@ -146,46 +190,91 @@ impl Tenants {
         Ok(effects)
     }
 
-    /// Executes of `entries` those that are valid at `time`, for a proposer.
+    /// Executes of `entries` those that are valid at `time`, for a proposer. A block that forks below the newest final one
+    /// becomes the entry that records its refusal.
     #[must_use]
-    pub fn select(&self, time: TimestampMs, entries: Vec<Entry>) -> Selection {
+    pub fn select(&self, version: u16, time: TimestampMs, entries: Vec<Entry>) -> Selection {
         let mut selection = Selection {
             entries: Vec::with_capacity(entries.len()),
-            effects: self.no_effects(),
+            effects: self.begin(version, time),
             refused: Vec::new(),
         };
         let mut early = BTreeSet::new();
         for entry in entries {
-            match self.effect(&mut selection.effects, time, &entry) {
-                Ok(()) => selection.entries.push(entry),
-                Err(error) => {
-                    let is_early = match &error {
-                        EnterpriseError::TooFarAhead { .. } => true,
-                        EnterpriseError::ParentNotAnchored { previous, .. } => {
-                            early.contains(previous)
-                        }
-                        _ => false,
-                    };
-                    if let Entry::BlockAnchored(anchor) = &entry
-                        && is_early
-                    {
-                        early.insert(anchor.header.hash());
-                    } else {
-                        selection.refused.push(entry);
-                    }
+            let error = match self.effect(&mut selection.effects, time, &entry) {
+                Ok(()) => {
+                    selection.entries.push(entry);
+                    continue;
                 }
+                Err(error) => error,
+            };
+            let Entry::BlockAnchored(anchor) = &entry else {
+                selection.refused.push(entry);
+                continue;
+            };
+            let is_early = match error {
+                EnterpriseError::TooFarAhead { .. } => true,
+                EnterpriseError::ParentNotAnchored { previous, .. } => early.contains(&previous),
+                EnterpriseError::ForksFinal { .. } => {
+                    let incident = Entry::ForkRefused(anchor.clone());
+                    if self.effect(&mut selection.effects, time, &incident).is_ok() {
+                        selection.entries.push(incident);
+                    }
+                    false
+                }
+                _ => false,
+            };
+            if is_early {
+                early.insert(anchor.header.hash());
+            } else {
+                selection.refused.push(entry);
             }
         }
         self.seal(&mut selection.effects);
         selection
     }
 
-    fn no_effects(&self) -> Effects {
-        Effects {
-            tenants: BTreeMap::new(),
-            anchored: BTreeMap::new(),
-            state_root: Hash::ZERO,
+    /// Takes over the effects of a decided block, which must have been computed on this state.
+    pub fn apply(&mut self, effects: Effects) {
+        for (chain_id, tenant) in &effects.tenants {
+            let before = self
+                .tenants
+                .get(chain_id)
+                .and_then(|tenant| tenant.deadline);
+            if let Some(due) = before {
+                self.deadlines.remove(&(due, *chain_id));
+            }
+            if let Some(due) = tenant.deadline {
+                self.deadlines.insert((due, *chain_id));
+            }
         }
+        match self.changed_leaves(&effects) {
+            Some(changed) => {
+                for (index, leaf) in changed {
+                    self.tree.set(index, leaf);
+                }
+                self.tenants.extend(effects.tenants);
+            }
+            None => {
+                self.tenants.extend(effects.tenants);
+                self.tree = Tree::new(self.tenants.values().map(|tenant| tenant.leaf).collect());
+                self.order = self.tenants.keys().copied().collect();
+            }
+        }
+        self.version = effects.version;
+        self.anchored.extend(effects.anchored);
+        put(&mut self.main, effects.main);
+        put(&mut self.first_reports, effects.first_reports);
+        self.incidents.extend(effects.incidents);
+        self.log = effects.log;
+    }
+
+    fn begin(&self, version: u16, time: TimestampMs) -> Effects {
+        let mut effects = Effects::none(version, self.log.clone());
+        if version >= EnterpriseHeader::FINALITY_VERSION {
+            self.finalise_due(&mut effects, time);
+        }
+        effects
     }
 
     /// Adds one entry's effects, or none.
@@ -198,30 +287,51 @@ impl Tenants {
         match entry {
             Entry::TenantRegistered(genesis) => self.register(effects, genesis),
             Entry::BlockAnchored(anchor) => self.anchor(effects, time, anchor),
+            Entry::ForkRefused(anchor) => self.refuse(effects, time, anchor),
         }
     }
 
     fn seal(&self, effects: &mut Effects) {
-        for tenant in effects.tenants.values_mut() {
-            tenant.leaf = tenant.state.leaf();
+        if effects.version != self.version {
+            // The leaf's layout follows the version, so that all are new once.
+            for (chain_id, tenant) in &self.tenants {
+                effects.tenants.entry(*chain_id).or_insert(*tenant);
+            }
         }
-        effects.state_root = self.root_with(&effects.tenants);
-    }
-
-    /// Takes over the effects of a decided block, which must have been computed on this state.
-    pub fn apply(&mut self, effects: Effects) {
-        self.tenants.extend(effects.tenants);
-        self.anchored.extend(effects.anchored);
+        let touched: Vec<ChainId> = effects.tenants.keys().copied().collect();
+        for chain_id in touched {
+            let deadline = self.deadline_of(effects, chain_id);
+            let version = effects.version;
+            if let Some(tenant) = effects.tenants.get_mut(&chain_id) {
+                tenant.deadline = deadline;
+                tenant.leaf = if version >= EnterpriseHeader::FINALITY_VERSION {
+                    tenant
+                        .state
+                        .leaf_with_finality(tenant.newest_final.as_ref(), deadline)
+                } else {
+                    tenant.state.leaf()
+                };
+            }
+        }
+        effects.state_root = match self.changed_leaves(effects) {
+            Some(changed) => self.tree.root_with(&changed),
+            None => self.root_with(&effects.tenants),
+        };
     }
 
     fn register(&self, effects: &mut Effects, genesis: &Genesis) -> Result<(), EnterpriseError> {
         self.may_register(genesis)?;
         let chain_id = genesis.chain_id();
         let allowed = usize::try_from(self.limits.tenants_max).unwrap_or(usize::MAX);
+        let registered = effects
+            .tenants
+            .keys()
+            .filter(|chain_id| !self.tenants.contains_key(chain_id))
+            .count();
         let found = self
             .tenants
             .len()
-            .saturating_add(effects.registered(self))
+            .saturating_add(registered)
             .saturating_add(1);
         if found > allowed {
             return Err(EnterpriseError::TooLarge {
@@ -230,16 +340,20 @@ impl Tenants {
                 allowed,
             });
         }
-        let state = TenantState::registered(chain_id);
+        if effects.tenants.contains_key(&chain_id) {
+            return Err(EnterpriseError::RegisteredTwice(chain_id));
+        }
         let tenant = Tenant {
             interval_ms: genesis.rules.interval(),
-            state,
+            finality_delay_ms: genesis.rules.finality_delay_ms,
+            state: TenantState::registered(chain_id),
+            newest_final: None,
+            deadline: None,
+            incidents: 0,
             leaf: Hash::ZERO,
         };
-        match effects.tenants.insert(chain_id, tenant) {
-            None => Ok(()),
-            Some(_) => Err(EnterpriseError::RegisteredTwice(chain_id)),
-        }
+        effects.tenants.insert(chain_id, tenant);
+        Ok(())
     }
 
     fn anchor(
@@ -249,11 +363,74 @@ impl Tenants {
         anchor: &Anchor,
     ) -> Result<(), EnterpriseError> {
         let Anchor { chain_id, header } = anchor;
-        let tenant = effects
-            .tenants
-            .get(chain_id)
-            .or_else(|| self.tenants.get(chain_id));
-        let mut tenant = *tenant.ok_or(EnterpriseError::TenantUnknown(*chain_id))?;
+        let mut tenant = self.tenant(effects, *chain_id)?;
+        let (record, hash) = self.check_anchor(effects, &tenant, time, anchor)?;
+        if let Some(newest) = tenant.newest_final
+            && !self.descends(effects, *chain_id, &record, &newest)
+        {
+            return Err(EnterpriseError::ForksFinal {
+                hash,
+                height: header.height,
+                final_height: newest.height(),
+            });
+        }
+        effects.anchored.insert((*chain_id, hash), record);
+        let key = (*chain_id, header.height);
+        if self.first_report(effects, key).is_none() {
+            effects.first_reports.insert(key, Some(time));
+        }
+        if record.work > tenant.state.work {
+            tenant.state = TenantState {
+                chain_id: *chain_id,
+                height: header.height,
+                hash,
+                work: record.work,
+            };
+            self.follow(effects, *chain_id, hash);
+        }
+        effects.tenants.insert(*chain_id, tenant);
+        Ok(())
+    }
+
+    /// A fork below the newest final block, put on record once.
+    fn refuse(
+        &self,
+        effects: &mut Effects,
+        time: TimestampMs,
+        anchor: &Anchor,
+    ) -> Result<(), EnterpriseError> {
+        let chain_id = &anchor.chain_id;
+        let mut tenant = self.tenant(effects, *chain_id)?;
+        let (record, hash) = self.check_anchor(effects, &tenant, time, anchor)?;
+        let forks = tenant
+            .newest_final
+            .is_some_and(|newest| !self.descends(effects, *chain_id, &record, &newest));
+        let key = (*chain_id, hash);
+        if !forks || self.incidents.contains(&key) || effects.incidents.contains(&key) {
+            return Err(EnterpriseError::NoIncident(hash));
+        }
+        tenant.incidents = tenant.incidents.saturating_add(1);
+        if tenant.incidents > INCIDENTS_MAX {
+            return Err(EnterpriseError::TooLarge {
+                what: "incidents of a tenant",
+                found: tenant.incidents,
+                allowed: INCIDENTS_MAX,
+            });
+        }
+        effects.incidents.insert(key);
+        effects.tenants.insert(*chain_id, tenant);
+        Ok(())
+    }
+
+    /// What a tenant's block must be whether it is anchored or refused: new, after its parent and not early.
+    fn check_anchor(
+        &self,
+        effects: &Effects,
+        tenant: &Tenant,
+        time: TimestampMs,
+        anchor: &Anchor,
+    ) -> Result<(Anchored, Hash), EnterpriseError> {
+        let Anchor { chain_id, header } = anchor;
         let allowed = time.plus_ms(tenant.interval_ms.saturating_mul(FUTURE_INTERVALS_MAX));
         if header.timestamp > allowed {
             return Err(EnterpriseError::TooFarAhead {
@@ -266,7 +443,7 @@ impl Tenants {
             return Err(EnterpriseError::AnchoredTwice(hash));
         }
         let (height, work) = match self.known(effects, *chain_id, previous) {
-            Some(parent) => parent,
+            Some(parent) => (parent.height, parent.work),
             None if previous == chain_id.0 => (Height::GENESIS, Work::ZERO),
             None => return Err(EnterpriseError::ParentNotAnchored { hash, previous }),
         };
@@ -274,52 +451,64 @@ impl Tenants {
         if found != expected {
             return Err(EnterpriseError::TenantHeight { found, expected });
         }
-        let work = work.plus(header.work());
-        effects.anchored.insert((*chain_id, hash), (found, work));
-        if work > tenant.state.work {
-            tenant.state = TenantState {
-                chain_id: *chain_id,
-                height: header.height,
-                hash,
-                work,
-            };
-        }
-        effects.tenants.insert(*chain_id, tenant);
-        Ok(())
+        let record = Anchored {
+            height: found,
+            work: work.plus(header.work()),
+            previous,
+            reported: time,
+        };
+        Ok((record, hash))
     }
 
-    fn known(&self, effects: &Effects, chain_id: ChainId, hash: Hash) -> Option<(Height, Work)> {
-        let key = (chain_id, hash);
-        effects
-            .anchored
-            .get(&key)
-            .or_else(|| self.anchored.get(&key))
+    pub(super) fn tenant(
+        &self,
+        effects: &Effects,
+        chain_id: ChainId,
+    ) -> Result<Tenant, EnterpriseError> {
+        let touched = effects.tenants.get(&chain_id);
+        let tenant = touched.or_else(|| self.tenants.get(&chain_id));
+        tenant
             .copied()
+            .ok_or(EnterpriseError::TenantUnknown(chain_id))
     }
 
-    /// The root with some tenants replaced or added, by a merge of two ascending sequences.
+    pub(super) fn known(
+        &self,
+        effects: &Effects,
+        chain_id: ChainId,
+        hash: Hash,
+    ) -> Option<Anchored> {
+        let key = (chain_id, hash);
+        let new = effects.anchored.get(&key);
+        new.or_else(|| self.anchored.get(&key)).copied()
+    }
+
+    /// The changed leaves by index; none if the tenants themselves change.
+    fn changed_leaves(&self, effects: &Effects) -> Option<BTreeMap<usize, Hash>> {
+        let leaves = effects.tenants.iter().map(|(chain_id, tenant)| {
+            let index = self.order.binary_search(chain_id).ok()?;
+            Some((index, tenant.leaf))
+        });
+        leaves.collect()
+    }
+
+    /// The root with some tenants replaced or added.
     fn root_with(&self, changed: &BTreeMap<ChainId, Tenant>) -> Hash {
-        let mut leaves = BTreeMap::new();
-        leaves.extend(
-            self.tenants
-                .iter()
-                .map(|(chain_id, tenant)| (*chain_id, tenant.leaf)),
-        );
-        leaves.extend(
-            changed
-                .iter()
-                .map(|(chain_id, tenant)| (*chain_id, tenant.leaf)),
-        );
+        let mut leaves: BTreeMap<ChainId, Hash> = BTreeMap::new();
+        for (chain_id, tenant) in self.tenants.iter().chain(changed) {
+            leaves.insert(*chain_id, tenant.leaf);
+        }
         let leaves: Vec<Hash> = leaves.into_values().collect();
         merkle::root(&leaves)
     }
 }
 
-impl Effects {
-    fn registered(&self, before: &Tenants) -> usize {
-        self.tenants
-            .keys()
-            .filter(|chain_id| !before.tenants.contains_key(chain_id))
-            .count()
+/// Writes an overlay: what it has no value for goes.
+fn put<K: Ord, V>(map: &mut BTreeMap<K, V>, overlay: BTreeMap<K, Option<V>>) {
+    for (key, value) in overlay {
+        match value {
+            Some(value) => map.insert(key, value),
+            None => map.remove(&key),
+        };
     }
 }

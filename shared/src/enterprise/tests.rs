@@ -11,11 +11,11 @@ use crate::pow::Target;
 
 const START: TimestampMs = TimestampMs(1_700_000_000_000);
 
-fn identity(seed: u8) -> Identity {
+pub(super) fn identity(seed: u8) -> Identity {
     Identity::from_seed([seed; 32])
 }
 
-fn set(seeds: impl IntoIterator<Item = u8>) -> ValidatorSet {
+pub(super) fn set(seeds: impl IntoIterator<Item = u8>) -> ValidatorSet {
     let info = |seed| ValidatorInfo {
         key: identity(seed).public_key(),
         name: NetworkId::parse(&format!("v{seed}")).unwrap(),
@@ -23,7 +23,7 @@ fn set(seeds: impl IntoIterator<Item = u8>) -> ValidatorSet {
     ValidatorSet::new(seeds.into_iter().map(info).collect()).unwrap()
 }
 
-fn genesis(validators: u8) -> EnterpriseGenesis {
+pub(super) fn genesis(validators: u8) -> EnterpriseGenesis {
     EnterpriseGenesis::new(
         NetworkId::parse("main").unwrap(),
         START,
@@ -31,7 +31,7 @@ fn genesis(validators: u8) -> EnterpriseGenesis {
     )
 }
 
-fn tenant() -> Genesis {
+pub(super) fn tenant() -> Genesis {
     Genesis {
         network_id: NetworkId::parse("shop").unwrap(),
         rules: Rules::open_default(Target::for_hashes(64).to_compact()),
@@ -43,7 +43,7 @@ fn tenant() -> Genesis {
     }
 }
 
-fn header(height: u32, previous: Hash, nonce: u32) -> Header {
+pub(super) fn header(height: u32, previous: Hash, nonce: u32) -> Header {
     Header {
         version: VERSION,
         height: Height(height),
@@ -56,7 +56,7 @@ fn header(height: u32, previous: Hash, nonce: u32) -> Header {
     }
 }
 
-fn anchor(chain_id: ChainId, header: &Header) -> Entry {
+pub(super) fn anchor(chain_id: ChainId, header: &Header) -> Entry {
     Entry::BlockAnchored(Anchor {
         chain_id,
         header: header.clone(),
@@ -64,22 +64,24 @@ fn anchor(chain_id: ChainId, header: &Header) -> Entry {
 }
 
 /// A block of these entries on top of `verifier`, and its certificate by the validators `signers`.
-fn decided(
+pub(super) fn decided(
     verifier: &Verifier,
     tenants: &Tenants,
     entries: Vec<Entry>,
     signers: impl IntoIterator<Item = u8>,
 ) -> (EnterpriseBlock, Certificate) {
     let now = verifier.time().plus_ms(5_000);
-    let state_root = tenants.execute(now, &entries).unwrap().state_root();
+    let effects = tenants
+        .execute(EnterpriseHeader::VERSION, now, &entries)
+        .unwrap();
     let data_root = EnterpriseBlock::data_root(&entries);
-    let header = verifier.next_header(now, data_root, state_root, identity(1).public_key());
+    let header = verifier.next_header(now, data_root, &effects, identity(1).public_key());
     let block = EnterpriseBlock::new(header, entries).unwrap();
     let certificate = certificate(verifier, &block, signers);
     (block, certificate)
 }
 
-fn certificate(
+pub(super) fn certificate(
     verifier: &Verifier,
     block: &EnterpriseBlock,
     signers: impl IntoIterator<Item = u8>,
@@ -144,13 +146,13 @@ fn a_header_of_another_length_or_version_is_refused() {
     assert!(EnterpriseHeader::decode(&bytes[..247]).is_err());
     assert!(EnterpriseHeader::decode(&[bytes.as_slice(), &[0]].concat()).is_err());
     let mut other = bytes;
-    other[1] = 1;
+    other[1] = 2;
     let error = EnterpriseHeader::decode(&other).unwrap_err();
     assert_eq!(
         error,
         EnterpriseError::Version {
-            found: 0x0201,
-            allowed: 0x0200
+            found: 0x0202,
+            allowed: 0x0201
         }
     );
 }
@@ -275,11 +277,10 @@ fn a_block_must_follow_its_parent_in_every_field() {
     verifier.advance(block, signed).unwrap();
     let (block, _) = decided(&verifier, &tenants, Vec::new(), [1]);
     type Change = fn(&mut EnterpriseHeader);
-    let changes: [(&str, Change); 8] = [
+    let changes: [(&str, Change); 7] = [
         ("height", |h| h.height = EnterpriseHeight(3)),
         ("previous", |h| h.previous = Hash::ZERO),
         ("time", |h| h.time = START.plus_ms(5_000)),
-        ("log size", |h| h.log_size = 1),
         ("log root", |h| h.log_root = Hash::ZERO),
         ("set", |h| h.validators = Hash::ZERO),
         ("next set", |h| h.next_validators = Hash::ZERO),
@@ -302,7 +303,9 @@ fn an_empty_log_has_the_hash_of_nothing() {
     let header = Verifier::new(&genesis).next_header(
         START.plus_ms(1),
         merkle::root(&[]),
-        merkle::root(&[]),
+        &Tenants::new(&genesis)
+            .execute(EnterpriseHeader::VERSION, START.plus_ms(1), &[])
+            .unwrap(),
         identity(1).public_key(),
     );
     assert_eq!((header.log_size, header.log_root), (0, sha256(&[])));
@@ -330,7 +333,9 @@ fn the_heaviest_anchored_chain_is_the_state_and_the_first_wins_a_tie() {
         (vec![anchor(chain_id, &b2)], b2.hash(), 2),
     ];
     for (entries, tip, blocks) in steps {
-        let effects = tenants.execute(START.plus_ms(9_000), &entries).unwrap();
+        let effects = tenants
+            .execute(EnterpriseHeader::FIRST_VERSION, START.plus_ms(9_000), &entries)
+            .unwrap();
         let root = effects.state_root();
         tenants.apply(effects);
         assert_eq!(tenants.state_root(), root);
@@ -354,13 +359,21 @@ fn entries_that_break_a_tenant_rule_make_the_block_invalid() {
     let registered = Entry::TenantRegistered(Box::new(tenant()));
     let first = header(1, chain_id.0, 1);
     let now = START.plus_ms(9_000);
-    let refused = |tenants: &Tenants, entries: &[Entry]| tenants.execute(now, entries).unwrap_err();
+    let refused = |tenants: &Tenants, entries: &[Entry]| {
+        tenants
+            .execute(EnterpriseHeader::VERSION, now, entries)
+            .unwrap_err()
+    };
     let unknown = refused(&tenants, &[anchor(chain_id, &first)]);
     assert_eq!(unknown, EnterpriseError::TenantUnknown(chain_id));
     let twice = refused(&tenants, &[registered.clone(), registered.clone()]);
     assert_eq!(twice, EnterpriseError::RegisteredTwice(chain_id));
     let effects = tenants
-        .execute(now, &[registered.clone(), anchor(chain_id, &first)])
+        .execute(
+            EnterpriseHeader::VERSION,
+            now,
+            &[registered.clone(), anchor(chain_id, &first)],
+        )
         .unwrap();
     tenants.apply(effects);
     assert_eq!(
@@ -387,11 +400,19 @@ fn a_header_two_intervals_ahead_of_enterprise_time_is_the_latest_allowed() {
     let ahead = 2 * tenant().rules.interval();
     assert!(
         tenants
-            .execute(first.timestamp.minus_ms(ahead), &entries)
+            .execute(
+                EnterpriseHeader::VERSION,
+                first.timestamp.minus_ms(ahead),
+                &entries
+            )
             .is_ok()
     );
     let error = tenants
-        .execute(first.timestamp.minus_ms(ahead + 1), &entries)
+        .execute(
+            EnterpriseHeader::VERSION,
+            first.timestamp.minus_ms(ahead + 1),
+            &entries,
+        )
         .unwrap_err();
     assert!(matches!(error, EnterpriseError::TooFarAhead { .. }));
 }

@@ -6,6 +6,7 @@
 
 use super::block::{DecidedBlock, EnterpriseBlock};
 use super::certificate::Certificate;
+use super::effects::Effects;
 use super::error::EnterpriseError;
 use super::genesis::EnterpriseGenesis;
 use super::header::{EnterpriseHeader, EnterpriseHeight};
@@ -23,6 +24,8 @@ pub struct Verifier {
     height: EnterpriseHeight,
     hash: Hash,
     time: TimestampMs,
+    version: u16,
+    log: (u64, Hash),
 }
 
 impl Verifier {
@@ -40,6 +43,8 @@ impl Verifier {
             height,
             hash,
             time,
+            version: EnterpriseHeader::FIRST_VERSION,
+            log: (0, merkle::root(&[])),
         }
     }
 
@@ -73,13 +78,13 @@ impl Verifier {
         &self.set
     }
 
-    /// The header of the next block over content with these roots; `now` gives the time unless it has not advanced.
+    /// The header of the next block over content with this root and effect; `now` gives the time unless it has not advanced.
     #[must_use]
     pub fn next_header(
         &self,
         now: TimestampMs,
         data_root: Hash,
-        state_root: Hash,
+        effects: &Effects,
         proposer: PublicKey,
     ) -> EnterpriseHeader {
         EnterpriseHeader {
@@ -88,9 +93,9 @@ impl Verifier {
             previous: self.hash,
             time: self.next_time(now),
             data_root,
-            state_root,
-            log_size: 0,
-            log_root: merkle::root(&[]),
+            state_root: effects.state_root(),
+            log_size: effects.log().size(),
+            log_root: effects.log().root(),
             validators: self.set_hash,
             next_validators: self.set_hash,
             proposer,
@@ -118,6 +123,8 @@ impl Verifier {
         self.height = header.height;
         self.hash = certificate.block_hash;
         self.time = header.time;
+        self.version = header.version;
+        self.log = (header.log_size, header.log_root);
         Ok(DecidedBlock::verified(block, certificate))
     }
 
@@ -133,6 +140,12 @@ impl Verifier {
                 expected,
             });
         }
+        if header.version < self.version {
+            return Err(EnterpriseError::Version {
+                found: header.version,
+                allowed: self.version,
+            });
+        }
         if header.time <= self.time {
             return Err(EnterpriseError::Time {
                 found: header.time,
@@ -142,13 +155,11 @@ impl Verifier {
         for (field, found, computed) in [
             ("the previous hash", header.previous, self.hash),
             ("the validator set", header.validators, self.set_hash),
-            // What version 0x0200 fixes: the set does not change and the log is empty.
             (
                 "the next validator set",
                 header.next_validators,
                 self.set_hash,
             ),
-            ("the log root", header.log_root, merkle::root(&[])),
         ] {
             if found != computed {
                 return Err(EnterpriseError::Mismatch {
@@ -158,15 +169,31 @@ impl Verifier {
                 });
             }
         }
-        if header.log_size != 0 {
+        self.check_log(header)?;
+        if self.set.index_of(&header.proposer).is_none() {
+            return Err(EnterpriseError::Proposer);
+        }
+        Ok(())
+    }
+
+    /// The log only grows, and under version 0x0200 it is empty.
+    fn check_log(&self, header: &EnterpriseHeader) -> Result<(), EnterpriseError> {
+        let (size, root) = self.log;
+        let fixed = header.version < EnterpriseHeader::FINALITY_VERSION;
+        if header.log_size < size || (fixed && header.log_size != 0) {
+            let allowed = if fixed { "0" } else { "the parent's and more" };
             return Err(EnterpriseError::Range {
                 field: "the log size",
                 found: header.log_size,
-                allowed: "0",
+                allowed,
             });
         }
-        if self.set.index_of(&header.proposer).is_none() {
-            return Err(EnterpriseError::Proposer);
+        if header.log_size == size && header.log_root != root {
+            return Err(EnterpriseError::Mismatch {
+                field: "the log root",
+                found: header.log_root,
+                computed: root,
+            });
         }
         Ok(())
     }

@@ -225,6 +225,7 @@ fn refused(refusal: &Refusal) -> Problem {
     let (status, slug) = match refusal {
         Refusal::UnknownParent { .. } => (StatusCode::CONFLICT, "unknown-parent"),
         Refusal::BranchesFull { .. } => (StatusCode::CONFLICT, "branches-full"),
+        Refusal::LeavesFinal { .. } => (StatusCode::CONFLICT, "leaves-final"),
         Refusal::TooFarAhead { .. } => (StatusCode::TOO_EARLY, "too-far-ahead"),
         Refusal::Invalid { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "invalid-block"),
         Refusal::Registration(_) => (StatusCode::UNPROCESSABLE_ENTITY, "not-registered"),

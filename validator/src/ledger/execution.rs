@@ -165,21 +165,47 @@ impl Ledger {
         let mut executed = Executed::default();
         let mut registered: BTreeMap<_, &Genesis> = BTreeMap::new();
         for entry in entries {
-            match entry {
+            let (anchor, refused) = match entry {
                 Entry::TenantRegistered(genesis) => {
                     registered.insert(genesis.chain_id(), genesis);
+                    continue;
                 }
-                Entry::BlockAnchored(anchor) => {
-                    let unknown = EnterpriseError::TenantUnknown(anchor.chain_id);
-                    let genesis = registered.get(&anchor.chain_id).copied();
-                    let known = self.tenants.get(&anchor.chain_id);
-                    let genesis = genesis.or_else(|| known.map(|tenant| &**tenant.genesis()));
-                    let genesis = genesis.ok_or(NotExecuted::Entry(unknown))?;
-                    self.execute_anchor(&mut executed, genesis, anchor, signatures)?;
-                }
+                Entry::BlockAnchored(anchor) => (anchor, false),
+                Entry::ForkRefused(anchor) => (anchor, true),
+            };
+            let unknown = EnterpriseError::TenantUnknown(anchor.chain_id);
+            let genesis = registered.get(&anchor.chain_id).copied();
+            let known = self.tenants.get(&anchor.chain_id);
+            let genesis = genesis.or_else(|| known.map(|tenant| &**tenant.genesis()));
+            let genesis = genesis.ok_or(NotExecuted::Entry(unknown))?;
+            if refused {
+                let parent = self.parent_point(&executed, genesis, anchor)?;
+                let checked = parent.check_header(genesis, &anchor.header);
+                checked.map_err(|error| NotExecuted::Block(anchor.header.hash(), error))?;
+            } else {
+                self.execute_anchor(&mut executed, genesis, anchor, signatures)?;
             }
         }
         Ok(executed)
+    }
+
+    /// The chain right after an anchor's parent.
+    fn parent_point(
+        &self,
+        executed: &Executed,
+        genesis: &Genesis,
+        anchor: &Anchor,
+    ) -> Result<Point, NotExecuted> {
+        let previous = anchor.header.previous;
+        if previous == anchor.chain_id.0 {
+            return Ok(Point::genesis(genesis));
+        }
+        let key = (anchor.chain_id, previous);
+        let known = executed.points.get(&key).or_else(|| self.points.get(&key));
+        known.cloned().ok_or_else(|| {
+            let hash = anchor.header.hash();
+            NotExecuted::Entry(EnterpriseError::ParentNotAnchored { hash, previous })
+        })
     }
 
     fn execute_anchor(
@@ -190,20 +216,10 @@ impl Ledger {
         signatures: Signatures,
     ) -> Result<(), NotExecuted> {
         let Anchor { chain_id, header } = anchor;
-        let (hash, previous) = (header.hash(), header.previous);
+        let hash = header.hash();
         let key = (*chain_id, hash);
         let refused = |error| NotExecuted::Block(hash, error);
-        let first;
-        let parent = if previous == chain_id.0 {
-            first = Point::genesis(genesis);
-            &first
-        } else {
-            let parent = (*chain_id, previous);
-            let known = executed.points.get(&parent);
-            let unknown = EnterpriseError::ParentNotAnchored { hash, previous };
-            let known = known.or_else(|| self.points.get(&parent));
-            known.ok_or(NotExecuted::Entry(unknown))?
-        };
+        let parent = self.parent_point(executed, genesis, anchor)?;
         let block = if let Some(block) = self.chain_block(&key) {
             block
         } else {

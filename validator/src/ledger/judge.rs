@@ -1,6 +1,6 @@
 //! Judging a block that another validator built, or that a peer sends while this one catches up.
 
-use shared::enterprise::{EnterpriseBlock, EnterpriseError};
+use shared::enterprise::{Effects, EnterpriseBlock, EnterpriseError, EnterpriseHeader};
 use shared::hash::Hash;
 use shared::ids::TimestampMs;
 
@@ -46,6 +46,10 @@ impl Ledger {
                 now.0
             ));
         }
+        if when != Timeliness::Synced && block.header().version != EnterpriseHeader::VERSION {
+            let version = block.header().version;
+            return Judgement::Invalid(format!("a new block has the old version {version:#06x}"));
+        }
         if self.proposals.get(&hash).is_some() {
             return Judgement::Valid(hash);
         }
@@ -76,16 +80,9 @@ impl Ledger {
             .map_err(NotExecuted::Entry)?;
         let effects = self
             .state
-            .execute(block.header().time, block.entries())
+            .execute(block.header().version, block.header().time, block.entries())
             .map_err(NotExecuted::Entry)?;
-        let (found, computed) = (block.header().state_root, effects.state_root());
-        if found != computed {
-            return Err(NotExecuted::Entry(EnterpriseError::Mismatch {
-                field: "the state root",
-                found,
-                computed,
-            }));
-        }
+        check_roots(block.header(), &effects).map_err(NotExecuted::Entry)?;
         let missing = self.missing_bodies(&block);
         if !missing.is_empty() {
             return Err(NotExecuted::Missing(missing));
@@ -93,4 +90,29 @@ impl Ledger {
         let executed = self.execute_blocks(block.entries(), signatures)?;
         Ok(Proposal::new(block, effects, executed))
     }
+}
+
+/// Whether a header says what executing its entries gave.
+fn check_roots(header: &EnterpriseHeader, effects: &Effects) -> Result<(), EnterpriseError> {
+    let log = effects.log();
+    for (field, found, computed) in [
+        ("the state root", header.state_root, effects.state_root()),
+        ("the log root", header.log_root, log.root()),
+    ] {
+        if found != computed {
+            return Err(EnterpriseError::Mismatch {
+                field,
+                found,
+                computed,
+            });
+        }
+    }
+    if header.log_size != log.size() {
+        return Err(EnterpriseError::Range {
+            field: "the log size",
+            found: header.log_size,
+            allowed: "what the block makes final added to the parent's",
+        });
+    }
+    Ok(())
 }

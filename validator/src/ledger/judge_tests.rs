@@ -1,7 +1,7 @@
 //! Several ledgers with different pools: they judge alike, and what was sent to any is in the chain once.
 
 use shared::block::{Block, UncheckedBlock};
-use shared::enterprise::{Anchor, EnterpriseBlock, Entry};
+use shared::enterprise::EnterpriseBlock;
 use shared::hash::Hash;
 
 use super::tests::{Draw, NOW, START, TestTenant, certificate, ledger, submit, tip, validator};
@@ -35,11 +35,11 @@ fn finish(ledger: &mut Ledger, hash: Hash) {
 /// A block over these entries, with the state root that they would have or an arbitrary one.
 fn block_of(ledger: &Ledger, entries: Vec<Entry>) -> EnterpriseBlock {
     let time = ledger.verifier.next_time(NOW);
-    let root = ledger.state.execute(time, &entries);
-    let root = root.map_or(Hash::ZERO, |effects| effects.state_root());
+    let version = EnterpriseHeader::VERSION;
+    let effects = ledger.state.execute(version, time, &entries).unwrap();
     let data_root = EnterpriseBlock::data_root(&entries);
     let key = validator().public_key();
-    let header = ledger.verifier.next_header(NOW, data_root, root, key);
+    let header = ledger.verifier.next_header(NOW, data_root, &effects, key);
     EnterpriseBlock::new(header, entries).unwrap()
 }
 
@@ -59,8 +59,16 @@ fn a_proposal_of_another_is_judged_with_bodies_that_are_fetched_and_decided() {
     assert_eq!(judge_from(&mut two, &one, &block), Judgement::Valid(hash));
     let certificate = certificate(&two, hash);
     two.decide(certificate).unwrap();
-    let stored: Vec<BodyKey> = two.take_batch().bodies.into_iter().map(|(key, _)| key).collect();
-    assert_eq!(stored, keys, "what came with the proposal is stored with the decision");
+    let stored: Vec<BodyKey> = two
+        .take_batch()
+        .bodies
+        .into_iter()
+        .map(|(key, _)| key)
+        .collect();
+    assert_eq!(
+        stored, keys,
+        "what came with the proposal is stored with the decision"
+    );
     two.finish().unwrap();
     finish(&mut one, hash);
     for ledger in [&one, &two] {
@@ -81,8 +89,15 @@ fn what_another_proposal_held_is_still_pending_and_what_was_decided_is_not() {
     let theirs = propose(&mut two);
     let ours = propose(&mut one);
     assert_ne!(ours.hash(), theirs.hash());
-    assert_eq!(judge_from(&mut two, &one, &ours), Judgement::Valid(ours.hash()));
-    assert_eq!(two.proposal(&theirs.hash()), Some(&theirs), "several rounds' blocks are kept");
+    assert_eq!(
+        judge_from(&mut two, &one, &ours),
+        Judgement::Valid(ours.hash())
+    );
+    assert_eq!(
+        two.proposal(&theirs.hash()),
+        Some(&theirs),
+        "several rounds' blocks are kept"
+    );
     finish(&mut two, ours.hash());
     assert_eq!(two.proposal(&theirs.hash()), None);
     let rest = propose(&mut two);
@@ -103,11 +118,17 @@ fn a_block_is_executed_on_its_parent_whatever_chain_is_the_heaviest_here() {
     submit(&mut one, &main, &[trunk.clone(), light].concat()).unwrap();
     submit(&mut two, &main, &[trunk, heavy].concat()).unwrap();
     let block = propose(&mut one);
-    assert_eq!(judge_from(&mut two, &one, &block), Judgement::Valid(block.hash()));
+    assert_eq!(
+        judge_from(&mut two, &one, &block),
+        Judgement::Valid(block.hash())
+    );
     finish(&mut two, block.hash());
     finish(&mut one, block.hash());
     let next = propose(&mut two);
-    assert_eq!(judge_from(&mut one, &two, &next), Judgement::Valid(next.hash()));
+    assert_eq!(
+        judge_from(&mut one, &two, &next),
+        Judgement::Valid(next.hash())
+    );
     finish(&mut two, next.hash());
     finish(&mut one, next.hash());
     assert_eq!(tip(&one, &main), tip(&two, &main));
@@ -115,12 +136,23 @@ fn a_block_is_executed_on_its_parent_whatever_chain_is_the_heaviest_here() {
     assert_eq!(one.transactions(), 4);
 }
 
+/// The block mined anew over another state root.
+fn with_wrong_state(block: &Block, genesis: &Genesis) -> Block {
+    let mut body = UncheckedBlock::decode(&block.encode()).unwrap();
+    body.header.state_root = Hash([1; 32]);
+    let mined = (0..u32::MAX).find_map(|nonce| {
+        body.header.nonce = nonce;
+        body.clone().check(genesis).ok()
+    });
+    mined.unwrap()
+}
+
 #[test]
 fn a_tenant_block_that_does_not_execute_makes_the_proposal_invalid_everywhere() {
     let (mut one, mut two) = (ledger(), ledger());
     let mut tenant = TestTenant::new("shop", 1, START);
     let good = tenant.mine(&["one"]);
-    let bad = tenant.clone().mine_with_wrong_state(&["two"]);
+    let bad = with_wrong_state(&tenant.clone().mine(&["two"]), &tenant.genesis);
     submit(&mut one, &tenant, &[good.clone()]).unwrap();
     let anchor = |block: &Block| {
         let (chain_id, header) = (tenant.chain_id(), block.header().clone());
@@ -158,7 +190,10 @@ fn time_is_judged_for_fresh_proposals_only() {
     assert_eq!(fresh, Judgement::Valid(hash));
     let mut three = ledger();
     submit(&mut three, &tenant, &blocks).unwrap();
-    assert_eq!(three.judge(block, Timeliness::Synced), Judgement::Valid(hash));
+    assert_eq!(
+        three.judge(block, Timeliness::Synced),
+        Judgement::Valid(hash)
+    );
 }
 
 #[test]
@@ -171,7 +206,10 @@ fn a_body_that_is_not_its_headers_is_not_kept() {
     let key = (tenant.chain_id(), block.hash());
     let refused = ledger.add_body(key.0, &unchecked.encode());
     assert!(matches!(refused, Err(BodyError::Invalid(_))), "{refused:?}");
-    assert!(matches!(ledger.add_body(key.0, &[1, 2]), Err(BodyError::Encoding(_))));
+    assert!(matches!(
+        ledger.add_body(key.0, &[1, 2]),
+        Err(BodyError::Encoding(_))
+    ));
     assert_eq!(ledger.body(&key), None);
     ledger.add_body(key.0, &block.encode()).unwrap();
     assert_eq!(ledger.body(&key), Some(block.encode()));
@@ -185,9 +223,19 @@ fn names_follow_the_order_of_decisions_and_not_of_arrival() {
     submit(&mut one, &tenants[0], &blocks[0]).unwrap();
     submit(&mut two, &tenants[1], &blocks[1]).unwrap();
     for _ in 0..2 {
-        let block = propose(if one.has_pending() { &mut one } else { &mut two });
-        assert_eq!(judge_from(&mut one, &two, &block), Judgement::Valid(block.hash()));
-        assert_eq!(judge_from(&mut two, &one, &block), Judgement::Valid(block.hash()));
+        let block = propose(if one.has_pending() {
+            &mut one
+        } else {
+            &mut two
+        });
+        assert_eq!(
+            judge_from(&mut one, &two, &block),
+            Judgement::Valid(block.hash())
+        );
+        assert_eq!(
+            judge_from(&mut two, &one, &block),
+            Judgement::Valid(block.hash())
+        );
         finish(&mut one, block.hash());
         finish(&mut two, block.hash());
     }
@@ -195,7 +243,10 @@ fn names_follow_the_order_of_decisions_and_not_of_arrival() {
         let name = |ledger: &Ledger| ledger.tenants()[&tenant.chain_id()].name().clone();
         assert_eq!(name(&one), name(&two));
     }
-    assert_eq!(one.tenants()[&tenants[0].chain_id()].name().as_str(), "shop");
+    assert_eq!(
+        one.tenants()[&tenants[0].chain_id()].name().as_str(),
+        "shop"
+    );
 }
 
 /// Three ledgers hear of blocks in random orders, more than once; a random one proposes; all judge alike.
@@ -206,7 +257,7 @@ fn whoever_hears_what_in_whatever_order_each_block_is_in_the_chain_once() {
         let mut ledgers = [ledger(), ledger(), ledger()];
         let mut miners = vec![TestTenant::new("shop", 1, START)];
         let mut mined: Vec<Block> = Vec::new();
-        let mut anchored = std::collections::BTreeSet::new();
+        let mut anchored = BTreeSet::new();
         for step in 0..40 {
             let chosen = draw.below(miners.len());
             if draw.below(4) == 0 {

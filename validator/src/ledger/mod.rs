@@ -21,6 +21,7 @@
 
 mod execution;
 mod judge;
+mod log;
 mod pending;
 mod proposal;
 mod replay;
@@ -31,7 +32,10 @@ use std::sync::Arc;
 
 use shared::block::{Block, BlockError};
 use shared::chain::{ChainError, Inserted, Point};
-use shared::enterprise::{Anchor, EnterpriseError, EnterpriseGenesis, Entry, Tenants, Verifier};
+use shared::enterprise::{
+    Anchor, Certificate, EnterpriseError, EnterpriseGenesis, EnterpriseHeader, Entry, Tenants,
+    Verifier,
+};
 use shared::genesis::{Access, Genesis};
 use shared::hash::Hash;
 use shared::ids::{ChainId, Height, TimestampMs};
@@ -108,6 +112,14 @@ pub enum Refusal {
         /// The latest allowed.
         allowed: TimestampMs,
     },
+    /// The block is on a branch that leaves out the newest final block; the refusal is put on record.
+    #[error("block {height}: its branch leaves out the final block at height {final_height}")]
+    LeavesFinal {
+        /// The block's height.
+        height: Height,
+        /// The newest final height.
+        final_height: Height,
+    },
     /// The block breaks a rule of its chain.
     #[error("block {height}: {error}")]
     Invalid {
@@ -141,7 +153,10 @@ pub struct Ledger {
     all_early: bool,
     proposals: proposal::Proposals,
     /// The proposal that a certificate decides, and where the chain stands after it.
-    decided: Option<(Hash, Verifier)>,
+    decided: Option<((EnterpriseHeader, Certificate), Verifier)>,
+    /// The newest header with its certificate.
+    newest: Option<(EnterpriseHeader, Certificate)>,
+    log: log::FinalLog,
     /// Each anchored block's state.
     points: BTreeMap<BodyKey, Point>,
     loose: execution::LooseBodies,
@@ -166,6 +181,8 @@ impl Ledger {
             all_early: false,
             proposals: proposal::Proposals::default(),
             decided: None,
+            newest: None,
+            log: log::FinalLog::default(),
             points: BTreeMap::new(),
             loose: execution::LooseBodies::default(),
             batch: Batch::default(),
@@ -208,6 +225,24 @@ impl Ledger {
     #[must_use]
     pub fn has_pending(&self) -> bool {
         !self.pending.is_empty() && !self.all_early
+    }
+
+    /// When a block is needed even if nothing is pending: enterprise time makes something final then.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<TimestampMs> {
+        self.state.next_deadline()
+    }
+
+    /// Whether a block is needed now: entries wait, or a deadline is due.
+    #[must_use]
+    pub fn needs_block(&self, now: TimestampMs) -> bool {
+        self.has_pending() || self.next_deadline().is_some_and(|due| due <= now)
+    }
+
+    /// The tenants as the chain's blocks leave them.
+    #[must_use]
+    pub const fn state(&self) -> &Tenants {
+        &self.state
     }
 
     /// Executes a submission in its tenant's chain.
@@ -280,8 +315,12 @@ impl Ledger {
         if let Err(held) = tenant.has_room_for(&block, bytes.len()) {
             return Err(Refusal::BranchesFull { height, held });
         }
+        let header = block.header().clone();
         match tenant.chain.insert(block, now) {
             Err(error) => {
+                if matches!(error, ChainError::LeavesFinal { .. }) {
+                    self.report_fork(Anchor { chain_id, header });
+                }
                 self.forget(chain_id);
                 Err(refusal(height, error))
             }
@@ -298,6 +337,14 @@ impl Ledger {
                 self.queue(chain_id, &connected);
                 Ok(true)
             }
+        }
+    }
+
+    /// Puts a fork below the newest final block on record, if its parent is anchored.
+    fn report_fork(&mut self, anchor: Anchor) {
+        let parent = anchor.header.previous;
+        if parent == anchor.chain_id.0 || self.state.is_anchored(anchor.chain_id, parent) {
+            self.pending.push(Entry::ForkRefused(anchor));
         }
     }
 
@@ -363,10 +410,9 @@ fn refusal(height: Height, error: ChainError) -> Refusal {
             allowed,
         },
         ChainError::Invalid(error) => Refusal::Invalid { height, error },
-        // The chains that are kept here have no floor; finality is the enterprise chain's to say.
-        ChainError::LeavesFinal { hash, .. } => Refusal::UnknownParent {
+        ChainError::LeavesFinal { final_height, .. } => Refusal::LeavesFinal {
             height,
-            previous: hash,
+            final_height,
         },
         // A reason that a later version of the chain adds is one more way not to be taken.
         _ => Refusal::UnknownParent {
@@ -376,6 +422,8 @@ fn refusal(height: Height, error: ChainError) -> Refusal {
     }
 }
 
+#[cfg(test)]
+mod finality_tests;
 #[cfg(test)]
 mod judge_tests;
 #[cfg(test)]

@@ -12,6 +12,7 @@ use crate::store::BodyKey;
 pub(super) enum Subject {
     Tenant(ChainId),
     Block(BodyKey),
+    Fork(BodyKey),
 }
 
 impl Subject {
@@ -19,12 +20,15 @@ impl Subject {
         match entry {
             Entry::TenantRegistered(genesis) => Self::Tenant(genesis.chain_id()),
             Entry::BlockAnchored(anchor) => Self::Block((anchor.chain_id, anchor.header.hash())),
+            Entry::ForkRefused(anchor) => Self::Fork((anchor.chain_id, anchor.header.hash())),
         }
     }
 
     pub(super) const fn chain_id(&self) -> ChainId {
         match self {
-            Self::Tenant(chain_id) | Self::Block((chain_id, _)) => *chain_id,
+            Self::Tenant(chain_id) | Self::Block((chain_id, _)) | Self::Fork((chain_id, _)) => {
+                *chain_id
+            }
         }
     }
 }

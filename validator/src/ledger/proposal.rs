@@ -7,6 +7,7 @@ use shared::block::Block;
 use shared::chain::Inserted;
 use shared::enterprise::{
     Certificate, DecidedBlock, Effects, EnterpriseBlock, EnterpriseError, EnterpriseHeader, Entry,
+    FinalBlock,
 };
 use shared::hash::Hash;
 use shared::ids::{ChainId, PublicKey, TimestampMs};
@@ -102,11 +103,13 @@ impl Ledger {
         proposer: PublicKey,
     ) -> Result<Hash, ProposalError> {
         let time = self.verifier.next_time(now);
-        let selection = self.state.select(time, self.next_entries());
+        let selection = self
+            .state
+            .select(EnterpriseHeader::VERSION, time, self.next_entries());
         let gone = selection.refused.iter().map(Subject::of).collect();
         self.pending.remove(&gone);
         let (entries, effects) = (selection.entries, selection.effects);
-        self.all_early = entries.is_empty();
+        self.all_early = entries.is_empty() && effects.finals().is_empty();
         let executed = self.execute_blocks(&entries, Signatures::Verified);
         let executed = executed.map_err(|error| match error {
             NotExecuted::Missing(keys) => {
@@ -118,7 +121,7 @@ impl Ledger {
         let data_root = EnterpriseBlock::data_root(&entries);
         let header = self
             .verifier
-            .next_header(now, data_root, effects.state_root(), proposer);
+            .next_header(now, data_root, &effects, proposer);
         let block = EnterpriseBlock::new(header, entries)?;
         let hash = block.hash();
         self.proposals
@@ -156,7 +159,11 @@ impl Ledger {
                 self.batch.release.push(*key);
             }
         }
-        self.decided = Some((hash, verifier));
+        let head = (
+            decided.block().header().clone(),
+            decided.certificate().clone(),
+        );
+        self.decided = Some((head, verifier));
         Ok(decided)
     }
 
@@ -165,10 +172,11 @@ impl Ledger {
     /// # Errors
     /// [`ProposalError::NotDecided`] when nothing was decided.
     pub fn finish(&mut self) -> Result<Head, ProposalError> {
-        let (hash, verifier) = self.decided.take().ok_or(ProposalError::NotDecided)?;
-        let proposal = self.proposals.take(&hash);
+        let (head, verifier) = self.decided.take().ok_or(ProposalError::NotDecided)?;
+        let proposal = self.proposals.take(&verifier.hash());
         let proposal = proposal.ok_or(ProposalError::NotDecided)?;
         self.verifier = verifier;
+        self.newest = Some(head);
         Ok(self.take_over(proposal))
     }
 
@@ -185,6 +193,7 @@ impl Ledger {
         };
         let time = block.header().time;
         self.all_early = false;
+        let finals = effects.finals().to_vec();
         self.state.apply(effects);
         let subjects: BTreeSet<Subject> = block.entries().iter().map(Subject::of).collect();
         self.pending.remove(&subjects);
@@ -205,7 +214,11 @@ impl Ledger {
             }
         }
         self.points.extend(executed.points);
-        let touched: BTreeSet<ChainId> = subjects.iter().map(Subject::chain_id).collect();
+        let mut touched: BTreeSet<ChainId> = subjects.iter().map(Subject::chain_id).collect();
+        touched.extend(finals.iter().map(FinalBlock::chain_id));
+        for block in finals {
+            self.make_final(block);
+        }
         for chain_id in touched {
             self.stand(chain_id, head, time);
             self.changed.insert(chain_id);
@@ -256,6 +269,23 @@ impl Ledger {
             Err(error) => {
                 tracing::warn!(%chain_id, %hash, %error, "a decided block is not kept in memory")
             }
+        }
+        self.forget(chain_id);
+    }
+
+    /// Logs a final block, and lets its tenant's chain drop what leaves it out.
+    fn make_final(&mut self, block: FinalBlock) {
+        let chain_id = block.chain_id();
+        self.log.push(block);
+        let Some(tenant) = self.tenants.get_mut(&chain_id) else {
+            return;
+        };
+        if let Err(error) = tenant.chain.set_final(block) {
+            tracing::error!(%chain_id, %error, "a final block is not on the tenant's chain");
+        }
+        let change = tenant.chain.take_floor_change();
+        if let Some(change) = change {
+            self.queue(chain_id, &change.connected);
         }
         self.forget(chain_id);
     }

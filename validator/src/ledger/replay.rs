@@ -81,6 +81,10 @@ impl Ledger {
         let decided = self
             .verifier
             .advance(proposal.block().clone(), certificate)?;
+        self.newest = Some((
+            decided.block().header().clone(),
+            decided.certificate().clone(),
+        ));
         self.take_over(proposal);
         Ok(decided)
     }

@@ -26,7 +26,7 @@ pub(super) fn validator() -> Identity {
     Identity::from_seed([200; 32])
 }
 
-fn genesis() -> EnterpriseGenesis {
+pub(super) fn genesis() -> EnterpriseGenesis {
     let info = ValidatorInfo {
         key: validator().public_key(),
         name: NetworkId::parse("v").unwrap(),
@@ -39,7 +39,11 @@ pub(super) fn ledger() -> Ledger {
     Ledger::new(genesis())
 }
 
-pub(super) fn submit(ledger: &mut Ledger, tenant: &TestTenant, blocks: &[Block]) -> Result<Receipt, Refusal> {
+pub(super) fn submit(
+    ledger: &mut Ledger,
+    tenant: &TestTenant,
+    blocks: &[Block],
+) -> Result<Receipt, Refusal> {
     let genesis = Arc::clone(&tenant.genesis);
     let (chain_id, blocks) = (tenant.chain_id(), blocks.to_vec());
     ledger.accept(
@@ -352,14 +356,14 @@ fn whatever_is_reported_in_whatever_order_the_heaviest_chain_stands_and_replays(
     }
 }
 
-type Bodies = Vec<(BodyKey, Vec<u8>)>;
+pub(super) type Bodies = Vec<(BodyKey, Vec<u8>)>;
 
 fn decide_with(ledger: &mut Ledger, bodies: &mut Bodies) -> Vec<DecidedBlock> {
     bodies.extend(ledger.take_batch().bodies);
     decide(ledger)
 }
 
-fn replayed(decided: Vec<DecidedBlock>, bodies: &Bodies) -> Ledger {
+pub(super) fn replayed(decided: Vec<DecidedBlock>, bodies: &Bodies) -> Ledger {
     let mut ledger = Ledger::new(genesis());
     for decided in decided {
         let keys: Vec<BodyKey> = crate::store::anchored(decided.block()).collect();

@@ -108,17 +108,6 @@ impl TestTenant {
         block
     }
 
-    /// Mines a block with proof of work and a state root that is not its own; the chain here does not take it.
-    pub(crate) fn mine_with_wrong_state(&mut self, messages: &[&str]) -> Block {
-        let at = self.clock.plus_ms(self.genesis.rules.interval());
-        self.clock = at;
-        let sequence = self.chain.next_sequence(&self.sender.public_key());
-        let transactions = messages.iter().map(|text| self.message(text, sequence));
-        let mut template = self.chain.template(self.miner, transactions.collect(), at);
-        template.header.state_root = Hash([1; 32]);
-        solve(&template, &self.genesis)
-    }
-
     /// Mines `count` blocks with a message each.
     pub(crate) fn mine_many(&mut self, count: usize) -> Vec<Block> {
         (0..count)

@@ -1,0 +1,97 @@
+//! The log of final heights with all its leaves, for receipts and proofs.
+
+use std::collections::BTreeMap;
+
+use shared::block::transaction_leaf;
+use shared::enterprise::{Checkpoint, FinalBlock, Receipt as FinalReceipt};
+use shared::hash::Hash;
+use shared::ids::{ChainId, Height};
+use shared::merkle::{self, Tree};
+
+use super::Ledger;
+
+/// The log's entries and their tree.
+#[derive(Debug, Default)]
+pub(super) struct FinalLog {
+    entries: Vec<FinalBlock>,
+    indices: BTreeMap<(ChainId, Height), usize>,
+    tree: Tree,
+}
+
+impl FinalLog {
+    pub(super) fn push(&mut self, block: FinalBlock) {
+        let key = (block.chain_id(), block.height());
+        self.indices.insert(key, self.entries.len());
+        self.tree.push(block.leaf());
+        self.entries.push(block);
+    }
+}
+
+impl Ledger {
+    /// The log's entries, oldest first.
+    #[must_use]
+    pub fn log_entries(&self) -> &[FinalBlock] {
+        &self.log.entries
+    }
+
+    /// The newest header with its certificate.
+    #[must_use]
+    pub fn checkpoint(&self) -> Option<Checkpoint> {
+        let (header, certificate) = self.newest.clone()?;
+        Some(Checkpoint {
+            header,
+            certificate,
+        })
+    }
+
+    /// The proof that a tenant's block is final, and a transaction in it if one is named; none before it is final.
+    #[must_use]
+    pub fn receipt(
+        &self,
+        chain_id: ChainId,
+        height: Height,
+        transaction: Option<Hash>,
+    ) -> Option<FinalReceipt> {
+        let index = *self.log.indices.get(&(chain_id, height))?;
+        let entry = self.log.entries.get(index)?;
+        let chain = &self.tenants.get(&chain_id)?.chain;
+        let block = chain.block(&entry.hash())?;
+        let transaction = match transaction {
+            None => None,
+            Some(id) => {
+                let (leaf, leaves) = (transaction_leaf(&id), block.body_leaves());
+                let at = leaves.iter().position(|found| *found == leaf)?;
+                Some((id, merkle::path(&leaves, at)?))
+            }
+        };
+        let checkpoint = self.checkpoint()?;
+        Some(FinalReceipt {
+            transaction,
+            chain_id,
+            header: block.header().clone(),
+            work: entry.work(),
+            index: u64::try_from(index).ok()?,
+            path: self.inclusion(index, checkpoint.header.log_size)?,
+            checkpoint,
+        })
+    }
+
+    /// The height of the block that has a transaction on its tenant's heaviest chain here.
+    #[must_use]
+    pub fn height_of_transaction(&self, chain_id: ChainId, id: &Hash) -> Option<Height> {
+        self.tenants.get(&chain_id)?.chain.contains_transaction(id)
+    }
+
+    /// The path of the log's entry `index` in the tree over its first `size`.
+    #[must_use]
+    pub fn inclusion(&self, index: usize, size: u64) -> Option<Vec<Hash>> {
+        self.log.tree.inclusion(index, usize::try_from(size).ok()?)
+    }
+
+    /// The proof that the log's first `old` entries are a prefix of its first `new`.
+    #[must_use]
+    pub fn consistency(&self, old: u64, new: u64) -> Option<Vec<Hash>> {
+        let (old, new) = (usize::try_from(old).ok()?, usize::try_from(new).ok()?);
+        self.log.tree.consistency(old, new)
+    }
+}

@@ -7,6 +7,7 @@ import { count, plural, setTime, shortHash } from "./format.js";
 const PENDING_SHOWN_MAX = 50;
 const TRANSACTIONS_SHOWN_MAX = 20;
 const FOLD_CHARACTERS = 420;
+const STAGES = { anchored: ["Anchored", "Anchored"], final: ["Final", "Final"] };
 const FRESH_MS = 30_000;
 const MINER_KEY_DIGITS = 64;
 
@@ -40,13 +41,17 @@ export function showDisplaced(displaced, names, sendAgain) {
 
 /** Shows blocks (newest first) and how far they are settled. */
 export function showBlocks(blocks, status, names) {
-  const anchored = status?.anchoredHeight ?? 0;
+  const [anchored, last] = [status?.anchoredHeight ?? 0, status?.finalHeight ?? 0];
+  const proof = last > 0 ? `Proved final: enterprise block ${count(status.enterpriseHeight)}, signed by ${status.signers.join(", ")}` : "";
   reconcile(byId("block-list"), blocks, (block) => block.block_hash, (block) => blockItem(block, names), (item, block) => {
-    const settled = block.block_id <= anchored;
-    item.querySelector(":scope > .mark").dataset.stage = settled ? "anchored" : "block";
-    setText(item.querySelector(".link-state"), settled ? "Anchored" : "Not anchored yet");
-    item.dataset.stage = settled ? "anchored" : "block";
-    for (const row of item.querySelectorAll(".message")) setStage(row, settled ? "anchored" : "block", settled ? "Anchored" : `In block ${count(block.block_id)}`);
+    const stage = block.block_id <= last ? "final" : block.block_id <= anchored ? "anchored" : "block";
+    const [word, rowWord] = STAGES[stage] ?? ["Not anchored yet", `In block ${count(block.block_id)}`];
+    const state = item.querySelector(".link-state");
+    item.querySelector(":scope > .mark").dataset.stage = stage;
+    setText(state, word);
+    state.title = stage === "final" ? proof : "";
+    item.dataset.stage = stage;
+    for (const row of item.querySelectorAll(".message")) setStage(row, stage, rowWord);
   });
 }
 

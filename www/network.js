@@ -88,7 +88,7 @@ class NetworkView {
     this.#showMining(status);
     showPending(this.#pending, status, this.#names);
     if ((before?.conflicts ?? 0) !== status.conflicts) this.#readDisplaced();
-    if (before?.anchoredHeight !== status.anchoredHeight) showBlocks(this.#blocks, status, this.#names);
+    if (before?.anchoredHeight !== status.anchoredHeight || before?.finalHeight !== status.finalHeight) showBlocks(this.#blocks, status, this.#names);
     if (before && before.tipHash !== status.tipHash) this.#refresh();
   }
 

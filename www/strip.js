@@ -24,6 +24,7 @@ export function showStatus(status, storageFault) {
   showHeight(status);
   showPeers(status);
   showAnchor(status);
+  showFinal(status);
   showTracker(status);
   showStorage(status.storage ?? {}, storageFault);
   showFacts(status);
@@ -78,6 +79,20 @@ function showAnchor(status) {
   else if (behind > 0 && synced > anchored) note = `tracker has ${count(synced)}`;
   else if (behind > 0) note = `${plural(behind, "block")} to report`;
   setText(byId("anchored-note"), note);
+}
+
+/** What this browser has proved final, and who signed that. */
+function showFinal(status) {
+  const last = status.finalHeight ?? 0;
+  setText(byId("final"), count(last));
+  const place = byId("final-note");
+  if (last > 0 && status.signers?.length > 0) {
+    setText(place, `proved by ${plural(status.signers.length, "signature")}`);
+    place.title = `Block ${count(status.enterpriseHeight)} of the enterprise chain, signed by ${status.signers.join(", ")}. This browser verified it.`;
+  } else {
+    setText(place, last > 0 ? "" : "nothing proved yet");
+    place.title = "A block becomes final some time after it was anchored, if nothing heavier comes.";
+  }
 }
 
 function showTracker(status) {

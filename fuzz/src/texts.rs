@@ -84,6 +84,7 @@ fn export() -> Export {
         network_id: genesis().network_id.to_string(),
         chain_id: genesis().chain_id().to_string(),
         genesis: hex::encode(genesis().encode()),
+        finality: None,
         exported_at: NOW.0,
         last_sync_block: 1,
         export_metadata: ExportMetadata {

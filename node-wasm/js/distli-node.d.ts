@@ -129,7 +129,10 @@ export interface Status {
   syncedHeight: number;
   /** Newest height in a decided enterprise block. */
   anchoredHeight: number;
-  /** Height of the newest final block, which every chain that counts contains; 0 for none. */
+  /** Height of the enterprise block under which that was verified, and the validators that signed it. */
+  enterpriseHeight: number | bigint;
+  signers: string[];
+  /** Height of the newest final block, which every chain that counts contains; this browser verified the proof. 0 for none. */
   finalHeight: number;
   /** The lowest height from which on all blocks are here; 1 if all are. */
   bodiesFrom: number;

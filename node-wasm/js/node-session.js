@@ -22,6 +22,7 @@ import { compare, readWindow, reconcile } from "./window.js";
  */
 
 const SETTLE_MS = 2_000;
+const PROOF_MS = 10_000;
 const PAIRING_REMEDY = "Copy the whole text again, or begin with a new invitation.";
 
 export class NodeSession {
@@ -39,6 +40,8 @@ export class NodeSession {
   /** @type {BroadcastChannel | null} what the Core says to the other tabs of the profile */
   #local = null;
   #ownPeer = "";
+  /** @type {string | null} */
+  #trackerHttp = null;
   #onOnline = () => this.loop.handle({ type: "network_changed" });
 
   /**
@@ -79,6 +82,7 @@ export class NodeSession {
     this.identity = identity;
     this.post = post;
     this.archive = archive;
+    this.#trackerHttp = trackerUrl && httpOf(trackerUrl);
     const { chainId, genesis, listed } = network;
     const seed = crypto.getRandomValues(new Uint8Array(32));
     this.core = new wasm.Core({ genesis, identitySeed: identity.seed, seed, listed, recentBlocks });
@@ -250,6 +254,9 @@ export class NodeSession {
       case "tracker_close":
         this.#tracker?.restart();
         break;
+      case "ask_proof":
+        this.#askProof(output.size);
+        break;
       case "rtc_send":
         this.post({ type: "rtc", order: output }, [output.bytes.buffer]);
         break;
@@ -272,6 +279,22 @@ export class NodeSession {
         this.#onEvent(output.event);
         break;
       default: // An order of a newer Core.
+    }
+  }
+
+  /**
+   * Fetches a proof of finality through the tracker; the Core verifies it.
+   * @param {bigint | number} size
+   */
+  async #askProof(size) {
+    try {
+      if (!this.#trackerHttp) throw new DistliError("There is no tracker.", "");
+      const url = `${this.#trackerHttp}/api/networks/${this.network.chainId}/finality?size=${size}`;
+      const response = await fetch(url, { signal: AbortSignal.timeout(PROOF_MS), cache: "no-store" });
+      if (!response.ok) throw new DistliError(`The tracker answered ${response.status}.`, "");
+      this.loop.handle({ type: "proof_received", bytes: new Uint8Array(await response.arrayBuffer()) });
+    } catch {
+      this.loop.handle({ type: "proof_failed" }); // Nothing is final yet, or nobody answers: the Core asks again later.
     }
   }
 

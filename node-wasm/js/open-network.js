@@ -37,7 +37,8 @@ export async function createNetwork(around, options, ownerSeed) {
   const answer = await askTracker(around, networkId);
   if (answer.found) throw new DistliError(`The network “${networkId}” already exists.`, "Join it, or choose another name.", "network_exists");
   const hashesPerSecond = measureHashRate(wasm);
-  const made = makeGenesis(wasm, { networkId, createdAt: Date.now(), ownerSeed, hashesPerSecond, rules: rules ?? {} });
+  const enterpriseGenesis = await askEnterprise(around);
+  const made = makeGenesis(wasm, { networkId, createdAt: Date.now(), ownerSeed, hashesPerSecond, enterpriseGenesis, rules: rules ?? {} });
   const network = { networkId, chainId: made.chainId, genesis: made.genesis, listed, expectedHeight: 0 };
   await archive.keepNetwork(network);
   return network;
@@ -213,6 +214,22 @@ async function askTracker({ trackerHttp }, networkId) {
     return response.status === 404 ? { unknown: true } : { unreachable: true };
   } catch {
     return { unreachable: true };
+  }
+}
+
+/**
+ * The hash of the genesis of the enterprise chain behind the tracker, which a new network pins: whoever has the network can then
+ * verify what is final. Without a tracker or a validator there is none, and nothing in the network becomes final.
+ * @param {Surroundings} around
+ * @returns {Promise<string | undefined>}
+ */
+async function askEnterprise({ trackerHttp }) {
+  if (!trackerHttp) return undefined;
+  try {
+    const response = await fetch(`${trackerHttp}/api/enterprise-genesis`, { signal: AbortSignal.timeout(ASK_MS), cache: "no-store" });
+    return response.ok ? (await response.json()).hash : undefined;
+  } catch {
+    return undefined;
   }
 }
 

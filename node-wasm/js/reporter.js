@@ -141,6 +141,12 @@ export class Reporter {
         this.#pending.call();
         this.changed();
         break;
+      case "split":
+        this.#session.event("error", {
+          message: `The validators contradict each other: two blocks of height ${event.enterpriseHeight} of the enterprise chain are signed.`,
+          remedy: "Tell the operators; the proof is kept in this browser. What was final before stays so.",
+        });
+        break;
       case "clock":
         this.#session.event("error", {
           message: `This device's clock differs from its peers' by ${Math.round(Number(event.offsetMs) / 1_000)} seconds.`,

@@ -152,6 +152,13 @@ pub enum Input {
         /// The canonical transaction.
         bytes: ByteBuf,
     },
+    /// The tracker passed on a proof of finality; nobody has verified it.
+    ProofReceived {
+        /// Its bytes.
+        bytes: ByteBuf,
+    },
+    /// There is no proof, or no answer.
+    ProofFailed,
     /// The time of `wake_at` has come.
     Woken,
 }
@@ -282,6 +289,11 @@ pub enum Output {
     },
     /// Stop mining.
     StopMining,
+    /// Ask the tracker for a proof of finality, and answer with `proof_received` or `proof_failed`.
+    AskProof {
+        /// Entries of the enterprise log that were verified before.
+        size: u64,
+    },
     /// Give `woken` at this time.
     WakeAt {
         /// When, in ms since 1970.
@@ -467,6 +479,11 @@ pub enum Event {
         request: u64,
         /// Why.
         reason: String,
+    },
+    /// The validators decided two blocks of one height: what they call final does not count.
+    Split {
+        /// The height on the enterprise chain.
+        enterprise_height: u64,
     },
     /// The enterprise chain confirmed a block.
     Anchored {

@@ -21,6 +21,7 @@ use tower_http::compression::CompressionLayer;
 use tower_http::services::ServeDir;
 
 use crate::App;
+use crate::enterprise;
 use crate::label::Label;
 use crate::ledger::{NetworkName, Refusal, Summary};
 use crate::limits;
@@ -37,6 +38,8 @@ pub(crate) fn router(app: Arc<App>, www: &FilePath) -> Router {
         .route("/api/networks", get(networks))
         .route("/api/network-list", get(network_list))
         .route("/api/networks/{id}/genesis", get(genesis))
+        .route("/api/networks/{id}/finality", get(enterprise::finality))
+        .route("/api/enterprise-genesis", get(enterprise::genesis))
         .route("/api/blockchain-update", post(blockchain_update))
         .route("/api/{*rest}", get(Problem::no_such_path))
         .route("/health", get(health))
@@ -83,13 +86,25 @@ async fn genesis(
             listed: network.listing.is_listed(),
         })
     });
-    found.map(Json).ok_or_else(|| {
-        Problem::new(
-            StatusCode::NOT_FOUND,
-            "network-unknown",
-            "no such network here",
-        )
-    })
+    found.map(Json).ok_or_else(network_unknown)
+}
+
+/// The chain of a network by label or chain id.
+pub(crate) fn chain_of(app: &App, id: &str) -> Result<ChainId, Problem> {
+    let found = app.engine.read(|hub| match id.parse::<ChainId>() {
+        Ok(chain_id) => hub
+            .network_of_chain(chain_id)
+            .map(|network| network.chain_id),
+        Err(_) => hub
+            .network(&Label::parse(id).ok()?)
+            .map(|network| network.chain_id),
+    });
+    found.ok_or_else(network_unknown)
+}
+
+fn network_unknown() -> Problem {
+    let detail = "no such network here";
+    Problem::new(StatusCode::NOT_FOUND, "network-unknown", detail)
 }
 
 async fn blockchain_update(

@@ -9,6 +9,7 @@
 
 pub mod config;
 mod engine;
+mod enterprise;
 mod forwarder;
 mod http;
 pub mod hub;
@@ -30,6 +31,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 pub use self::config::Config;
 use self::engine::Engine;
+use self::enterprise::Enterprise;
 use self::hub::Hub;
 use self::ledger::Forwarding;
 use self::origin::Origins;
@@ -60,6 +62,7 @@ pub(crate) struct App {
     origins: Origins,
     /// The validator's address, if there is one.
     validator: Option<String>,
+    enterprise: Enterprise,
     connections: Arc<Semaphore>,
     connections_max: usize,
 }
@@ -152,6 +155,8 @@ async fn start(config: &Config) -> Result<(Arc<App>, Recorded), Error> {
         engine,
         ledger: sender,
         origins: Origins::new(&config.allow_origins),
+        enterprise: Enterprise::new(validator.iter().cloned().collect())
+            .map_err(io::Error::other)?,
         validator,
         connections: Arc::new(Semaphore::new(connections_max)),
         connections_max,

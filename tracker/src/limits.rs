@@ -48,6 +48,12 @@ pub const FORWARD_BYTES_MAX: usize = 1024 * 1024;
 pub const FORWARDS_IN_FLIGHT_MAX: usize = 4;
 /// How long the validator may take to answer, in ms.
 pub const FORWARD_TIMEOUT_MS: u64 = 15_000;
+/// Questions of browsers that wait for a validator at once; beyond, they are told to come again.
+pub const PROOFS_IN_FLIGHT_MAX: usize = 64;
+/// The longest proof that is passed on, in bytes: the validator sets of many changes.
+pub const PROOF_BYTES_MAX: usize = 512 * 1024;
+/// How long a validator may take to answer a reader, in ms.
+pub const PROOF_TIMEOUT_MS: u64 = 5_000;
 /// The first pause after a failed update, in ms; it doubles.
 pub const BACKOFF_FIRST_MS: u64 = 250;
 /// The longest pause between two tries, in ms.

@@ -4,12 +4,18 @@
 //! only after the transaction that holds it returned. When a write fails, nothing more is taken: the memory is ahead of
 //! the disk, and a restart brings both together again. Readers go on.
 //!
+//! When nothing is sent, the loop wakes for the next deadline at which enterprise time makes a tenant's block final.
+//!
 //! Limits: [`QUEUE_MAX`] waiting updates (senders wait for room), [`BATCH_MAX`] updates a cycle.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use shared::ids::{PublicKey, TimestampMs};
+use shared::enterprise::FinalityProof;
+use shared::ids::{ChainId, PublicKey, TimestampMs};
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::agreement::{Agreement, AgreementError, Input, Output};
@@ -39,12 +45,27 @@ pub enum Unavailable {
 /// The answer to a submission: the verdict, once what was taken is durable.
 pub type Verdict = Result<Receipt, Refusal>;
 
+/// What is on its way to the engine.
+#[derive(Debug)]
+enum Command {
+    Submit(Submitted),
+    Prove(Question),
+}
+
 /// A submission on its way to the engine.
 #[derive(Debug)]
-struct Command {
+struct Submitted {
     submission: Submission,
     transactions: u64,
     reply: oneshot::Sender<Result<Verdict, Unavailable>>,
+}
+
+/// A reader's question for the newest final block of a tenant.
+#[derive(Debug)]
+struct Question {
+    chain_id: ChainId,
+    known_size: u64,
+    reply: oneshot::Sender<Option<FinalityProof>>,
 }
 
 /// The way to the engine. When the last one is dropped, the engine ends.
@@ -63,16 +84,37 @@ impl Handle {
     pub async fn submit(&self, submission: Submission) -> Result<Verdict, Unavailable> {
         let (reply, answer) = oneshot::channel();
         let transactions = transactions_of(&submission);
-        let command = Command {
+        let command = Command::Submit(Submitted {
             submission,
             transactions,
             reply,
-        };
+        });
         let room = self.commands.reserve().await;
         let room = room.map_err(|_| Unavailable::Ending)?;
         self.pending.fetch_add(transactions, Ordering::Relaxed);
         room.send(command);
         answer.await.unwrap_or(Err(Unavailable::Ending))
+    }
+
+    /// The proof of a tenant's newest final block, for an asker that has verified the log's first `known_size` entries;
+    /// none before the first is final.
+    ///
+    /// # Errors
+    /// [`Unavailable::Ending`] when the engine has ended.
+    pub async fn prove(
+        &self,
+        chain_id: ChainId,
+        known_size: u64,
+    ) -> Result<Option<FinalityProof>, Unavailable> {
+        let (reply, answer) = oneshot::channel();
+        let question = Command::Prove(Question {
+            chain_id,
+            known_size,
+            reply,
+        });
+        let sent = self.commands.send(question).await;
+        sent.map_err(|_| Unavailable::Ending)?;
+        answer.await.map_err(|_| Unavailable::Ending)
     }
 
     /// The picture as it is now.
@@ -134,7 +176,7 @@ impl Engine {
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub fn start(self) -> std::io::Result<(Handle, std::thread::JoinHandle<()>)> {
+    pub fn start(self) -> io::Result<(Handle, std::thread::JoinHandle<()>)> {
         let (commands, received) = mpsc::channel(QUEUE_MAX);
         let (publish, view) = watch::channel(Arc::new(View::new(&self.ledger)));
         let pending = Arc::new(AtomicU64::new(0));
@@ -142,9 +184,10 @@ impl Engine {
             view: publish,
             pending: Arc::clone(&pending),
         };
+        let clock = Builder::new_current_thread().enable_time().build()?;
         let thread = std::thread::Builder::new()
             .name("engine".into())
-            .spawn(move || self.run(received, &shown))?;
+            .spawn(move || self.run(received, &shown, &clock))?;
         let handle = Handle {
             commands,
             view,
@@ -153,16 +196,26 @@ impl Engine {
         Ok((handle, thread))
     }
 
-    fn run(mut self, mut commands: mpsc::Receiver<Command>, shown: &Shown) {
+    fn run(mut self, mut commands: mpsc::Receiver<Command>, shown: &Shown, clock: &Runtime) {
         // What the start changed (held blocks that no longer fit) goes first.
         self.ledger.take_changed();
         let mut failure = None;
-        while let Some(first) = commands.blocking_recv() {
-            let mut batch = vec![first];
-            while batch.len() < BATCH_MAX
-                && let Ok(command) = commands.try_recv()
-            {
-                batch.push(command);
+        loop {
+            let first = match self.next(&mut commands, clock, failure.is_some()) {
+                Next::Command(first) => Some(first),
+                Next::Deadline => None,
+                Next::Ended => return,
+            };
+            let mut batch = Vec::new();
+            let mut next = first;
+            while let Some(command) = next.take() {
+                match command {
+                    Command::Submit(submitted) => batch.push(submitted),
+                    Command::Prove(question) => self.answer(question),
+                }
+                if batch.len() < BATCH_MAX {
+                    next = commands.try_recv().ok();
+                }
             }
             match &failure {
                 None => failure = self.cycle(batch, shown),
@@ -171,8 +224,41 @@ impl Engine {
         }
     }
 
+    /// Waits for the next command, or for the time at which something becomes final.
+    fn next(
+        &self,
+        commands: &mut mpsc::Receiver<Command>,
+        clock: &Runtime,
+        has_failed: bool,
+    ) -> Next {
+        let due = self.ledger.next_deadline().filter(|_| !has_failed);
+        let received = match due {
+            None => commands.blocking_recv(),
+            Some(due) => {
+                let now = TimestampMs(service::now_ms());
+                let pause = Duration::from_millis(due.since(now).max(PAUSE_MS_MIN));
+                let waited = async { tokio::time::timeout(pause, commands.recv()).await };
+                match clock.block_on(waited) {
+                    Ok(received) => received,
+                    Err(_) => return Next::Deadline,
+                }
+            }
+        };
+        received.map_or(Next::Ended, Next::Command)
+    }
+
+    fn answer(&self, question: Question) {
+        let Question {
+            chain_id,
+            known_size,
+            reply,
+        } = question;
+        // A reader that has gone away needs no answer.
+        let _ = reply.send(self.ledger.finality_proof(chain_id, known_size));
+    }
+
     /// Takes a batch, makes it durable, shows it and answers; says why when that failed.
-    fn cycle(&mut self, batch: Vec<Command>, shown: &Shown) -> Option<Arc<str>> {
+    fn cycle(&mut self, batch: Vec<Submitted>, shown: &Shown) -> Option<Arc<str>> {
         let now = TimestampMs(service::now_ms());
         let mut answers = Vec::with_capacity(batch.len());
         let mut transactions = 0_u64;
@@ -255,6 +341,16 @@ impl Engine {
     }
 }
 
+/// What the engine wakes for.
+enum Next {
+    Command(Command),
+    Deadline,
+    Ended,
+}
+
+/// The shortest wait for a deadline: the clock may be behind enterprise time.
+const PAUSE_MS_MIN: u64 = 5;
+
 /// What the engine shows to readers.
 struct Shown {
     view: watch::Sender<Arc<View>>,
@@ -276,8 +372,8 @@ fn transactions_of(submission: &Submission) -> u64 {
     u64::try_from(counts.sum::<usize>()).unwrap_or(u64::MAX)
 }
 
-fn refuse(batch: Vec<Command>, shown: &Shown, reason: &Arc<str>) {
-    for Command {
+fn refuse(batch: Vec<Submitted>, shown: &Shown, reason: &Arc<str>) {
+    for Submitted {
         reply,
         transactions,
         ..

@@ -20,6 +20,9 @@ pub struct Export {
     pub chain_id: String,
     /// The genesis bytes, hex: with it the file proves itself.
     pub genesis: String,
+    /// Proof that the blocks up to one of them are final, hex (`enterprise::FinalityProof`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finality: Option<String>,
     /// When it was written, in ms.
     pub exported_at: u64,
     /// The newest block that the tracker had confirmed.

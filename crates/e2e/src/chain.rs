@@ -111,6 +111,7 @@ impl LongChain {
             network_id: self.genesis.network_id.to_string(),
             chain_id: self.genesis.chain_id().to_string(),
             genesis: hex::encode(self.genesis.encode()),
+            finality: None,
             exported_at: end_ms(blocks),
             last_sync_block: 0,
             total_blocks: blocks,

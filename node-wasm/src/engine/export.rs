@@ -84,6 +84,7 @@ impl Engine {
             network_id: chain.genesis().network_id.to_string(),
             chain_id: chain.chain_id().to_string(),
             genesis: hex::encode(chain.genesis().encode()),
+            finality: self.node.proof().map(hex::encode),
             exported_at: now.0,
             last_sync_block: synced,
             total_blocks: height,

@@ -2,12 +2,13 @@
 //!
 //! A "2.0" file proves itself: its genesis must hash to this network's chain id, each block's decorated fields must say what its
 //! bytes say, and the blocks must extend what is here by every rule of the chain (checked on a copy). Only then are they
-//! offered to the node. A "1.0" file proves nothing and is refused as unverified legacy.
+//! offered to the node. A proof of finality in it must hold too, and be about one of its blocks. A "1.0" file proves nothing and is refused as unverified legacy.
 
 use api::{EXPORT_VERSION, TenantBlock};
 use serde::Deserialize;
 use shared::block::{Block, UncheckedBlock};
 use shared::chain::{Chain, ChainError};
+use shared::enterprise::LightClient;
 use shared::genesis::Genesis;
 use shared::ids::TimestampMs;
 use shared::node;
@@ -28,6 +29,8 @@ struct File {
     #[serde(default)]
     genesis: Option<String>,
     #[serde(default)]
+    finality: Option<String>,
+    #[serde(default)]
     export_metadata: Option<Metadata>,
 }
 
@@ -47,8 +50,8 @@ pub(super) struct Tally {
 
 impl Engine {
     pub(super) fn on_import(&mut self, now: TimestampMs, request: u64, text: &str) {
-        let blocks = match check_file(self.node.chain(), now, text) {
-            Ok(blocks) => blocks,
+        let Checked { blocks, proof } = match check_file(self.node.chain(), now, text) {
+            Ok(checked) => checked,
             Err(reason) => return self.event(Event::ImportRefused { request, reason }),
         };
         self.importing = Some(Tally::default());
@@ -59,6 +62,11 @@ impl Engine {
                     bytes: block.encode(),
                 },
             );
+            self.drain(now);
+        }
+        // A node that has verified a proof before knows more, or asks for what extends it.
+        if let Some(bytes) = proof.filter(|_| self.node.proof().is_none()) {
+            self.node_fact(now, node::Input::ProofReceived { bytes });
             self.drain(now);
         }
         let Tally {
@@ -97,8 +105,16 @@ impl Engine {
     }
 }
 
-/// The checked blocks of a file, lowest first, or why nothing of it can be taken.
-fn check_file(own: &Chain, now: TimestampMs, text: &str) -> Result<Vec<Block>, String> {
+/// What a file holds, checked.
+struct Checked {
+    /// The blocks, lowest first.
+    blocks: Vec<Block>,
+    /// The proof that one of them is final.
+    proof: Option<Vec<u8>>,
+}
+
+/// What a file holds, or why nothing of it can be taken.
+fn check_file(own: &Chain, now: TimestampMs, text: &str) -> Result<Checked, String> {
     if text.len() > IMPORT_BYTES_MAX {
         return Err(format!(
             "the file has {} bytes, allowed are {IMPORT_BYTES_MAX}",
@@ -109,6 +125,7 @@ fn check_file(own: &Chain, now: TimestampMs, text: &str) -> Result<Vec<Block>, S
         .map_err(|error| format!("the file is no chain export: {error}"))?;
     check_version(&file)?;
     check_chain_id(own, &file)?;
+    let finality = file.finality;
     let mut copy = own.clone();
     let mut blocks = Vec::with_capacity(file.chain.len());
     for (index, value) in file.chain.into_iter().enumerate() {
@@ -123,7 +140,30 @@ fn check_file(own: &Chain, now: TimestampMs, text: &str) -> Result<Vec<Block>, S
             .map_err(|error| format!("{}: {}", place(), explain(&error)))?;
         blocks.push(block);
     }
-    Ok(blocks)
+    let proof = match finality {
+        None => None,
+        Some(text) => Some(check_proof(own, &blocks, &text)?),
+    };
+    Ok(Checked { blocks, proof })
+}
+
+/// The proof of finality of a file, verified from the pinned enterprise genesis on.
+fn check_proof(own: &Chain, blocks: &[Block], text: &str) -> Result<Vec<u8>, String> {
+    let bytes = hex::decode(text)
+        .map_err(|_| String::from("the file's proof of finality is not hexadecimal"))?;
+    let pinned = own.genesis().enterprise_genesis;
+    let pinned = pinned
+        .ok_or("the file has a proof of finality, but its genesis names no enterprise chain")?;
+    let proved = LightClient::new(pinned).accept(own.chain_id(), &bytes);
+    let proved =
+        proved.map_err(|error| format!("the file's proof of finality does not hold: {error}"))?;
+    let hash = proved.map(|block| block.hash());
+    if !blocks.iter().any(|block| Some(block.hash()) == hash) {
+        return Err(String::from(
+            "the file's proof of finality is about a block that is not in the file",
+        ));
+    }
+    Ok(bytes)
 }
 
 fn check_version(file: &File) -> Result<(), String> {

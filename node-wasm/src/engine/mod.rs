@@ -306,6 +306,7 @@ impl Engine {
                 header: ByteBuf::from(job.header.encode()),
                 target: ByteBuf::from(job.target.to_be_bytes()),
             }),
+            node::Output::AskProof { size } => self.push(Output::AskProof { size }),
             node::Output::StopMining => self.push(Output::StopMining),
             node::Output::Report { blocks } => self.report(now, &blocks),
             node::Output::Disconnect { peer, .. } => {
@@ -436,6 +437,10 @@ fn sorted(input: Input) -> Result<Sorted, EngineError> {
             job: JobId(job),
             nonce,
         }),
+        Input::ProofReceived { bytes } => Sorted::Node(node::Input::ProofReceived {
+            bytes: bytes.into_vec(),
+        }),
+        Input::ProofFailed => Sorted::Node(node::Input::ProofFailed),
         Input::JobExhausted { job } => Sorted::Node(node::Input::JobExhausted { job: JobId(job) }),
         Input::BlockOffered { bytes } => Sorted::Node(node::Input::BlockOffered {
             bytes: bytes.into_vec(),

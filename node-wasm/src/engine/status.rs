@@ -1,5 +1,6 @@
 //! Where the node stands, and its events in the page's words.
 
+use shared::enterprise::LightClient;
 use shared::mesh;
 use shared::node;
 
@@ -11,7 +12,7 @@ impl Engine {
     #[must_use]
     pub fn status(&self) -> Status {
         let status = self.node.status();
-        let genesis = self.node.genesis();
+        let (genesis, light) = (self.node.genesis(), self.node.light_client());
         let tip_target = self
             .node
             .chain()
@@ -42,6 +43,12 @@ impl Engine {
             synced_height: self.synced_height(),
             anchored_height: self.anchored_height,
             final_height: status.final_height.0,
+            enterprise_height: light.map_or(0, |light| light.height().0),
+            signers: light
+                .map_or(&[][..], LightClient::signers)
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
             bodies_from: status.bodies_from.0,
             abandoned: status.abandoned,
             conflicts: self.node.conflicts().count(),
@@ -147,6 +154,13 @@ fn finality_event(event: node::Event) -> Option<Event> {
         node::Event::FinalityRefused { reason, .. } => Event::Refused {
             reason,
             source: String::from("enterprise chain"),
+        },
+        node::Event::ProofRefused { reason } => Event::Refused {
+            reason,
+            source: String::from("enterprise chain"),
+        },
+        node::Event::EnterpriseSplit { height } => Event::Split {
+            enterprise_height: height.0,
         },
         node::Event::PeerBesideFinal { peer, height } => Event::Refused {
             reason: format!(

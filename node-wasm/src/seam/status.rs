@@ -89,6 +89,10 @@ pub struct Status {
     pub anchored_height: u32,
     /// Height of the newest final block; 0 for none.
     pub final_height: u32,
+    /// Height of the enterprise block under which that was verified; 0 for none.
+    pub enterprise_height: u64,
+    /// The validators whose signatures were verified there, by name.
+    pub signers: Vec<String>,
     /// The lowest height from which on all blocks are here; 1 if all are.
     pub bodies_from: u32,
     /// How many branches finality left behind.

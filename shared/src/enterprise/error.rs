@@ -103,6 +103,9 @@ pub enum EnterpriseError {
     /// A tenant is registered twice.
     #[error("tenant {0} is registered already")]
     RegisteredTwice(ChainId),
+    /// A tenant is private: its blocks come without bodies, which the rules so far do not provide for.
+    #[error("tenant {0} is private, this chain takes open networks only")]
+    PrivateTenant(ChainId),
     /// An entry names a tenant that is not registered.
     #[error("tenant {0} is not registered")]
     TenantUnknown(ChainId),

@@ -26,7 +26,7 @@ use super::error::EnterpriseError;
 use super::finality::FinalBlock;
 use super::genesis::{EnterpriseGenesis, TenantLimits};
 use super::header::EnterpriseHeader;
-use crate::genesis::Genesis;
+use crate::genesis::{Access, Genesis};
 use crate::hash::Hash;
 use crate::ids::{ChainId, Height, TimestampMs, Work};
 use crate::limits::FUTURE_INTERVALS_MAX;
@@ -154,6 +154,9 @@ impl Tenants {
         if self.tenants.contains_key(&genesis.chain_id()) {
             return Err(EnterpriseError::RegisteredTwice(genesis.chain_id()));
         }
+        if !matches!(genesis.access, Access::Open) {
+            return Err(EnterpriseError::PrivateTenant(genesis.chain_id()));
+        }
         if let Some(found) = genesis.enterprise_genesis
             && found != self.enterprise
         {
@@ -212,18 +215,14 @@ impl Tenants {
                 selection.refused.push(entry);
                 continue;
             };
-            let is_early = match error {
-                EnterpriseError::TooFarAhead { .. } => true,
-                EnterpriseError::ParentNotAnchored { previous, .. } => early.contains(&previous),
-                EnterpriseError::ForksFinal { .. } => {
-                    let incident = Entry::ForkRefused(anchor.clone());
-                    if self.effect(&mut selection.effects, time, &incident).is_ok() {
-                        selection.entries.push(incident);
-                    }
-                    false
+            if matches!(error, EnterpriseError::ForksFinal { .. }) {
+                let incident = Entry::ForkRefused(anchor.clone());
+                if self.effect(&mut selection.effects, time, &incident).is_ok() {
+                    selection.entries.push(incident);
                 }
-                _ => false,
-            };
+            }
+            let is_early = matches!(error, EnterpriseError::TooFarAhead { .. })
+                || matches!(&error, EnterpriseError::ParentNotAnchored { previous, .. } if early.contains(previous));
             if is_early {
                 early.insert(anchor.header.hash());
             } else {

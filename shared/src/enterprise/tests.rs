@@ -334,7 +334,11 @@ fn the_heaviest_anchored_chain_is_the_state_and_the_first_wins_a_tie() {
     ];
     for (entries, tip, blocks) in steps {
         let effects = tenants
-            .execute(EnterpriseHeader::FIRST_VERSION, START.plus_ms(9_000), &entries)
+            .execute(
+                EnterpriseHeader::FIRST_VERSION,
+                START.plus_ms(9_000),
+                &entries,
+            )
             .unwrap();
         let root = effects.state_root();
         tenants.apply(effects);

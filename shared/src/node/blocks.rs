@@ -338,7 +338,9 @@ impl Node {
         let pushes = match source {
             Source::Mined | Source::Offered if is_full_mesh => lacking.len(),
             Source::Peer(_) | Source::Restored if is_full_mesh => 0,
-            _ => limits::PUSH_PEERS,
+            Source::Mined | Source::Offered | Source::Peer(_) | Source::Restored => {
+                limits::PUSH_PEERS
+            }
         };
         self.random.shuffle_front(&mut lacking, pushes);
         for (index, peer) in lacking.iter().enumerate() {

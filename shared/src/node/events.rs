@@ -4,7 +4,7 @@ use alloc::{string::String, vec::Vec};
 
 use crate::{
     block::Block,
-    enterprise::FinalBlock,
+    enterprise::{EnterpriseHeight, FinalBlock},
     genesis::Genesis,
     hash::Hash,
     header::Header,
@@ -121,6 +121,13 @@ pub enum Input {
         /// The block.
         block: FinalBlock,
     },
+    /// The answer to [`Output::AskProof`] came; nobody has verified it.
+    ProofReceived {
+        /// A [`crate::enterprise::FinalityProof`].
+        bytes: Vec<u8>,
+    },
+    /// There is no answer to [`Output::AskProof`].
+    ProofFailed,
     /// The time of the last [`Output::WakeAt`] has come.
     Woken,
 }
@@ -139,6 +146,12 @@ pub enum Output {
     Persist {
         /// The changes, in order.
         records: Vec<Change>,
+    },
+    /// Ask the tracker for a proof of the newest final block; the answer is [`Input::ProofReceived`] or
+    /// [`Input::ProofFailed`].
+    AskProof {
+        /// Entries of the log that were verified before.
+        size: u64,
     },
     /// Give [`Input::Woken`] at this time; replaces the time ordered before.
     WakeAt {
@@ -309,6 +322,16 @@ pub enum Event {
         height: Height,
         /// Senders in its state.
         senders: usize,
+    },
+    /// A proof of finality does not hold; what was final before stays so.
+    ProofRefused {
+        /// Why.
+        reason: String,
+    },
+    /// The validators decided two blocks of one height: the proof is stored.
+    EnterpriseSplit {
+        /// The height.
+        height: EnterpriseHeight,
     },
     /// The main chain left the final block out: its blocks are gone, its transactions wait again or are in conflict.
     BranchAbandoned(Abandoned),

@@ -171,3 +171,9 @@ pub const REPORT_RETRY_MS: u64 = 2_000;
 pub const REPORT_RETRY_MS_MAX: u64 = 60_000;
 /// A report without an answer counts as failed after this, ms.
 pub const REPORT_TIMEOUT_MS: u64 = 20_000;
+/// The pause between two questions for a proof of finality, in ms.
+pub const PROOF_INTERVAL_MS: u64 = 5_000;
+/// The longest such pause, after failures.
+pub const PROOF_INTERVAL_MS_MAX: u64 = 120_000;
+/// A question for a proof without an answer counts as lost, in ms.
+pub const PROOF_TIMEOUT_MS: u64 = 15_000;

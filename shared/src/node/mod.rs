@@ -14,7 +14,8 @@
 //!   sequence and told again until they are in the chain. What lost its place to another is a visible conflict.
 //! - **Mining** (`mining`): one current job; a better tip stops it at once. Never before the first sync had its chance.
 //! - **Reporting** (`report`): to the tracker, oldest first, one report in flight, until confirmed by hash.
-//! - **Finality** (`finality`): only chains with the newest final block count; what they leave behind is sent again.
+//! - **Finality** (`finality`, `proof`): proofs are asked for and verified; only chains with the newest final block count, what
+//!   they leave behind is sent again.
 //! - **Snapshots** (`snapshots`, `pruning`): with a final block known, one spares the bodies below it; old bodies may go.
 //! - **Storage** (`records`, `restore`): every accepted block, the tip, the outbox. A restored block is checked
 //!   again (work, linkage, roots), without its signatures.
@@ -37,6 +38,7 @@ mod mining;
 mod orphans;
 mod outbox;
 mod peer;
+mod proof;
 mod pruning;
 mod random;
 mod recent;
@@ -56,7 +58,7 @@ use alloc::{
 };
 
 use self::{
-    clock::Clock, mining::Mining, orphans::Orphans, peer::Peer, pruning::StoredBase,
+    clock::Clock, mining::Mining, orphans::Orphans, peer::Peer, proof::Proofs, pruning::StoredBase,
     random::Random, recent::Recent, report::Reporter, score::Scores, settle::Timers,
     snapshots::Snapshots, sync::Downloads, transactions::Wanted,
 };
@@ -94,6 +96,7 @@ pub struct Node {
     wanted: Wanted,
     mining: Mining,
     reporter: Reporter,
+    proofs: Proofs,
     clock: Clock,
     timers: Timers,
     random: Random,
@@ -151,6 +154,7 @@ impl Node {
             mempool: Mempool::new(MempoolLimits::of(&genesis.rules)),
             outbox: Outbox::new(own),
             mining: Mining::new(own),
+            proofs: Proofs::new(&genesis),
             chain: Chain::new(genesis),
             identity,
             orphans: Orphans::default(),
@@ -287,6 +291,8 @@ impl Node {
             Input::ReportConfirmed { height, hash } => self.on_report_confirmed(now, height, hash),
             Input::ReportFailed => self.reporter.on_failed(now),
             Input::Finalised { block } => self.on_finalised(now, &block),
+            Input::ProofReceived { bytes } => self.on_proof(now, &bytes),
+            Input::ProofFailed => self.proofs.on_failed(now),
             Input::Woken => {}
         }
         Ok(())

@@ -11,6 +11,8 @@
 //! | `headers/<first height>/<number>` | so many main-chain headers from that height on, 116 bytes each |
 //! | `snapshot/<height>` | the snapshot after that block ([`crate::snapshot`]) |
 //! | `final` | the newest final block, 100 bytes (`enterprise::FinalBlock`) |
+//! | `proof` | the newest proof of finality as it came (`enterprise::FinalityProof`) |
+//! | `split` | two decided blocks of one height (`enterprise::SplitProof`), for the operators |
 //! | `abandoned/<tip hash>` | lowest height, highest height, final height of a branch left behind, 4 bytes each |
 //! | `damaged/<key>` | a record that could not be read, set aside as it was |
 //!
@@ -39,6 +41,8 @@ pub(super) enum Key {
     Sequence,
     Synced,
     Final,
+    Proof,
+    Split,
     Abandoned(Hash),
     Headers(u32, u32),
     Snapshot(Height),
@@ -52,6 +56,8 @@ impl Key {
             "identity/sequence" => return Some(Self::Sequence),
             "synced" => return Some(Self::Synced),
             "final" => return Some(Self::Final),
+            "proof" => return Some(Self::Proof),
+            "split" => return Some(Self::Split),
             _ => {}
         }
         if let Some(hash) = text.strip_prefix("block/") {
@@ -104,6 +110,8 @@ impl core::fmt::Display for Key {
             Self::Sequence => f.write_str("identity/sequence"),
             Self::Synced => f.write_str("synced"),
             Self::Final => f.write_str("final"),
+            Self::Proof => f.write_str("proof"),
+            Self::Split => f.write_str("split"),
             Self::Abandoned(hash) => write!(f, "abandoned/{hash}"),
             Self::Headers(first, count) => write!(f, "headers/{first}/{count}"),
             Self::Snapshot(height) => write!(f, "snapshot/{height}"),
@@ -215,6 +223,8 @@ mod tests {
             Key::Sequence,
             Key::Synced,
             Key::Final,
+            Key::Proof,
+            Key::Split,
             Key::Abandoned(hash),
             Key::Headers(1, 512),
             Key::Snapshot(Height(77)),

@@ -43,6 +43,10 @@ impl Reporter {
         }
     }
 
+    pub(super) const fn is_connected(&self) -> bool {
+        self.is_connected
+    }
+
     pub(super) fn on_tracker_lost(&mut self) {
         self.is_connected = false;
         self.deadline = None;

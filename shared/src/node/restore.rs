@@ -144,6 +144,12 @@ impl Node {
                     FinalBlock::from_checkpoint(value).map_err(|error| error.to_string())?;
                 stored.newest_final = Some((record.clone(), block));
             }
+            // What it proves is in the record `final`, which was written with it or later.
+            Key::Proof => {
+                self.take_proof(value).map_err(|error| error.to_string())?;
+            }
+            // Kept for the operators.
+            Key::Split => {}
             Key::Headers(first, count) => {
                 let headers = Header::decode_many(value).map_err(|error| error.to_string())?;
                 if headers.len() as u64 != u64::from(count) {

@@ -49,6 +49,7 @@ impl Node {
         self.request_transactions(now);
         self.update_mining(now);
         self.report(now);
+        self.ask_proof(now);
         self.prune();
         self.order_wake(now);
     }
@@ -171,7 +172,7 @@ impl Node {
         }
     }
 
-    fn due_times(&self, now: TimestampMs) -> [Option<TimestampMs>; 12] {
+    fn due_times(&self, now: TimestampMs) -> [Option<TimestampMs>; 13] {
         let first_sync = self.timers.first_sync.map(|began| {
             let alone = began.plus_ms(if self.is_tracker_ahead(now) {
                 limits::REPORT_PATIENCE_MS
@@ -207,6 +208,7 @@ impl Node {
             self.mining.due_at(self.timers.pending_version),
             self.reporter.due_at(now),
             self.snapshots.due_at(),
+            self.proof_due_at(),
         ]
     }
 }

@@ -6,6 +6,7 @@
 
 mod blocks;
 mod events;
+mod finality;
 mod status;
 mod tenants;
 mod update;
@@ -81,6 +82,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/api/tenants", get(tenants::tenants))
         .route("/api/tenants/{id}/blocks", get(tenants::tenant_blocks))
         .route("/api/tenants/{id}/genesis", get(tenants::tenant_genesis))
+        .route("/api/tenants/{id}/finality", get(finality::finality))
         .route("/api/transactions", get(tenants::transactions))
         .route(
             "/api/network-transactions/{id}",

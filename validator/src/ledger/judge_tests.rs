@@ -22,7 +22,7 @@ fn judge_from(judge: &mut Ledger, source: &Ledger, block: &EnterpriseBlock) -> J
             }
             judge.judge(block.clone(), Timeliness::Synced)
         }
-        verdict => verdict,
+        verdict @ (Judgement::Valid(_) | Judgement::Invalid(_)) => verdict,
     }
 }
 
@@ -153,7 +153,7 @@ fn a_tenant_block_that_does_not_execute_makes_the_proposal_invalid_everywhere() 
     let mut tenant = TestTenant::new("shop", 1, START);
     let good = tenant.mine(&["one"]);
     let bad = with_wrong_state(&tenant.clone().mine(&["two"]), &tenant.genesis);
-    submit(&mut one, &tenant, &[good.clone()]).unwrap();
+    submit(&mut one, &tenant, std::slice::from_ref(&good)).unwrap();
     let anchor = |block: &Block| {
         let (chain_id, header) = (tenant.chain_id(), block.header().clone());
         Entry::BlockAnchored(Anchor { chain_id, header })

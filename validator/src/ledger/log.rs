@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use shared::block::transaction_leaf;
-use shared::enterprise::{Checkpoint, FinalBlock, Receipt as FinalReceipt};
+use shared::enterprise::{Checkpoint, FinalBlock, FinalityProof, Receipt as FinalReceipt};
 use shared::hash::Hash;
 use shared::ids::{ChainId, Height};
 use shared::merkle::{self, Tree};
@@ -73,6 +73,26 @@ impl Ledger {
             index: u64::try_from(index).ok()?,
             path: self.inclusion(index, checkpoint.header.log_size)?,
             checkpoint,
+        })
+    }
+
+    /// The proof of a tenant's newest final block under the newest header, for an asker that has verified the first
+    /// `known_size` entries of the log; none before the first is final. Of a size that the log never had, it starts from none.
+    #[must_use]
+    pub fn finality_proof(&self, chain_id: ChainId, known_size: u64) -> Option<FinalityProof> {
+        let height = self.state.newest_final(&chain_id)?.height();
+        let receipt = self.receipt(chain_id, height, None)?;
+        let size = receipt.checkpoint.header.log_size;
+        let from_size = if known_size <= size { known_size } else { 0 };
+        let consistency = match from_size {
+            0 => Vec::new(),
+            _ => self.consistency(from_size, size)?,
+        };
+        Some(FinalityProof {
+            genesis: self.genesis.clone(),
+            receipt,
+            from_size,
+            consistency,
         })
     }
 

@@ -218,6 +218,7 @@ impl Bench {
                 Output::StopMining => self.job = None,
                 Output::Send { .. }
                 | Output::Report { .. }
+                | Output::AskProof { .. }
                 | Output::Disconnect { .. }
                 | Output::Event(_) => {}
             }

@@ -1,0 +1,256 @@
+//! A light client: what a browser needs of the enterprise chain to prove that a block of its own tenant is final.
+//!
+//! It trusts one hash, the enterprise genesis that the tenant's genesis pins. A [`FinalityProof`] holds that genesis and a
+//! [`Receipt`]: a header that a quorum of its validators signed, and the final block's place in the log under that header.
+//!
+//! The client remembers the newest header it accepted and demands of every later one that its log extends the log
+//! verified before (RFC 9162 §2.1.4). Two headers of one height that are both signed by a quorum are proof that more than
+//! a third of the validators lied: [`SplitProof`].
+//!
+//! | bytes | field of a proof |
+//! | ---: | --- |
+//! | 2 | format 1 |
+//! | 4 + n | the enterprise genesis |
+//! | 4 + n | the receipt |
+//! | 8 | the size of the log that the asker had verified |
+//! | 1 + 32 × n | consistency proof from that size to the receipt's header |
+//!
+//! Limits: [`PROOF_BYTES_MAX`] bytes, checked before anything is kept.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use super::checkpoint::{Checkpoint, CheckpointError, SplitProof, Trust};
+use super::error::EnterpriseError;
+use super::finality::FinalBlock;
+use super::genesis::EnterpriseGenesis;
+use super::header::EnterpriseHeight;
+use super::receipt::{Receipt, ReceiptError};
+use crate::encoding::{DecodeError, Reader, Writer};
+use crate::hash::Hash;
+use crate::ids::{ChainId, NetworkId};
+
+/// Bytes of a proof.
+pub const PROOF_BYTES_MAX: usize = 64 * 1024;
+
+/// Why a proof of finality is refused. The client is as before.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LightError {
+    /// The network's genesis pins no enterprise chain.
+    #[error(
+        "this network's genesis names no enterprise chain, so nothing in it can be proved final"
+    )]
+    NotPinned,
+    /// The format is not known.
+    #[error("proof format {found}, this program knows 1")]
+    Format {
+        /// The format found.
+        found: u16,
+    },
+    /// An object in the proof is not what it should be, or of another enterprise chain.
+    #[error(transparent)]
+    Enterprise(#[from] EnterpriseError),
+    /// The receipt does not hold.
+    #[error(transparent)]
+    Receipt(#[from] ReceiptError),
+    /// The header does not follow the one verified before.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// The proof is about another tenant.
+    #[error("the proof is about the tenant {found}, this one is {allowed}")]
+    OtherTenant {
+        /// The tenant in the proof.
+        found: ChainId,
+        /// This one.
+        allowed: ChainId,
+    },
+    /// The proof starts from another log than the one verified before.
+    #[error("the proof extends a log of {found} entries, verified before were {allowed}")]
+    OtherBase {
+        /// The size in the proof.
+        found: u64,
+        /// The size verified before.
+        allowed: u64,
+    },
+    /// Two blocks of one height are decided.
+    #[error(
+        "two blocks of the enterprise chain at height {height} are signed by a quorum each: the validators are split, and what they call final does not count until their operators mend it"
+    )]
+    Split {
+        /// The height.
+        height: EnterpriseHeight,
+        /// What shows it to anybody.
+        proof: Box<SplitProof>,
+    },
+}
+
+impl From<DecodeError> for LightError {
+    fn from(error: DecodeError) -> Self {
+        Self::Enterprise(error.into())
+    }
+}
+
+/// What is asked of a validator; strangers' bytes until [`LightClient::accept`] took them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FinalityProof {
+    /// The enterprise genesis.
+    pub genesis: EnterpriseGenesis,
+    /// The newest final block's receipt.
+    pub receipt: Receipt,
+    /// The size of the log that the asker had verified.
+    pub from_size: u64,
+    /// That log is a prefix of the receipt's.
+    pub consistency: Vec<Hash>,
+}
+
+impl FinalityProof {
+    const FORMAT: u16 = 1;
+
+    /// The bytes described above.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut writer = Writer::default();
+        writer
+            .u16(Self::FORMAT)
+            .counted_bytes(&self.genesis.encode())
+            .counted_bytes(&self.receipt.encode())
+            .u64(self.from_size)
+            .u8(u8::try_from(self.consistency.len()).unwrap_or(u8::MAX));
+        for hash in &self.consistency {
+            writer.bytes(&hash.0);
+        }
+        writer.finish()
+    }
+
+    /// Reads a proof; it proves nothing before [`LightClient::accept`].
+    ///
+    /// # Errors
+    /// [`LightError`] naming what is not in the one layout or too large.
+    pub fn decode(bytes: &[u8]) -> Result<Self, LightError> {
+        let (found, allowed) = (bytes.len(), PROOF_BYTES_MAX);
+        if found > allowed {
+            let what = "bytes of a proof of finality";
+            return Err(EnterpriseError::TooLarge {
+                what,
+                found,
+                allowed,
+            }
+            .into());
+        }
+        let mut reader = Reader::new(bytes);
+        let found = reader.u16()?;
+        if found != Self::FORMAT {
+            return Err(LightError::Format { found });
+        }
+        let genesis = EnterpriseGenesis::decode(reader.counted_bytes("a genesis", u32::MAX)?)?;
+        let receipt = Receipt::decode(reader.counted_bytes("a receipt", u32::MAX)?)?;
+        let from_size = reader.u64()?;
+        let mut consistency = Vec::new();
+        for _ in 0..reader.u8()? {
+            consistency.push(reader.hash()?);
+        }
+        reader.finish()?;
+        Ok(Self {
+            genesis,
+            receipt,
+            from_size,
+            consistency,
+        })
+    }
+}
+
+/// The verified part of the enterprise chain, as one browser knows it.
+#[derive(Clone, Debug)]
+pub struct LightClient {
+    pinned: Hash,
+    newest: Option<Checkpoint>,
+    signers: Vec<NetworkId>,
+    last: Option<FinalBlock>,
+}
+
+impl LightClient {
+    /// A client that trusts this enterprise genesis hash and nothing else.
+    #[must_use]
+    pub const fn new(pinned: Hash) -> Self {
+        Self {
+            pinned,
+            newest: None,
+            signers: Vec::new(),
+            last: None,
+        }
+    }
+
+    /// Entries of the log verified so far.
+    #[must_use]
+    pub fn log_size(&self) -> u64 {
+        self.newest.as_ref().map_or(0, |one| one.header.log_size)
+    }
+
+    /// The height of the newest header verified, 0 before the first.
+    #[must_use]
+    pub fn height(&self) -> EnterpriseHeight {
+        let newest = self.newest.as_ref();
+        newest.map_or(EnterpriseHeight(0), |one| one.header.height)
+    }
+
+    /// The names of the validators that signed it.
+    #[must_use]
+    pub fn signers(&self) -> &[NetworkId] {
+        &self.signers
+    }
+
+    /// Verifies a proof for `tenant` and moves onto its header; answers the final block if it is news.
+    ///
+    /// # Errors
+    /// [`LightError`] naming what does not hold; the client then stays where it is.
+    pub fn accept(
+        &mut self,
+        tenant: ChainId,
+        bytes: &[u8],
+    ) -> Result<Option<FinalBlock>, LightError> {
+        let proof = FinalityProof::decode(bytes)?;
+        let trust = Trust::new(&proof.genesis, self.pinned)?;
+        let verified = proof.receipt.verify(&trust)?;
+        let block = *verified.block();
+        if block.chain_id() != tenant {
+            let (found, allowed) = (block.chain_id(), tenant);
+            return Err(LightError::OtherTenant { found, allowed });
+        }
+        self.check_history(&proof, &trust)?;
+        let set = trust.validators().validators();
+        let signed = set
+            .iter()
+            .filter(|validator| verified.signers().contains(&validator.key));
+        self.signers = signed.map(|validator| validator.name.clone()).collect();
+        self.newest = Some(proof.receipt.checkpoint);
+        let is_news = self.last.is_none_or(|last| block.height() > last.height());
+        if is_news {
+            self.last = Some(block);
+        }
+        Ok(is_news.then_some(block))
+    }
+
+    /// The new header does not contradict the newest one known.
+    fn check_history(&self, proof: &FinalityProof, trust: &Trust) -> Result<(), LightError> {
+        let (Some(known), next) = (&self.newest, &proof.receipt.checkpoint) else {
+            return Ok(());
+        };
+        let is_same_height = known.header.height == next.header.height;
+        if is_same_height && known.header == next.header {
+            return Ok(());
+        }
+        if is_same_height {
+            let split = SplitProof::new(known.clone(), next.clone(), trust)?;
+            return Err(LightError::Split {
+                height: next.header.height,
+                proof: Box::new(split),
+            });
+        }
+        if proof.from_size != known.header.log_size {
+            let (found, allowed) = (proof.from_size, known.header.log_size);
+            return Err(LightError::OtherBase { found, allowed });
+        }
+        Ok(next.verify_after(known, &proof.consistency, trust)?)
+    }
+}

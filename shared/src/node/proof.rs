@@ -1,0 +1,136 @@
+//! Proofs of finality: asked for while blocks wait to become final, verified here, kept as they came.
+//!
+//! Only a network whose genesis pins an enterprise chain can prove anything. The proof comes through the tracker, which is
+//! not believed: [`LightClient`] checks it from the pinned genesis on, and that its log extends the one verified before.
+//! The newest proof is stored as it came and verified again at every start; it is also what an exported file carries.
+//!
+//! One question at a time, every [`limits::PROOF_INTERVAL_MS`] or longer while something confirmed is not final; after a
+//! failure the pause doubles up to [`limits::PROOF_INTERVAL_MS_MAX`].
+
+use alloc::{string::ToString, vec::Vec};
+
+use super::{Event, Node, Output, limits, records::Key};
+use crate::{
+    enterprise::{FinalBlock, LightClient, LightError},
+    genesis::Genesis,
+    ids::{Height, TimestampMs},
+};
+
+/// Where the proofs stand.
+#[derive(Debug, Default)]
+pub(super) struct Proofs {
+    pub(super) light: Option<LightClient>,
+    /// The newest accepted proof, as it came.
+    newest: Vec<u8>,
+    ask_at: TimestampMs,
+    deadline: Option<TimestampMs>,
+    failures: u32,
+}
+
+impl Proofs {
+    pub(super) fn new(genesis: &Genesis) -> Self {
+        Self {
+            light: genesis.enterprise_genesis.map(LightClient::new),
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn on_failed(&mut self, now: TimestampMs) {
+        if self.deadline.take().is_some() {
+            let pause = limits::PROOF_INTERVAL_MS
+                .saturating_mul(1 << self.failures.min(16))
+                .min(limits::PROOF_INTERVAL_MS_MAX);
+            self.failures = self.failures.saturating_add(1);
+            self.ask_at = now.plus_ms(pause);
+        }
+    }
+
+    /// When something is to be done although nothing happens.
+    fn due_at(&self) -> TimestampMs {
+        self.deadline.unwrap_or(self.ask_at)
+    }
+}
+
+impl Node {
+    /// The newest proof of finality, as it came; nothing before the first.
+    #[must_use]
+    pub fn proof(&self) -> Option<&[u8]> {
+        Some(self.proofs.newest.as_slice()).filter(|bytes| !bytes.is_empty())
+    }
+
+    /// The verified part of the enterprise chain; none in a network that pins no enterprise chain.
+    #[must_use]
+    pub const fn light_client(&self) -> Option<&LightClient> {
+        self.proofs.light.as_ref()
+    }
+
+    /// Takes a proof from the store or from outside; the final block it proves, if that is news.
+    pub(super) fn take_proof(&mut self, bytes: &[u8]) -> Result<Option<FinalBlock>, LightError> {
+        let Some(light) = &mut self.proofs.light else {
+            return Err(LightError::NotPinned);
+        };
+        let accepted = light.accept(self.chain.chain_id(), bytes)?;
+        if accepted.is_some() {
+            self.proofs.newest = bytes.to_vec();
+        }
+        Ok(accepted)
+    }
+
+    pub(super) fn on_proof(&mut self, now: TimestampMs, bytes: &[u8]) {
+        match self.take_proof(bytes) {
+            Ok(news) => {
+                self.proofs.deadline = None;
+                self.proofs.failures = 0;
+                self.proofs.ask_at = now.plus_ms(limits::PROOF_INTERVAL_MS);
+                if let Some(block) = news {
+                    self.persist(alloc::vec![Key::Proof.put(bytes.to_vec())]);
+                    self.on_finalised(now, &block);
+                }
+            }
+            Err(error) => {
+                self.proofs.on_failed(now);
+                self.on_proof_refused(&error);
+            }
+        }
+    }
+
+    fn on_proof_refused(&mut self, error: &LightError) {
+        if let LightError::Split { height, proof } = error {
+            self.persist(alloc::vec![Key::Split.put(proof.encode())]);
+            self.event(Event::EnterpriseSplit { height: *height });
+        }
+        self.event(Event::ProofRefused {
+            reason: error.to_string(),
+        });
+    }
+
+    /// Asks for the next proof if something waits to become final and it is time.
+    pub(super) fn ask_proof(&mut self, now: TimestampMs) {
+        if self.proofs.deadline.is_some_and(|deadline| deadline <= now) {
+            self.proofs.on_failed(now);
+        }
+        let Some(size) = self.proofs.light.as_ref().map(LightClient::log_size) else {
+            return;
+        };
+        if self.waits_for_proof() && self.proofs.deadline.is_none() && self.proofs.ask_at <= now {
+            self.proofs.deadline = Some(now.plus_ms(limits::PROOF_TIMEOUT_MS));
+            self.outputs.push_back(Output::AskProof { size });
+        }
+    }
+
+    pub(super) fn proof_due_at(&self) -> Option<TimestampMs> {
+        self.waits_for_proof().then(|| self.proofs.due_at())
+    }
+
+    fn waits_for_proof(&self) -> bool {
+        let confirmed = self
+            .reporter
+            .confirmed
+            .map_or(Height::GENESIS, |(height, _)| height);
+        let last = self
+            .chain
+            .newest_final()
+            .map_or(Height::GENESIS, FinalBlock::height);
+        self.proofs.light.is_some() && self.reporter.is_connected() && confirmed > last
+    }
+}

@@ -1,0 +1,128 @@
+//! What browsers ask the enterprise chain through the tracker: its genesis, and proofs of finality.
+//!
+//! The answers are passed on unread: a browser believes the proof, not who brought it. Asked are the configured
+//! validators in their order, the next when one does not answer.
+//!
+//! Limits: [`limits::PROOFS_IN_FLIGHT_MAX`] questions at once, further ones are told to come again;
+//! [`limits::PROOF_BYTES_MAX`] of an answer; [`limits::PROOF_TIMEOUT_MS`] for each validator.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Path, Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use service::Problem;
+use shared::ids::ChainId;
+use tokio::sync::Semaphore;
+
+use crate::App;
+use crate::http::chain_of;
+use crate::limits;
+
+/// The way to the validators for readers.
+#[derive(Debug)]
+pub(crate) struct Enterprise {
+    client: reqwest::Client,
+    validators: Vec<String>,
+    room: Semaphore,
+}
+
+impl Enterprise {
+    /// A way to these validators.
+    ///
+    /// # Errors
+    /// When no HTTP client can be made.
+    pub(crate) fn new(validators: Vec<String>) -> Result<Self, reqwest::Error> {
+        let client = reqwest::Client::builder()
+            .timeout(Duration::from_millis(limits::PROOF_TIMEOUT_MS))
+            .tcp_nodelay(true)
+            .build()?;
+        Ok(Self {
+            client,
+            validators,
+            room: Semaphore::new(limits::PROOFS_IN_FLIGHT_MAX),
+        })
+    }
+
+    /// Passes on what the first validator that answers says at `path`.
+    async fn ask(&self, path: &str) -> Result<Response, Problem> {
+        if self.validators.is_empty() {
+            return Err(Problem::new(
+                StatusCode::NOT_FOUND,
+                "no-validator",
+                "this tracker has no enterprise chain behind it",
+            ));
+        }
+        let _room = self.room.try_acquire().map_err(|_| {
+            let detail = "too many proofs are being fetched; come again in a few seconds";
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail)
+        })?;
+        for base in &self.validators {
+            match self.ask_one(base, path).await {
+                Ok(response) => return Ok(response),
+                Err(error) => tracing::warn!(%base, error, "a validator does not answer a reader"),
+            }
+        }
+        Err(Problem::new(
+            StatusCode::BAD_GATEWAY,
+            "validator-unreachable",
+            "no validator answers; what is final does not change by that, ask again later",
+        ))
+    }
+
+    async fn ask_one(&self, base: &str, path: &str) -> Result<Response, String> {
+        let url = format!("{}{path}", base.trim_end_matches('/'));
+        let response = self.client.get(&url).send().await;
+        let response = response.map_err(|error| error.to_string())?;
+        if response.status().is_server_error() {
+            return Err(response.status().to_string());
+        }
+        passed_on(response).await
+    }
+}
+
+/// `GET /api/enterprise-genesis`: what a new network's genesis pins.
+pub(crate) async fn genesis(State(app): State<Arc<App>>) -> Result<Response, Problem> {
+    app.enterprise.ask("/api/genesis").await
+}
+
+/// The size of the log that the asker has verified before.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Known {
+    #[serde(default)]
+    size: u64,
+}
+
+/// `GET /api/networks/{id}/finality?size=`: the proof of the network's newest final block.
+pub(crate) async fn finality(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    Query(known): Query<Known>,
+) -> Result<Response, Problem> {
+    let chain: ChainId = chain_of(&app, &id)?;
+    let path = format!("/api/tenants/{chain}/finality?size={}", known.size);
+    app.enterprise.ask(&path).await
+}
+
+async fn passed_on(mut response: reqwest::Response) -> Result<Response, String> {
+    let status = response.status();
+    let kind = response.headers().get(header::CONTENT_TYPE).cloned();
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| error.to_string())? {
+        let found = body.len().saturating_add(chunk.len());
+        if found > limits::PROOF_BYTES_MAX {
+            return Err(format!(
+                "it is longer than {} bytes",
+                limits::PROOF_BYTES_MAX
+            ));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    let mut response = (status, body).into_response();
+    if let Some(kind) = kind {
+        response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    }
+    Ok(response)
+}

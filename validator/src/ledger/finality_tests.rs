@@ -1,6 +1,8 @@
 //! Finality on the ledger: deadlines, receipts, refused forks, and the same after a replay.
 
-use shared::enterprise::{DecidedBlock, Receipt as FinalReceipt, Trust};
+use shared::enterprise::{
+    CheckpointError, DecidedBlock, LightClient, LightError, Receipt as FinalReceipt, Trust,
+};
 use shared::merkle;
 
 use super::tests::{
@@ -151,4 +153,97 @@ fn a_pending_branch_that_finality_overtook_leaves_the_queue() {
     submit(&mut two, &main, &next).unwrap();
     decide_at(&mut two, after(&main, 8));
     assert_eq!(tip(&two, &main), (Height(2), main.tip()));
+}
+
+/// A ledger with one final block, and the tenant.
+fn with_a_final_block() -> (Ledger, TestTenant) {
+    let (mut ledger, mut tenant) = (ledger(), TestTenant::new("shop", 1, START));
+    let blocks = tenant.mine_many(2);
+    submit(&mut ledger, &tenant, &blocks).unwrap();
+    decide_at(&mut ledger, NOW);
+    decide_at(&mut ledger, after(&tenant, 6));
+    (ledger, tenant)
+}
+
+#[test]
+fn a_light_client_follows_proofs_that_extend_each_other_and_no_others() {
+    let (mut ledger, mut tenant) = with_a_final_block();
+    let id = tenant.chain_id();
+    let mut client = LightClient::new(genesis().hash());
+    let first = ledger
+        .finality_proof(id, client.log_size())
+        .unwrap()
+        .encode();
+    let block = client.accept(id, &first).unwrap().unwrap();
+    assert_eq!((block.height(), client.log_size()), (Height(2), 2));
+    assert_eq!(client.signers().len(), 1);
+    assert_eq!(client.accept(id, &first), Ok(None), "no news");
+
+    let more = tenant.mine_many(1);
+    submit(&mut ledger, &tenant, &more).unwrap();
+    decide_at(&mut ledger, after(&tenant, 7));
+    decide_at(&mut ledger, after(&tenant, 14));
+    let from_nothing = ledger.finality_proof(id, 0).unwrap().encode();
+    let wanted = LightError::OtherBase {
+        found: 0,
+        allowed: 2,
+    };
+    assert_eq!(client.accept(id, &from_nothing), Err(wanted));
+    let second = ledger.finality_proof(id, 2).unwrap().encode();
+    let block = client.accept(id, &second).unwrap().unwrap();
+    assert_eq!((block.hash(), client.log_size()), (more[0].hash(), 3));
+    assert!(matches!(
+        client.accept(id, &first),
+        Err(LightError::OtherBase { .. } | LightError::Checkpoint(CheckpointError::Older { .. }))
+    ));
+    assert_eq!(client.log_size(), 3, "a refused proof changes nothing");
+
+    let stranger = ChainId(Hash([9; 32]));
+    let mut other = LightClient::new(genesis().hash());
+    assert!(matches!(
+        other.accept(stranger, &first),
+        Err(LightError::OtherTenant { .. })
+    ));
+    assert!(LightClient::new(Hash([1; 32])).accept(id, &first).is_err());
+}
+
+#[test]
+fn no_changed_byte_of_a_proof_is_taken() {
+    let (ledger, tenant) = with_a_final_block();
+    let id = tenant.chain_id();
+    let proof = ledger.finality_proof(id, 0).unwrap().encode();
+    for at in 0..proof.len() {
+        let mut changed = proof.clone();
+        changed[at] ^= 1 << (at % 8);
+        let taken = LightClient::new(genesis().hash()).accept(id, &changed);
+        // The size that the asker knew counts for nothing to one that knows none.
+        let is_size = proof.len() - 9 <= at && at < proof.len() - 1;
+        assert_eq!(taken.is_ok(), is_size, "byte {at} of {}", proof.len());
+    }
+    for length in 0..proof.len() {
+        let cut = &proof[..length];
+        assert!(LightClient::new(genesis().hash()).accept(id, cut).is_err());
+    }
+}
+
+#[test]
+fn two_decided_blocks_of_one_height_are_shown_as_a_split() {
+    let (mut one, mut tenant) = with_a_final_block();
+    let (mut two, _) = with_a_final_block();
+    let id = tenant.chain_id();
+    let block = tenant.mine_many(1);
+    submit(&mut one, &tenant, &block).unwrap();
+    submit(&mut two, &tenant, &block).unwrap();
+    decide_at(&mut one, after(&tenant, 7));
+    decide_at(&mut two, after(&tenant, 8));
+    let mut client = LightClient::new(genesis().hash());
+    client
+        .accept(id, &one.finality_proof(id, 0).unwrap().encode())
+        .unwrap();
+    let contradiction = two.finality_proof(id, 2).unwrap().encode();
+    let Err(LightError::Split { proof, .. }) = client.accept(id, &contradiction) else {
+        panic!("not noticed")
+    };
+    let trust = Trust::new(&genesis(), genesis().hash()).unwrap();
+    assert_eq!(proof.culprits(&trust), [validator().public_key()]);
 }

@@ -1,6 +1,7 @@
 //! The story of the product, told by real browsers and real processes.
 
 mod durability;
+mod finality;
 mod hostile;
 mod mallory;
 mod mining;

@@ -81,7 +81,7 @@ pub enum ToTracker {
         chain: ChainId,
         /// Our key.
         key: PublicKey,
-        /// Over [`JOIN_DOMAIN`], the provisional peer id and the nonce.
+        /// Over [`JOIN_DOMAIN`](super::JOIN_DOMAIN), the provisional peer id and the nonce.
         signature: Signature,
     },
     /// Forward a signal.

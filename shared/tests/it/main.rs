@@ -22,6 +22,7 @@ mod mempool_reference;
 mod own_vectors;
 #[cfg(not(target_arch = "wasm32"))]
 mod reference;
+mod second_opinion;
 mod specification;
 mod support;
 mod transaction;

@@ -9,6 +9,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -99,8 +100,11 @@ pub(crate) struct Known {
 pub(crate) async fn finality(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
-    Query(known): Query<Known>,
+    known: Result<Query<Known>, QueryRejection>,
 ) -> Result<Response, Problem> {
+    let Query(known) = known.map_err(|rejection| {
+        Problem::new(StatusCode::BAD_REQUEST, "bad-query", rejection.body_text())
+    })?;
     let chain: ChainId = chain_of(&app, &id)?;
     let path = format!("/api/tenants/{chain}/finality?size={}", known.size);
     app.enterprise.ask(&path).await

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use api::ws::ServerMessage;
 use api::{Status, Tenants};
+use shared::enterprise::LightClient;
 use tempfile::tempdir;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -141,4 +142,67 @@ async fn a_second_chain_of_one_name_is_reported_beside_the_first() {
         "{tenants:?}"
     );
     validator.stop().await;
+}
+
+async fn problem(response: reqwest::Response) -> (u16, String) {
+    let status = response.status().as_u16();
+    let problem: api::ProblemBody = response.json().await.unwrap();
+    (status, problem.kind)
+}
+
+#[tokio::test]
+async fn proofs_of_finality_are_passed_on_and_verify() {
+    let (tracker_data, validator_data) = (tempdir().unwrap(), tempdir().unwrap());
+    let validator = Validator::start(validator_data.path(), None).await;
+    let tracker = Running::reporting_to(tracker_data.path(), validator.address).await;
+    let genesis: serde_json::Value = tracker
+        .get("/api/enterprise-genesis")
+        .await
+        .json()
+        .await
+        .unwrap();
+    let pinned = genesis["hash"].as_str().unwrap().parse().unwrap();
+    let mut network = Network::pinned("notary", 1, pinned);
+    let mut client = member(&tracker, &network).await;
+    let path = format!("/api/networks/{}/finality", network.label());
+    for (path, status, kind) in [
+        (path.as_str(), 404, "/problems/tenant-unknown"),
+        (
+            "/api/networks/nobody/finality",
+            404,
+            "/problems/network-unknown",
+        ),
+        (
+            "/api/networks/notary/finality?size=x",
+            400,
+            "/problems/bad-query",
+        ),
+    ] {
+        let found = problem(tracker.get(path).await).await;
+        assert_eq!(found, (status, kind.to_owned()), "{path}");
+    }
+
+    let block = network.mine("the contract");
+    assert!(
+        client
+            .report(&network, std::slice::from_ref(&block))
+            .await
+            .is_accepted
+    );
+    anchored_at(&mut client, 1).await;
+    let mut light = LightClient::new(pinned);
+    let proved = loop {
+        let response = tracker.get(&path).await;
+        if response.status() == 200 {
+            let bytes = response.bytes().await.unwrap();
+            break light.accept(network.chain_id(), &bytes).unwrap().unwrap();
+        }
+        assert_eq!(problem(response).await.1, "/problems/not-final");
+    };
+    assert_eq!(proved.hash(), block.hash());
+
+    validator.stop().await;
+    let found = problem(tracker.get(&path).await).await;
+    assert_eq!(found, (502, "/problems/validator-unreachable".into()));
+    tracker.stop().await;
 }

@@ -2,13 +2,15 @@
 
 use shared::{
     enterprise::{
-        Anchor, BlockLimits, Certificate, EnterpriseBlock, EnterpriseGenesis, EnterpriseHeader,
-        EnterpriseHeight, Entry, FinalBlock, Round, ValidatorInfo, ValidatorSet, Vote,
+        Anchor, BlockLimits, Certificate, Checkpoint, EnterpriseBlock, EnterpriseGenesis,
+        EnterpriseHeader, EnterpriseHeight, Entry, FinalBlock, FinalityProof, Receipt, Round,
+        ValidatorInfo, ValidatorSet, Vote,
     },
     hash::Hash,
     header::Header,
     identity::Identity,
     ids::NetworkId,
+    merkle::Side,
 };
 
 use crate::{
@@ -53,8 +55,51 @@ pub(crate) fn corpus() -> Vec<Vec<u8>> {
         signatures: signatures.collect(),
     };
     all.extend([vote.encode(), certificate.encode(), checkpoint()]);
+    all.extend(proofs(&enterprise, &header, &certificate));
     all.extend(EnterpriseBlock::new(header, entries).map(|block| block.encode()));
     all
+}
+
+/// A receipt with and one without a transaction, the checkpoint in them, and a proof of finality.
+fn proofs(
+    genesis: &EnterpriseGenesis,
+    header: &EnterpriseHeader,
+    certificate: &Certificate,
+) -> Vec<Vec<u8>> {
+    let checkpoint = Checkpoint {
+        header: header.clone(),
+        certificate: certificate.clone(),
+    };
+    let tenant = headers().first().map(|bytes| Header::decode(bytes));
+    let Some(Ok(tenant)) = tenant else {
+        return Vec::new();
+    };
+    let path = vec![(Side::Left, Hash([3; 32])), (Side::Right, Hash([4; 32]))];
+    let plain = Receipt {
+        transaction: None,
+        chain_id: crate::corpus::genesis().chain_id(),
+        work: tenant.work(),
+        header: tenant,
+        index: 1,
+        path: vec![Hash([5; 32]); 2],
+        checkpoint: checkpoint.clone(),
+    };
+    let named = Receipt {
+        transaction: Some((Hash([6; 32]), path)),
+        ..plain.clone()
+    };
+    let proof = FinalityProof {
+        genesis: genesis.clone(),
+        receipt: plain.clone(),
+        from_size: 2,
+        consistency: vec![Hash([8; 32])],
+    };
+    vec![
+        plain.encode(),
+        named.encode(),
+        checkpoint.encode(),
+        proof.encode(),
+    ]
 }
 
 /// A final block of the fuzzed tenant, as a store keeps it.
@@ -82,6 +127,18 @@ pub(crate) fn run(bytes: &[u8]) {
     );
     same(
         Certificate::decode(bytes).map(|certificate| certificate.encode()),
+        bytes,
+    );
+    same(
+        Checkpoint::decode(bytes).map(|checkpoint| checkpoint.encode()),
+        bytes,
+    );
+    same(
+        Receipt::decode(bytes).map(|receipt| receipt.encode()),
+        bytes,
+    );
+    same(
+        FinalityProof::decode(bytes).map(|proof| proof.encode()),
         bytes,
     );
     same(Entry::decode(bytes).map(|entry| entry.encode()), bytes);

@@ -13,8 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use shared::enterprise::FinalityProof;
-use shared::ids::{ChainId, PublicKey, TimestampMs};
+use shared::ids::{PublicKey, TimestampMs};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -46,11 +45,13 @@ pub enum Unavailable {
 pub type Verdict = Result<Receipt, Refusal>;
 
 /// What is on its way to the engine.
-#[derive(Debug)]
 enum Command {
     Submit(Submitted),
-    Prove(Question),
+    Read(Reading),
 }
+
+/// A reader's look at the ledger, between two batches.
+type Reading = Box<dyn FnOnce(&Ledger) + Send>;
 
 /// A submission on its way to the engine.
 #[derive(Debug)]
@@ -58,14 +59,6 @@ struct Submitted {
     submission: Submission,
     transactions: u64,
     reply: oneshot::Sender<Result<Verdict, Unavailable>>,
-}
-
-/// A reader's question for the newest final block of a tenant.
-#[derive(Debug)]
-struct Question {
-    chain_id: ChainId,
-    known_size: u64,
-    reply: oneshot::Sender<Option<FinalityProof>>,
 }
 
 /// The way to the engine. When the last one is dropped, the engine ends.
@@ -96,23 +89,21 @@ impl Handle {
         answer.await.unwrap_or(Err(Unavailable::Ending))
     }
 
-    /// The proof of a tenant's newest final block, for an asker that has verified the log's first `known_size` entries;
-    /// none before the first is final.
+    /// Looks at the ledger between two batches: for proofs, which are made of what a picture does not hold. It has to be
+    /// short, a few tree paths, as updates wait meanwhile.
     ///
     /// # Errors
     /// [`Unavailable::Ending`] when the engine has ended.
-    pub async fn prove(
+    pub async fn read<T: Send + 'static>(
         &self,
-        chain_id: ChainId,
-        known_size: u64,
-    ) -> Result<Option<FinalityProof>, Unavailable> {
+        look: impl FnOnce(&Ledger) -> T + Send + 'static,
+    ) -> Result<T, Unavailable> {
         let (reply, answer) = oneshot::channel();
-        let question = Command::Prove(Question {
-            chain_id,
-            known_size,
-            reply,
+        let reading: Reading = Box::new(move |ledger| {
+            // A reader that has gone away needs no answer.
+            let _ = reply.send(look(ledger));
         });
-        let sent = self.commands.send(question).await;
+        let sent = self.commands.send(Command::Read(reading)).await;
         sent.map_err(|_| Unavailable::Ending)?;
         answer.await.map_err(|_| Unavailable::Ending)
     }
@@ -211,7 +202,7 @@ impl Engine {
             while let Some(command) = next.take() {
                 match command {
                     Command::Submit(submitted) => batch.push(submitted),
-                    Command::Prove(question) => self.answer(question),
+                    Command::Read(look) => look(&self.ledger),
                 }
                 if batch.len() < BATCH_MAX {
                     next = commands.try_recv().ok();
@@ -245,16 +236,6 @@ impl Engine {
             }
         };
         received.map_or(Next::Ended, Next::Command)
-    }
-
-    fn answer(&self, question: Question) {
-        let Question {
-            chain_id,
-            known_size,
-            reply,
-        } = question;
-        // A reader that has gone away needs no answer.
-        let _ = reply.send(self.ledger.finality_proof(chain_id, known_size));
     }
 
     /// Takes a batch, makes it durable, shows it and answers; says why when that failed.

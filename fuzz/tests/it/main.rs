@@ -14,8 +14,8 @@ use std::{
 use api::ws::{ClientMessage, ServerMessage};
 use shared::{
     enterprise::{
-        BlockLimits, Certificate, EnterpriseBlock, EnterpriseGenesis, EnterpriseHeader, Entry,
-        FinalBlock,
+        BlockLimits, Certificate, Checkpoint, EnterpriseBlock, EnterpriseGenesis, EnterpriseHeader,
+        Entry, FinalBlock, FinalityProof, Receipt,
     },
     snapshot::Snapshot,
 };
@@ -105,8 +105,15 @@ fn every_kind_of_object_and_message_is_among_the_good_inputs() {
         objects
             .iter()
             .any(|bytes| EnterpriseBlock::decode(bytes, BlockLimits::default()).is_ok()),
+        objects.iter().any(|bytes| Receipt::decode(bytes).is_ok()),
+        objects
+            .iter()
+            .any(|bytes| Checkpoint::decode(bytes).is_ok()),
+        objects
+            .iter()
+            .any(|bytes| FinalityProof::decode(bytes).is_ok()),
     ];
-    assert_eq!(is, [true; 5]);
+    assert_eq!(is, [true; 8]);
     let entries = objects.iter().filter(|bytes| Entry::decode(bytes).is_ok());
     assert_eq!(entries.count(), 3, "a registration and two anchors");
     let snapshots = good("snapshot");

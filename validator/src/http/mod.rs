@@ -83,6 +83,14 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/api/tenants/{id}/blocks", get(tenants::tenant_blocks))
         .route("/api/tenants/{id}/genesis", get(tenants::tenant_genesis))
         .route("/api/tenants/{id}/finality", get(finality::finality))
+        .route(
+            "/api/tenants/{id}/receipts/{height}",
+            get(finality::receipt),
+        )
+        .route("/api/checkpoint", get(finality::checkpoint))
+        .route("/api/log", get(finality::log))
+        .route("/api/log/inclusion", get(finality::inclusion))
+        .route("/api/log/consistency", get(finality::consistency))
         .route("/api/transactions", get(tenants::transactions))
         .route(
             "/api/network-transactions/{id}",

@@ -7,6 +7,7 @@
 )]
 
 mod damage;
+mod finality;
 mod program;
 mod reads;
 mod server;

@@ -59,13 +59,11 @@ impl Server {
     }
 
     pub(crate) async fn get_status(&self, path: &str) -> u16 {
-        self.client
-            .get(self.url(path))
-            .send()
-            .await
-            .unwrap()
-            .status()
-            .as_u16()
+        self.fetch(path).await.status().as_u16()
+    }
+
+    pub(crate) async fn fetch(&self, path: &str) -> reqwest::Response {
+        self.client.get(self.url(path)).send().await.unwrap()
     }
 
     /// Sends raw bytes as an update.

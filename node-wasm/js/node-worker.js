@@ -6,11 +6,9 @@
  * {type: "rtc", order}, {type: "window", …}, {type: "set_aside", …}, {type: "read_local", id, networkId}.
  */
 
-import init, { Core, createGenesis, genesisInfo, MiningJob, qrCode, readInvitation, warmUp } from "../pkg/node_wasm.js";
+import init, { Core, createGenesis, genesisInfo, MiningJob, qrCode, readInvitation } from "../pkg/node_wasm.js";
 import { DistliError, flatten } from "./errors.js";
 import { NodeSession } from "./node-session.js";
-
-const WARM_ROUNDS = 24;
 
 /** @type {NodeSession | null} */
 let session = null;
@@ -41,7 +39,6 @@ self.onmessage = ({ data }) => {
 async function start(options) {
   try {
     const module = await loadWasm();
-    warm();
     const wasm = { Core, MiningJob, createGenesis, genesisInfo, readInvitation, qrCode, module };
     session = await NodeSession.open(wasm, options, { post, windowOf });
     const { network, identity } = session;
@@ -49,11 +46,6 @@ async function start(options) {
   } catch (error) {
     post({ type: "failed", error: flatten(error) });
   }
-}
-
-/** Runs what is hot a little, in the pauses of the start, so that the engine has compiled it well when the first blocks come. */
-async function warm() {
-  for (let round = 0; round < WARM_ROUNDS && warmUp(); round++) await new Promise((done) => setTimeout(done));
 }
 
 /** Compiles the module once; the mining workers get the compiled one. */

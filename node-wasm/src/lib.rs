@@ -18,13 +18,11 @@ mod network;
 mod node_core;
 mod qr;
 pub mod seam;
-mod warm_up;
 
 pub use mining::MiningJob;
 pub use network::{create_genesis, genesis_info, read_invitation};
 pub use node_core::Core;
 pub use qr::qr_code;
-pub use warm_up::warm_up;
 
 /// Reports a panic (a broken invariant, so a bug) to the console with its place.
 #[wasm_bindgen::prelude::wasm_bindgen(start)]

@@ -6,7 +6,6 @@ const STATUS_MS = 250;
 const MINING_STATUS_MS = 500;
 const PENDING_MS = 10;
 const WINDOW_MS = 1_000;
-const BLOCKS_MS = 100;
 const QUOTA_MS = 30_000;
 /** After a long sync only the newest blocks of a step are announced; the others are there to be read. */
 const ANNOUNCED_MAX = 50;
@@ -53,8 +52,6 @@ export class Reporter {
   #started = false;
   #notedHeight = 0;
   #status = throttled(STATUS_MS, () => this.#sendStatus());
-  #blocks = throttled(BLOCKS_MS, () => this.#sendBlocks());
-  #connected = 0;
   #pending = throttled(PENDING_MS, () => this.#session.event("pending", this.#session.core.pending()));
   #window = throttled(WINDOW_MS, () => this.#sendWindow());
 
@@ -86,7 +83,6 @@ export class Reporter {
     clearInterval(this.#quotaTimer);
     clearInterval(this.#miningTimer);
     this.#status.cancel();
-    this.#blocks.cancel();
     this.#pending.cancel();
     this.#window.cancel();
     if (this.#started) await this.#sendWindow();
@@ -159,22 +155,13 @@ export class Reporter {
     }
   }
 
-  /** @param {{connected?: number}} event */
-  #onTip({ connected }) {
+  /** @param {{height: number, connected?: number}} event */
+  #onTip({ height, connected }) {
     if (!this.#started) return;
-    this.#connected += connected ?? 1;
-    this.#blocks.call();
+    const count = Math.min(connected ?? 1, ANNOUNCED_MAX);
+    for (const block of this.#session.core.blocks(height - count + 1, count)) this.#session.event("block", { block });
     this.#pending.call();
     this.#window.call();
-  }
-
-  /** Shows the page the newest blocks; of many that come at once, as in a catch-up, the last ones only. */
-  #sendBlocks() {
-    const { core } = this.#session;
-    const count = Math.min(this.#connected, ANNOUNCED_MAX);
-    this.#connected = 0;
-    const from = Math.max(1, Number(core.status().height) - count + 1);
-    for (const block of core.blocks(from, count)) this.#session.event("block", { block });
   }
 
   #sendStatus() {

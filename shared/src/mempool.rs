@@ -5,7 +5,7 @@
 //! sender (which is also how far ahead of the chain a sequence may be), [`limits::MEMPOOL_PEER_QUOTA`] per peer that
 //! brought them. At a total bound the lowest stamp goes first, of equals the latest come; a newcomer that is no better
 //! is refused. From half full on the relay minimum rises above the rules' stamp: by one bit at 1/2, two at 3/4, four at
-//! 7/8. Own and reorganised transactions do not depend on this: the outbox keeps them.
+//! 7/8; but for what could be mined at once, without which a pool that is full of what waits for it would never empty. Own and reorganised transactions do not depend on this: the outbox keeps them.
 
 use alloc::{
     collections::{BTreeMap, BTreeSet},
@@ -120,7 +120,7 @@ impl Mempool {
         }
         self.check_place(&transaction, next)?;
         self.check_quota(from.as_ref())?;
-        let evicted = self.room_for(&transaction)?;
+        let evicted = self.room_for(&transaction, next)?;
         let evicted = evicted.iter().filter_map(|id| self.remove(id)).collect();
         self.add(transaction, next, from);
         Ok(Accepted::Added { evicted })
@@ -297,10 +297,14 @@ impl Mempool {
     }
 
     /// Whom to evict for a newcomer, lowest stamps first.
-    fn room_for(&self, newcomer: &VerifiedTransaction) -> Result<Vec<Hash>, MempoolError> {
+    fn room_for(
+        &self,
+        newcomer: &VerifiedTransaction,
+        next: Sequence,
+    ) -> Result<Vec<Hash>, MempoolError> {
         let found = newcomer.stamp_bits();
         let minimum = self.relay_minimum();
-        if found < minimum {
+        if found < minimum && !self.would_be_ready(newcomer, next) {
             return Err(MempoolError::StampTooLow {
                 found,
                 allowed: minimum,
@@ -329,6 +333,15 @@ impl Mempool {
             evicted.push(*id);
         }
         Ok(evicted)
+    }
+
+    /// Whether all that its sender has to have in a block before it is pending.
+    fn would_be_ready(&self, newcomer: &VerifiedTransaction, next: Sequence) -> bool {
+        let sender = self.senders.get(&newcomer.sender());
+        let is_pending = |sequence: u64| {
+            sender.is_some_and(|sender| sender.pending.contains_key(&Sequence(sequence)))
+        };
+        (next.0..newcomer.sequence().0).all(is_pending)
     }
 
     fn add(&mut self, transaction: VerifiedTransaction, next: Sequence, from: Option<PeerId>) {

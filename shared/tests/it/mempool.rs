@@ -163,9 +163,10 @@ fn the_lowest_stamp_goes_first_and_the_minimum_rises() {
         added(mempool.insert(transaction, Sequence(0), None));
     }
     assert_eq!(mempool.relay_minimum(), 4);
+    // It could be mined at once, so that only the full pool speaks against it.
     let low = MempoolError::StampTooLow {
         found: 3,
-        allowed: 4,
+        allowed: 5,
     };
     assert_eq!(
         mempool.insert(stamped(&genesis, 9, 3), Sequence(0), None),
@@ -206,4 +207,26 @@ fn bytes_are_bounded_too() {
         [stamped(&genesis, 1, 4).id()]
     );
     assert!(mempool.bytes() <= size * 2);
+}
+
+#[test]
+fn what_could_be_mined_at_once_is_taken_however_full_the_pool_is_of_what_waits_for_it() {
+    let mut mempool = Mempool::new(MempoolLimits {
+        transactions_max: 8,
+        ..limits()
+    });
+    for sequence in 1..=4 {
+        added(mempool.insert(pending(1, sequence), Sequence(0), None));
+    }
+    assert_eq!((mempool.relay_minimum(), mempool.ready().len()), (1, 0));
+    let unstamped = |sequence: u64| {
+        let made = (2..100).map(|sender| pending(sender, sequence));
+        made.into_iter()
+            .find(|made| made.stamp_bits() == 0)
+            .unwrap()
+    };
+    let refused = mempool.insert(unstamped(1), Sequence(0), None);
+    assert!(matches!(refused, Err(MempoolError::StampTooLow { .. })));
+    added(mempool.insert(unstamped(0), Sequence(0), None));
+    assert_eq!(mempool.ready().len(), 1);
 }

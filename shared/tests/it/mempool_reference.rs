@@ -84,7 +84,13 @@ impl Reference {
         }
         self.check(sender, new, from)?;
         let found = new.stamp_bits();
-        if found < self.minimum() {
+        let own = |sequence: &u64| {
+            let held = self.pending.iter().map(|(held, _)| held);
+            held.filter(|held| held.sender() == new.sender())
+                .any(|held| held.sequence() == Sequence(*sequence))
+        };
+        let would_be_ready = (self.next[sender]..new.sequence().0).all(|sequence| own(&sequence));
+        if found < self.minimum() && !would_be_ready {
             let allowed = self.minimum();
             return Err(MempoolError::StampTooLow { found, allowed });
         }

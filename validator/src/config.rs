@@ -27,6 +27,16 @@ pub struct Config {
     /// The enterprise genesis hash that the data must belong to; another chain is refused
     #[arg(long, env = "DISTLI_ENTERPRISE_GENESIS")]
     pub enterprise_genesis: Option<Hash>,
+    /// The genesis file of the network; by default `enterprise_genesis.json` in the data directory, if it is there.
+    /// Without one the validator is alone in its set
+    #[arg(long, env = "DISTLI_VALIDATOR_GENESIS")]
+    pub genesis: Option<PathBuf>,
+    /// Where other validators are reached, as name=host:port, instead of what the genesis file says; repeatable
+    #[arg(long = "peers", env = "DISTLI_VALIDATOR_PEERS", value_delimiter = ',', value_parser = parse_peer)]
+    pub peers: Vec<(String, String)>,
+    /// Where this validator takes the others' links, as address:port, instead of what the genesis file says
+    #[arg(long, env = "DISTLI_VALIDATOR_PEER_BIND")]
+    pub peer_bind: Option<String>,
     /// Writes the log as JSON lines
     #[arg(long, env = "DISTLI_LOG_JSON")]
     pub log_json: bool,
@@ -44,8 +54,18 @@ impl Config {
             bind: IpAddr::V4(Ipv4Addr::LOCALHOST),
             data,
             enterprise_genesis: None,
+            genesis: None,
+            peers: Vec::new(),
+            peer_bind: None,
             log_json: false,
         })
+    }
+}
+
+fn parse_peer(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, address)) if address.contains(':') => Ok((name.into(), address.into())),
+        Some(_) | None => Err("a peer is name=host:port".into()),
     }
 }
 

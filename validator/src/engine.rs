@@ -1,13 +1,14 @@
-//! The one loop that owns ledger, agreement and store: a thread that takes updates in batches and answers when durable.
+//! The one loop that owns the replica and its files: a thread that takes what comes in batches and carries orders out.
 //!
-//! Group commit: whatever arrived while the last block was written to disk shares the next one. An update is answered
-//! only after the transaction that holds it returned. When a write fails, nothing more is taken: the memory is ahead of
-//! the disk, and a restart brings both together again. Readers go on.
+//! Group commit: whatever arrived while the last orders were carried out shares the next ones. A client is answered only
+//! after what its answer says is durable. When a write fails, nothing more is taken: the memory is ahead of the disk, and a
+//! restart brings both together again. Readers go on.
 //!
-//! When nothing is sent, the loop wakes for the next deadline at which enterprise time makes a tenant's block final.
+//! It decides nothing: see [`crate::replica`].
 //!
-//! Limits: [`QUEUE_MAX`] waiting updates (senders wait for room), [`BATCH_MAX`] updates a cycle.
+//! Limits: [`QUEUE_MAX`] waiting commands (senders wait for room), [`BATCH_MAX`] a cycle.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,14 +18,16 @@ use shared::ids::{PublicKey, TimestampMs};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::agreement::{Agreement, AgreementError, Input, Output};
-use crate::ledger::{Ledger, ProposalError, Receipt, Refusal, Submission};
-use crate::store::{HeadFile, Store, StoreError};
+use crate::ledger::{Ledger, Receipt, Refusal, Submission};
+use crate::replica::{Consensus, Input, Message, Now, Output, Replica, ReplicaError};
+use crate::store::{Batch, Head, HeadFile, Store, StoreError};
+use crate::transport::Links;
 use crate::view::View;
+use crate::vote_log::VoteLog;
 
-/// Updates that wait for the engine.
+/// Commands that wait for the engine.
 pub const QUEUE_MAX: usize = 1_024;
-/// Updates of one cycle.
+/// Commands of one cycle.
 const BATCH_MAX: usize = 512;
 
 /// Why a write has no answer of its own.
@@ -36,6 +39,12 @@ pub enum Unavailable {
         "the store cannot be written ({0}); free space or mend the disk and restart the validator"
     )]
     Failed(Arc<str>),
+    /// Too few validators are reached for a promise.
+    #[error(
+        "the blocks are stored here, but too few other validators are reached to promise that they are kept; send them \
+         again"
+    )]
+    NotAcknowledged,
     /// The validator is ending.
     #[error("the validator is shutting down")]
     Ending,
@@ -44,10 +53,13 @@ pub enum Unavailable {
 /// The answer to a submission: the verdict, once what was taken is durable.
 pub type Verdict = Result<Receipt, Refusal>;
 
+type Reply = oneshot::Sender<Result<Verdict, Unavailable>>;
+
 /// What is on its way to the engine.
 enum Command {
     Submit(Submitted),
     Read(Reading),
+    Peer(PeerEvent),
 }
 
 /// A reader's look at the ledger, between two batches.
@@ -58,7 +70,27 @@ type Reading = Box<dyn FnOnce(&Ledger) + Send>;
 struct Submitted {
     submission: Submission,
     transactions: u64,
-    reply: oneshot::Sender<Result<Verdict, Unavailable>>,
+    reply: Reply,
+}
+
+/// What the transport hears.
+#[derive(Debug)]
+pub enum PeerEvent {
+    /// A link is up.
+    Linked(PublicKey),
+    /// A link is down.
+    Unlinked(PublicKey),
+    /// A message came.
+    Heard(PublicKey, Message),
+    /// Checked blocks came.
+    Update {
+        /// From whom.
+        from: PublicKey,
+        /// Named in the answer.
+        ticket: u64,
+        /// The blocks.
+        submissions: Vec<Submission>,
+    },
 }
 
 /// The way to the engine. When the last one is dropped, the engine ends.
@@ -108,6 +140,15 @@ impl Handle {
         answer.await.map_err(|_| Unavailable::Ending)
     }
 
+    /// Hands in what the transport heard; waits for room.
+    ///
+    /// # Errors
+    /// [`Unavailable::Ending`] when the engine has ended.
+    pub async fn peer(&self, event: PeerEvent) -> Result<(), Unavailable> {
+        let sent = self.commands.send(Command::Peer(event)).await;
+        sent.map_err(|_| Unavailable::Ending)
+    }
+
     /// The picture as it is now.
     #[must_use]
     pub fn view(&self) -> Arc<View> {
@@ -126,7 +167,7 @@ impl Handle {
         self.pending.load(Ordering::Relaxed)
     }
 
-    /// Submissions that wait for the engine.
+    /// Commands that wait for the engine.
     #[must_use]
     pub fn waiting(&self) -> usize {
         QUEUE_MAX.saturating_sub(self.commands.capacity())
@@ -139,26 +180,45 @@ impl Handle {
     }
 }
 
+/// A clock for both times.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Clock(service::SteadyClock);
+
+impl Clock {
+    /// The time on both clocks.
+    #[must_use]
+    pub fn now(&self) -> Now {
+        Now {
+            wall: TimestampMs(service::now_ms()),
+            // Above zero, which is "long ago".
+            steady: TimestampMs(self.0.elapsed_ms().saturating_add(STEADY_START_MS)),
+        }
+    }
+}
+
+const STEADY_START_MS: u64 = 1_000_000;
+
 /// The parts that the engine owns.
 pub struct Engine {
-    /// The chain's rules and state.
-    pub ledger: Ledger,
-    /// Who decides.
-    pub agreement: Box<dyn Agreement>,
+    /// What decides.
+    pub replica: Replica,
     /// Where it is kept.
     pub store: Arc<Store>,
     /// The head file beside it.
     pub head: HeadFile,
-    /// This validator's key.
-    pub proposer: PublicKey,
+    /// The vote log; none for a validator alone, or for one that abstains.
+    pub log: Option<VoteLog>,
+    /// Where a new vote log is made.
+    pub log_path: std::path::PathBuf,
+    /// The links to other validators.
+    pub links: Links,
+    /// The clock.
+    pub clock: Clock,
 }
 
 impl std::fmt::Debug for Engine {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter
-            .debug_struct("Engine")
-            .field("proposer", &self.proposer)
-            .finish_non_exhaustive()
+        formatter.debug_struct("Engine").finish_non_exhaustive()
     }
 }
 
@@ -169,16 +229,17 @@ impl Engine {
     /// When the system gives no thread.
     pub fn start(self) -> io::Result<(Handle, std::thread::JoinHandle<()>)> {
         let (commands, received) = mpsc::channel(QUEUE_MAX);
-        let (publish, view) = watch::channel(Arc::new(View::new(&self.ledger)));
+        let view = View::new(self.replica.ledger(), self.consensus());
+        let (publish, view) = watch::channel(Arc::new(view));
         let pending = Arc::new(AtomicU64::new(0));
         let shown = Shown {
             view: publish,
             pending: Arc::clone(&pending),
         };
-        let clock = Builder::new_current_thread().enable_time().build()?;
+        let waiting = Builder::new_current_thread().enable_time().build()?;
         let thread = std::thread::Builder::new()
             .name("engine".into())
-            .spawn(move || self.run(received, &shown, &clock))?;
+            .spawn(move || self.run(received, &shown, &waiting))?;
         let handle = Handle {
             commands,
             view,
@@ -187,150 +248,246 @@ impl Engine {
         Ok((handle, thread))
     }
 
-    fn run(mut self, mut commands: mpsc::Receiver<Command>, shown: &Shown, clock: &Runtime) {
+    fn consensus(&self) -> Arc<Consensus> {
+        Arc::new(self.replica.consensus(self.clock.now()))
+    }
+
+    fn run(mut self, mut commands: mpsc::Receiver<Command>, shown: &Shown, waiting: &Runtime) {
         // What the start changed (held blocks that no longer fit) goes first.
-        self.ledger.take_changed();
-        let mut failure = None;
+        self.replica.ledger_mut().take_changed();
+        let mut clients = Clients::default();
+        let mut failure = self.cycle(Vec::new(), &mut clients, shown).err();
         loop {
-            let first = match self.next(&mut commands, clock, failure.is_some()) {
+            if let Some(reason) = &failure {
+                clients.refuse(shown, reason);
+            }
+            let mut next = match self.next(&mut commands, waiting, failure.is_some()) {
                 Next::Command(first) => Some(first),
-                Next::Deadline => None,
+                Next::Tick => None,
                 Next::Ended => return,
             };
             let mut batch = Vec::new();
-            let mut next = first;
             while let Some(command) = next.take() {
                 match command {
-                    Command::Submit(submitted) => batch.push(submitted),
-                    Command::Read(look) => look(&self.ledger),
+                    Command::Read(look) => look(self.replica.ledger()),
+                    Command::Submit(submitted) => batch.push(clients.enter(submitted)),
+                    Command::Peer(event) => batch.push(event.into()),
                 }
                 if batch.len() < BATCH_MAX {
                     next = commands.try_recv().ok();
                 }
             }
-            match &failure {
-                None => failure = self.cycle(batch, shown),
-                Some(reason) => refuse(batch, shown, reason),
+            if failure.is_none() {
+                failure = self.cycle(batch, &mut clients, shown).err();
             }
         }
     }
 
-    /// Waits for the next command, or for the time at which something becomes final.
+    /// Waits for the next command, or until the replica has to be told the time.
     fn next(
         &self,
         commands: &mut mpsc::Receiver<Command>,
-        clock: &Runtime,
+        waiting: &Runtime,
         has_failed: bool,
     ) -> Next {
-        let due = self.ledger.next_deadline().filter(|_| !has_failed);
+        let now = self.clock.now();
+        let due = self.replica.next_tick(now).filter(|_| !has_failed);
         let received = match due {
             None => commands.blocking_recv(),
             Some(due) => {
-                let now = TimestampMs(service::now_ms());
-                let pause = Duration::from_millis(due.since(now).max(PAUSE_MS_MIN));
-                let waited = async { tokio::time::timeout(pause, commands.recv()).await };
-                match clock.block_on(waited) {
+                let pause = Duration::from_millis(due.since(now.steady));
+                let received = async { tokio::time::timeout(pause, commands.recv()).await };
+                match waiting.block_on(received) {
                     Ok(received) => received,
-                    Err(_) => return Next::Deadline,
+                    Err(_) => return Next::Tick,
                 }
             }
         };
         received.map_or(Next::Ended, Next::Command)
     }
 
-    /// Takes a batch, makes it durable, shows it and answers; says why when that failed.
-    fn cycle(&mut self, batch: Vec<Submitted>, shown: &Shown) -> Option<Arc<str>> {
-        let now = TimestampMs(service::now_ms());
-        let mut answers = Vec::with_capacity(batch.len());
-        let mut transactions = 0_u64;
-        for command in batch {
-            transactions = transactions.saturating_add(command.transactions);
-            answers.push((command.reply, self.ledger.accept(now, command.submission)));
+    /// Hands a batch in, carries the orders out, shows what changed and answers; says why when that failed.
+    fn cycle(
+        &mut self,
+        batch: Vec<Input>,
+        clients: &mut Clients,
+        shown: &Shown,
+    ) -> Result<(), Arc<str>> {
+        let done = self.work(batch, clients);
+        if let Err(error) = &done {
+            tracing::error!(%error, "the validator takes no more writes");
+            let reason: Arc<str> = error.to_string().into();
+            shown.replace(|view| view.failed(&reason));
+            return Err(reason);
         }
-        let decided = self.decide_pending(now);
+        let answers = std::mem::take(&mut clients.answers);
         // Before the picture that shows them decided, so that no reader counts them twice.
+        let transactions = answers.iter().map(|answer| answer.transactions).sum();
         shown.pending.fetch_sub(transactions, Ordering::Relaxed);
-        match decided {
-            Ok(()) => {
-                let changed = self.ledger.take_changed();
-                if !changed.is_empty() {
-                    shown.replace(|view| view.after(&self.ledger, changed));
-                }
-                for (reply, verdict) in answers {
-                    // A sender that has gone away finds its blocks known when it asks again.
-                    let _ = reply.send(Ok(verdict));
-                }
-                None
-            }
-            Err(error) => {
-                tracing::error!(%error, "the validator takes no more writes");
-                let reason: Arc<str> = error.to_string().into();
-                shown.replace(|view| view.failed(&reason));
-                for (reply, _) in answers {
-                    let _ = reply.send(Err(Unavailable::Failed(Arc::clone(&reason))));
-                }
-                Some(reason)
-            }
+        let changed = self.replica.ledger_mut().take_changed();
+        let consensus = self.consensus();
+        if !changed.is_empty() || shown.is_new(&consensus, self.replica.ledger()) {
+            shown.replace(|view| view.after(self.replica.ledger(), consensus, changed));
         }
-    }
-
-    /// Decides block after block until nothing is pending, and stores what is held besides.
-    fn decide_pending(&mut self, now: TimestampMs) -> Result<(), EngineError> {
-        while self.ledger.needs_block(now) {
-            let height = self.ledger.verifier().height().next();
-            self.agreement.handle(now, Input::WorkPending { height })?;
-            while let Some(output) = self.agreement.poll() {
-                self.perform(now, output)?;
-            }
-            if self.ledger.verifier().height() < height {
-                return Err(EngineError::Stalled);
-            }
-        }
-        let batch = self.ledger.take_batch();
-        if !batch.is_empty() {
-            self.store.commit(&batch)?;
+        for answer in answers {
+            // A sender that has gone away finds its blocks known when it asks again.
+            let _ = answer.reply.send(answer.verdict);
         }
         Ok(())
     }
 
-    fn perform(&mut self, now: TimestampMs, output: Output) -> Result<(), EngineError> {
+    fn work(&mut self, batch: Vec<Input>, clients: &mut Clients) -> Result<(), EngineError> {
+        let now = self.clock.now();
+        for input in batch {
+            self.replica.handle(now, input)?;
+        }
+        self.replica.settle(now)?;
+        while let Some(output) = self.replica.poll() {
+            self.perform(output, clients)?;
+        }
+        Ok(())
+    }
+
+    fn perform(&mut self, output: Output, clients: &mut Clients) -> Result<(), EngineError> {
         match output {
-            Output::BuildValue { height, round } => {
-                let block_hash = self.ledger.propose(now, self.proposer)?;
-                self.agreement.handle(
-                    now,
-                    Input::ValueBuilt {
-                        height,
-                        round,
-                        block_hash,
-                    },
-                )?;
-            }
-            Output::Decide { certificate } => {
-                let decided = self.ledger.decide(certificate)?;
-                let mut batch = self.ledger.take_batch();
-                batch.decided = Some(decided);
-                self.store.commit(&batch)?;
-                let head = self.ledger.finish()?;
-                if let Err(error) = self.head.write(head) {
-                    tracing::warn!(%error, "the head file could not be written");
+            Output::Log(record) => {
+                if let Some(log) = &mut self.log {
+                    log.append(&record);
                 }
-                tracing::debug!(height = head.height.0, hash = %head.hash, "decided");
+            }
+            Output::SyncLog => {
+                if let Some(log) = &mut self.log {
+                    log.sync().map_err(EngineError::Log)?;
+                }
+            }
+            Output::BeginLog => {
+                let chain = self.replica.ledger().genesis().chain_id();
+                let log = VoteLog::create(&self.log_path, chain).map_err(EngineError::Log)?;
+                self.log = Some(log);
+                tracing::info!("a new vote log is begun: this validator votes again");
+            }
+            Output::Commit(batch) => self.commit(&batch)?,
+            Output::Send(to, message) => self.links.send(&to, &message),
+            Output::Broadcast(message) => self.links.broadcast(&message),
+            Output::ServeBlocks(to, first) => {
+                let message = crate::replica::blocks(self.store.as_ref(), first)?;
+                self.links.send(&to, &message);
+            }
+            Output::ServeBodies(to, keys) => {
+                let message = crate::replica::bodies(self.store.as_ref(), &keys)?;
+                self.links.send(&to, &message);
+            }
+            Output::Reply {
+                client,
+                verdict,
+                is_acknowledged,
+            } => clients.answer(client, verdict, is_acknowledged),
+            Output::Evidence(evidence) => {
+                tracing::error!(validator = %evidence.offender, "a validator has contradicted itself");
+                self.store.keep_evidence(&evidence)?;
             }
         }
         Ok(())
+    }
+
+    fn commit(&mut self, batch: &Batch) -> Result<(), EngineError> {
+        self.store.commit(batch)?;
+        if let Some(decided) = &batch.decided {
+            let head = Head {
+                height: decided.block().header().height,
+                hash: decided.certificate().block_hash,
+            };
+            if let Err(error) = self.head.write(head) {
+                tracing::warn!(%error, "the head file could not be written");
+            }
+            if let Some(log) = &mut self.log {
+                log.decided().map_err(EngineError::Log)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl From<PeerEvent> for Input {
+    fn from(event: PeerEvent) -> Self {
+        match event {
+            PeerEvent::Linked(key) => Self::Linked(key),
+            PeerEvent::Unlinked(key) => Self::Unlinked(key),
+            PeerEvent::Heard(from, message) => Self::Heard { from, message },
+            PeerEvent::Update {
+                from,
+                ticket,
+                submissions,
+            } => Self::Update {
+                from,
+                ticket,
+                submissions,
+            },
+        }
     }
 }
 
 /// What the engine wakes for.
 enum Next {
     Command(Command),
-    Deadline,
+    Tick,
     Ended,
 }
 
-/// The shortest wait for a deadline: the clock may be behind enterprise time.
-const PAUSE_MS_MIN: u64 = 5;
+/// Clients that wait for the replica's answer.
+#[derive(Default)]
+struct Clients {
+    last: u64,
+    waiting: BTreeMap<u64, (Reply, u64)>,
+    answers: Vec<Answer>,
+}
+
+struct Answer {
+    reply: Reply,
+    verdict: Result<Verdict, Unavailable>,
+    transactions: u64,
+}
+
+impl Clients {
+    fn enter(&mut self, submitted: Submitted) -> Input {
+        self.last = self.last.saturating_add(1);
+        let Submitted {
+            submission,
+            transactions,
+            reply,
+        } = submitted;
+        self.waiting.insert(self.last, (reply, transactions));
+        Input::Submit {
+            client: self.last,
+            submission,
+        }
+    }
+
+    fn answer(&mut self, client: u64, verdict: Verdict, is_acknowledged: bool) {
+        if let Some((reply, transactions)) = self.waiting.remove(&client) {
+            let verdict = if is_acknowledged {
+                Ok(verdict)
+            } else {
+                Err(Unavailable::NotAcknowledged)
+            };
+            self.answers.push(Answer {
+                reply,
+                verdict,
+                transactions,
+            });
+        }
+    }
+
+    fn refuse(&mut self, shown: &Shown, reason: &Arc<str>) {
+        let answered = std::mem::take(&mut self.answers).into_iter();
+        let answered = answered.map(|answer| (answer.reply, answer.transactions));
+        let waiting = std::mem::take(&mut self.waiting).into_values();
+        for (reply, transactions) in answered.chain(waiting) {
+            shown.pending.fetch_sub(transactions, Ordering::Relaxed);
+            let _ = reply.send(Err(Unavailable::Failed(Arc::clone(reason))));
+        }
+    }
+}
 
 /// What the engine shows to readers.
 struct Shown {
@@ -343,6 +500,11 @@ impl Shown {
         let next = next(&self.view.borrow());
         self.view.send_replace(Arc::new(next));
     }
+
+    fn is_new(&self, consensus: &Arc<Consensus>, ledger: &Ledger) -> bool {
+        let view = self.view.borrow();
+        !view.consensus.looks_like(consensus) || view.head.height != ledger.verifier().height()
+    }
 }
 
 fn transactions_of(submission: &Submission) -> u64 {
@@ -353,27 +515,13 @@ fn transactions_of(submission: &Submission) -> u64 {
     u64::try_from(counts.sum::<usize>()).unwrap_or(u64::MAX)
 }
 
-fn refuse(batch: Vec<Submitted>, shown: &Shown, reason: &Arc<str>) {
-    for Submitted {
-        reply,
-        transactions,
-        ..
-    } in batch
-    {
-        shown.pending.fetch_sub(transactions, Ordering::Relaxed);
-        let _ = reply.send(Err(Unavailable::Failed(Arc::clone(reason))));
-    }
-}
-
 /// Why a cycle failed.
 #[derive(Debug, thiserror::Error)]
 enum EngineError {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
-    Agreement(#[from] AgreementError),
-    #[error(transparent)]
-    Proposal(#[from] ProposalError),
-    #[error("the agreement did not decide")]
-    Stalled,
+    Replica(#[from] ReplicaError),
+    #[error("the vote log cannot be written: {0}")]
+    Log(io::Error),
 }

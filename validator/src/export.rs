@@ -123,7 +123,7 @@ pub fn write(app: &App, view: &View, path: &Path) -> io::Result<()> {
 fn exported(app: &App, view: &View, height: EnterpriseHeight) -> io::Result<ExportedBlock> {
     let shown = block_shape(app, view, height).map_err(io::Error::other)?;
     let (block, _) = app.store.block(height).map_err(io::Error::other)?;
-    let bodies = bodies(&app.store, &block).map_err(io::Error::other)?;
+    let bodies = bodies(app.store.as_ref(), &block).map_err(io::Error::other)?;
     let bodies = bodies
         .iter()
         .map(|body| hex::encode(body.encode()))

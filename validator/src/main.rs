@@ -41,7 +41,7 @@ async fn main() -> anyhow::Result<()> {
         }
         Some(Command::Verify) => {
             let head = validator::store::HeadFile::read(&files.head)?;
-            let (_, ledger) = validator::start::verified(&files, head)?;
+            let (_, ledger, _) = validator::start::verified(&files, head)?;
             let verifier = ledger.verifier();
             tracing::info!(height = verifier.height().0, hash = %verifier.hash(), "the chain verifies");
         }

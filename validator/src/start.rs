@@ -1,7 +1,8 @@
 //! From a data directory to a running chain: first start, restart, and refusing damaged data with what to do about it.
 //!
 //! Files, for the validator `v`: `validator_v.key` (its secret, mode 0600), `enterprise_v.redb` (the store),
-//! `enterprise_v.head` (see [`crate::store`]) and `enterprise_blockchain_v.json` (the derived export).
+//! `enterprise_v.head` (see [`crate::store`]), `enterprise_v.votes` (the vote log), `enterprise_genesis.json` (the network
+//! it belongs to, if it is not alone) and `enterprise_blockchain_v.json` (the derived export).
 //!
 //! A first start makes key, genesis and store. A restart verifies everything in the store again and never starts over
 //! something that does not verify: each refusal names the file, what is wrong, and the remedy.
@@ -14,11 +15,15 @@ use shared::enterprise::{
     EnterpriseBlock, EnterpriseError, EnterpriseGenesis, EnterpriseHeight, ValidatorInfo,
     ValidatorSet,
 };
+use shared::genesis::Genesis;
 use shared::identity::Identity;
-use shared::ids::{NetworkId, TimestampMs};
+use shared::ids::{ChainId, NetworkId, TimestampMs};
 
 use crate::ledger::{Ledger, Signatures};
-use crate::store::{Head, HeadFile, Store, StoreError, anchored};
+use crate::network::FILE_NAME;
+use crate::replica::Rotation;
+use crate::store::{Head, HeadFile, Storage, Store, StoreError, anchored};
+use crate::vote_log::{Found, VoteLog};
 
 /// The files of one validator.
 #[derive(Clone, Debug)]
@@ -31,6 +36,10 @@ pub struct Files {
     pub head: PathBuf,
     /// The derived export.
     pub export: PathBuf,
+    /// The vote log.
+    pub votes: PathBuf,
+    /// The genesis file of the network.
+    pub network: PathBuf,
     directory: PathBuf,
     id: NetworkId,
 }
@@ -45,6 +54,8 @@ impl Files {
             store: file(format!("enterprise_{id}.redb")),
             head: file(format!("enterprise_{id}.head")),
             export: file(format!("enterprise_blockchain_{id}.json")),
+            votes: file(format!("enterprise_{id}.votes")),
+            network: file(FILE_NAME.into()),
             directory: directory.to_owned(),
             id: id.clone(),
         }
@@ -160,7 +171,37 @@ pub struct Opened {
     /// The store.
     pub store: Store,
     /// This validator's key.
-    pub identity: Identity,
+    pub secret: Secret,
+    /// Who proposes when, as the blocks in the store lead to.
+    pub rotation: Rotation,
+    /// The vote log, if it is whole.
+    pub log: Option<VoteLog>,
+    /// What it holds.
+    pub votes: Found,
+}
+
+/// A validator's secret key.
+#[derive(Clone)]
+pub struct Secret([u8; 32]);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Secret")
+    }
+}
+
+impl Secret {
+    /// What signs with it.
+    #[must_use]
+    pub fn identity(&self) -> Identity {
+        Identity::from_seed(self.0)
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub const fn seed(&self) -> &[u8; 32] {
+        &self.0
+    }
 }
 
 /// Opens the chain in a directory, or begins one, and verifies it from the genesis to the tip.
@@ -171,6 +212,7 @@ pub fn open(
     files: &Files,
     id: &NetworkId,
     expected: Option<shared::hash::Hash>,
+    network: Option<&EnterpriseGenesis>,
 ) -> Result<Opened, StartError> {
     let io_error = |path: &Path| {
         let path = path.to_owned();
@@ -192,13 +234,14 @@ pub fn open(
             height: head.height,
         });
     }
-    let identity = key(files, exists)?;
+    let secret = key(files, exists)?;
+    let identity = secret.identity();
     if !exists {
-        begin(files, id, &identity)?;
+        begin(files, id, &identity, network)?;
     }
-    let (store, ledger) = verified(files, head)?;
+    let (store, ledger, rotation) = verified(files, head)?;
     let found = store.genesis().hash();
-    if let Some(expected) = expected
+    if let Some(expected) = expected.or_else(|| network.map(EnterpriseGenesis::hash))
         && expected != found
     {
         let (found, expected) = (found.to_string(), expected.to_string());
@@ -217,10 +260,15 @@ pub fn open(
         let (key, store) = (files.key.clone(), files.store.clone());
         return Err(StartError::OtherKey { key, store });
     }
+    let (log, votes) =
+        VoteLog::open(&files.votes, ChainId(found)).map_err(io_error(&files.votes))?;
     Ok(Opened {
         ledger,
         store,
-        identity,
+        secret,
+        rotation,
+        log,
+        votes,
     })
 }
 
@@ -228,9 +276,13 @@ pub fn open(
 ///
 /// # Errors
 /// [`StartError::Damaged`], [`StartError::InUse`] or [`StartError::Io`].
-pub fn verified(files: &Files, head: Option<Head>) -> Result<(Store, Ledger), StartError> {
+pub fn verified(
+    files: &Files,
+    head: Option<Head>,
+) -> Result<(Store, Ledger, Rotation), StartError> {
     let store = Store::open(&files.store).map_err(|error| refused(files, error))?;
     let mut ledger = Ledger::new(store.genesis().clone());
+    let mut rotation = Rotation::default();
     let tip = store.tip().map_err(|error| refused(files, error))?;
     let height = tip.map_or(EnterpriseHeight(0), |tip| tip.height);
     let damaged = |reason: String| damaged(files, reason);
@@ -250,7 +302,7 @@ pub fn verified(files: &Files, head: Option<Head>) -> Result<(Store, Ledger), St
         return Err(damaged(reason));
     }
     for height in 1..=height.0 {
-        replay(&store, &mut ledger, EnterpriseHeight(height))
+        replay(&store, &mut ledger, &mut rotation, EnterpriseHeight(height))
             .map_err(|reason| damaged(format!("block {height}: {reason}")))?;
     }
     if let Some(tip) = tip
@@ -261,12 +313,18 @@ pub fn verified(files: &Files, head: Option<Head>) -> Result<(Store, Ledger), St
             tip.hash
         )));
     }
-    replay_held(&store, &mut ledger).map_err(|error| refused(files, error))?;
-    Ok((store, ledger))
+    replay_held(&store, &mut ledger, TimestampMs(service::now_ms()))
+        .map_err(|error| refused(files, error))?;
+    Ok((store, ledger, rotation))
 }
 
-fn replay(store: &Store, ledger: &mut Ledger, height: EnterpriseHeight) -> Result<(), String> {
-    let (block, certificate) = store.block(height).map_err(|error| error.to_string())?;
+fn replay(
+    store: &Store,
+    ledger: &mut Ledger,
+    rotation: &mut Rotation,
+    height: EnterpriseHeight,
+) -> Result<(), String> {
+    let (block, _) = store.block(height).map_err(|error| error.to_string())?;
     for key in anchored(&block) {
         if store.anchor(&key).map_err(|error| error.to_string())? != Some(height) {
             return Err(format!(
@@ -275,7 +333,22 @@ fn replay(store: &Store, ledger: &mut Ledger, height: EnterpriseHeight) -> Resul
             ));
         }
     }
+    replay_block(store, ledger, rotation, height)
+}
+
+/// Takes a decided block from a store again.
+///
+/// # Errors
+/// Says what is wrong with it.
+pub fn replay_block(
+    store: &impl Storage,
+    ledger: &mut Ledger,
+    rotation: &mut Rotation,
+    height: EnterpriseHeight,
+) -> Result<(), String> {
+    let (block, certificate) = store.block(height).map_err(|error| error.to_string())?;
     let bodies = bodies(store, &block)?;
+    rotation.advance(ledger.verifier().validators(), block.header());
     let replayed = ledger.replay(block, certificate, bodies, Signatures::Verified);
     replayed.map(drop).map_err(|error| error.to_string())
 }
@@ -284,7 +357,10 @@ fn replay(store: &Store, ledger: &mut Ledger, height: EnterpriseHeight) -> Resul
 ///
 /// # Errors
 /// Says which one is missing or not intact.
-pub fn bodies(store: &Store, block: &EnterpriseBlock) -> Result<Vec<UncheckedBlock>, String> {
+pub fn bodies(
+    store: &impl Storage,
+    block: &EnterpriseBlock,
+) -> Result<Vec<UncheckedBlock>, String> {
     let mut bodies = Vec::new();
     for key in anchored(block) {
         let bytes = store.body(&key).map_err(|error| error.to_string())?;
@@ -296,8 +372,22 @@ pub fn bodies(store: &Store, block: &EnterpriseBlock) -> Result<Vec<UncheckedBlo
     Ok(bodies)
 }
 
-fn replay_held(store: &Store, ledger: &mut Ledger) -> Result<(), StoreError> {
-    let now = TimestampMs(service::now_ms());
+/// Takes what was accepted and not decided from a store again.
+///
+/// # Errors
+/// [`StoreError`] when the store cannot be read.
+pub fn replay_held(
+    store: &impl Storage,
+    ledger: &mut Ledger,
+    now: TimestampMs,
+) -> Result<(), StoreError> {
+    for bytes in store.registrations()? {
+        let genesis = Genesis::decode(&bytes);
+        let genesis = genesis.map_err(|error| {
+            StoreError::Damaged(format!("a genesis that waits to be decided: {error}"))
+        })?;
+        ledger.replay_registration(genesis);
+    }
     for ((chain_id, hash), arrival) in store.held()? {
         let body = store
             .body(&(chain_id, hash))?
@@ -309,7 +399,17 @@ fn replay_held(store: &Store, ledger: &mut Ledger) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn begin(files: &Files, id: &NetworkId, identity: &Identity) -> Result<(), StartError> {
+fn begin(
+    files: &Files,
+    id: &NetworkId,
+    identity: &Identity,
+    network: Option<&EnterpriseGenesis>,
+) -> Result<(), StartError> {
+    if let Some(genesis) = network {
+        Store::create(&files.store, genesis).map_err(|error| refused(files, error))?;
+        tracing::info!(chain = %genesis.hash(), store = %files.store.display(), "an empty store for the network");
+        return Ok(());
+    }
     let validator = ValidatorInfo {
         key: identity.public_key(),
         name: id.clone(),
@@ -322,7 +422,7 @@ fn begin(files: &Files, id: &NetworkId, identity: &Identity) -> Result<(), Start
 }
 
 /// Reads the key, or makes one when there is no store that needs another.
-fn key(files: &Files, store_exists: bool) -> Result<Identity, StartError> {
+pub(crate) fn key(files: &Files, store_exists: bool) -> Result<Secret, StartError> {
     let path = &files.key;
     let io_error = |error| StartError::Io {
         path: path.clone(),
@@ -347,10 +447,11 @@ fn key(files: &Files, store_exists: bool) -> Result<Identity, StartError> {
         path: path.clone(),
         reason: "it does not hold 64 hexadecimal digits".into(),
     })?;
-    Ok(Identity::from_seed(seed))
+    Ok(Secret(seed))
 }
 
-fn make_key(path: &Path) -> io::Result<Identity> {
+/// Makes a key file that only its user may read.
+pub(crate) fn make_key(path: &Path) -> io::Result<Secret> {
     use std::io::Write as _;
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(|error| io::Error::other(error.to_string()))?;
@@ -370,7 +471,7 @@ fn make_key(path: &Path) -> io::Result<Identity> {
     if let Some(directory) = path.parent() {
         std::fs::File::open(directory)?.sync_all()?;
     }
-    Ok(Identity::from_seed(seed))
+    Ok(Secret(seed))
 }
 
 #[cfg(unix)]

@@ -10,6 +10,7 @@ use shared::hash::Hash;
 use shared::ids::{ChainId, Height, TimestampMs};
 
 use crate::ledger::{Ledger, MainChain, TenantLedger};
+use crate::replica::Consensus;
 use crate::store::Head;
 
 /// The chain at one tip.
@@ -29,6 +30,8 @@ pub struct View {
     pub transactions: u64,
     /// Why the validator takes no more writes, if it does not.
     pub failure: Option<Arc<str>>,
+    /// How the validators stand.
+    pub consensus: Arc<Consensus>,
 }
 
 /// One tenant at one tip.
@@ -59,7 +62,7 @@ pub struct TenantView {
 impl View {
     /// The picture of a ledger.
     #[must_use]
-    pub fn new(ledger: &Ledger) -> Self {
+    pub fn new(ledger: &Ledger, consensus: Arc<Consensus>) -> Self {
         let mut view = Self {
             generation: 0,
             head: Head {
@@ -71,6 +74,7 @@ impl View {
             names: BTreeMap::new(),
             transactions: ledger.transactions(),
             failure: None,
+            consensus,
         };
         for tenant in ledger.tenants().values() {
             view.put(tenant);
@@ -80,7 +84,12 @@ impl View {
 
     /// The next picture, after these tenants changed.
     #[must_use]
-    pub fn after(&self, ledger: &Ledger, changed: impl IntoIterator<Item = ChainId>) -> Self {
+    pub fn after(
+        &self,
+        ledger: &Ledger,
+        consensus: Arc<Consensus>,
+        changed: impl IntoIterator<Item = ChainId>,
+    ) -> Self {
         let mut view = Self {
             generation: self.generation.saturating_add(1),
             head: Head {
@@ -89,6 +98,7 @@ impl View {
             },
             time: ledger.verifier().time(),
             transactions: ledger.transactions(),
+            consensus,
             ..self.clone()
         };
         for chain_id in changed {

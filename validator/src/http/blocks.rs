@@ -73,7 +73,7 @@ fn shape(
         .store
         .block(height)
         .map_err(|error| Problem::internal(&error))?;
-    let bodies = bodies(&app.store, &block).map_err(|error| Problem::internal(&error))?;
+    let bodies = bodies(app.store.as_ref(), &block).map_err(|error| Problem::internal(&error))?;
     let keys: Vec<_> = crate::store::anchored(&block).collect();
     let mut transactions = Vec::new();
     let mut total = 0_u64;

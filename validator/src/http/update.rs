@@ -16,7 +16,7 @@ use axum::http::StatusCode;
 use service::Problem;
 use shared::block::UncheckedBlock;
 use shared::genesis::Genesis;
-use shared::ids::{ChainId, NetworkId};
+use shared::ids::{ChainId, Height, NetworkId};
 use shared::limits::GENESIS_BYTES_MAX;
 
 use super::App;
@@ -40,7 +40,7 @@ pub(super) async fn tenant_update(
         let checked = tokio::task::spawn_blocking(move || checked(&view, &body)).await;
         checked.map_err(|error| Problem::internal(&error))??
     };
-    let chain_id = submission.chain_id;
+    let (chain_id, genesis) = (submission.chain_id, Arc::clone(&submission.genesis));
     let verdict = app
         .handle
         .submit(submission)
@@ -48,7 +48,7 @@ pub(super) async fn tenant_update(
         .map_err(|error| unavailable(&error))?;
     let view = app.handle.view();
     match verdict {
-        Ok(receipt) => accepted(&view, chain_id, receipt).map(Json),
+        Ok(receipt) => Ok(Json(accepted(&view, chain_id, &genesis, receipt))),
         Err(refusal) => Err(with_tip(&view, chain_id, refused(&refusal))),
     }
 }
@@ -185,40 +185,42 @@ fn known_genesis(
     Ok((tenant.chain_id, Arc::clone(&tenant.genesis)))
 }
 
+/// The answer to an update that is kept. A tenant that is not decided yet has its genesis for a tip.
 fn accepted(
     view: &View,
     chain_id: ChainId,
+    genesis: &Genesis,
     receipt: Receipt,
-) -> Result<TenantUpdateAccepted, Problem> {
-    let tenant = view.tenants.get(&chain_id);
-    let tenant =
-        tenant.ok_or_else(|| Problem::internal(&"an accepted tenant is not in the view"))?;
+) -> TenantUpdateAccepted {
+    let known = view.tenants.get(&chain_id);
+    let name = known.map_or(genesis.network_id.as_str(), |tenant| tenant.name.as_str());
+    let (height, tip) = known.map_or((Height(0), chain_id.0), |tenant| {
+        (tenant.height, tenant.tip)
+    });
+    let anchored_in = known.map_or(view.head, |tenant| tenant.anchored_in);
     let Receipt {
         blocks,
         transactions,
         already_known,
     } = receipt;
     let message = match (blocks, already_known) {
-        (0, 0) => format!("the tenant's tip is block {}", tenant.height),
+        (0, 0) => format!("the tenant's tip is block {height}"),
         (0, known) => format!("all {known} blocks were known"),
-        (new, _) => format!(
-            "{new} new blocks; the tenant's tip is block {}",
-            tenant.height
-        ),
+        (new, _) => format!("{new} new blocks; the tenant's tip is block {height}"),
     };
-    Ok(TenantUpdateAccepted {
+    TenantUpdateAccepted {
         status: UpdateStatus::Accepted,
         message,
-        network_id: tenant.name.clone(),
+        network_id: name.to_owned(),
         chain_id: chain_id.to_string(),
-        enterprise_block_height: tenant.anchored_in.height.0,
-        enterprise_block_hash: tenant.anchored_in.hash.to_string(),
+        enterprise_block_height: anchored_in.height.0,
+        enterprise_block_hash: anchored_in.hash.to_string(),
         tenant_blocks_processed: blocks,
         transactions_processed: transactions,
         already_known,
-        tenant_height: tenant.height.0,
-        tenant_hash: tenant.tip.to_string(),
-    })
+        tenant_height: height.0,
+        tenant_hash: tip.to_string(),
+    }
 }
 
 fn refused(refusal: &Refusal) -> Problem {
@@ -270,6 +272,7 @@ fn busy() -> Problem {
 fn unavailable(error: &Unavailable) -> Problem {
     let slug = match error {
         Unavailable::Failed(_) => "store-failed",
+        Unavailable::NotAcknowledged => "not-acknowledged",
         Unavailable::Ending => "shutting-down",
     };
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, slug, error.to_string())

@@ -145,6 +145,12 @@ impl Ledger {
         self.chain_block(key).map(Block::encode).or_else(loose)
     }
 
+    /// Whether a tenant block is here.
+    #[must_use]
+    pub fn has_body(&self, key: &BodyKey) -> bool {
+        self.chain_block(key).is_some() || self.loose.get(key).is_some()
+    }
+
     pub(super) fn chain_block(&self, key: &BodyKey) -> Option<&Block> {
         self.tenants.get(&key.0)?.chain.block(&key.1)
     }

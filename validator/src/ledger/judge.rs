@@ -53,6 +53,12 @@ impl Ledger {
         if self.proposals.get(&hash).is_some() {
             return Judgement::Valid(hash);
         }
+        if when != Timeliness::Synced
+            && block.entries().is_empty()
+            && !self.is_due(block.header().time)
+        {
+            return Judgement::Invalid("a new block says nothing".into());
+        }
         match self.prepare(block, Signatures::Verify) {
             Ok(proposal) => {
                 self.proposals.insert(hash, proposal);

@@ -8,7 +8,10 @@ use super::tests::{Draw, NOW, START, TestTenant, certificate, ledger, submit, ti
 use super::*;
 
 fn propose(ledger: &mut Ledger) -> EnterpriseBlock {
-    let hash = ledger.propose(NOW, validator().public_key()).unwrap();
+    let hash = ledger
+        .propose(NOW, validator().public_key())
+        .unwrap()
+        .unwrap();
     ledger.proposal(&hash).unwrap().clone()
 }
 
@@ -182,7 +185,10 @@ fn time_is_judged_for_fresh_proposals_only() {
         submit(ledger, &tenant, &blocks).unwrap();
     }
     let later = NOW.plus_ms(PROPOSAL_AHEAD_MAX_MS + 1);
-    let hash = one.propose(later, validator().public_key()).unwrap();
+    let hash = one
+        .propose(later, validator().public_key())
+        .unwrap()
+        .unwrap();
     let block = one.proposal(&hash).unwrap().clone();
     let fresh = two.judge(block.clone(), Timeliness::Fresh(NOW));
     assert!(matches!(fresh, Judgement::Invalid(_)));

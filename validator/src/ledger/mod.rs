@@ -239,6 +239,29 @@ impl Ledger {
         self.has_pending() || self.next_deadline().is_some_and(|due| due <= now)
     }
 
+    /// What is to be stored so far.
+    #[must_use]
+    pub const fn batch(&self) -> &Batch {
+        &self.batch
+    }
+
+    /// Whether a tenant block waits for a block of the enterprise chain.
+    #[must_use]
+    pub fn is_pending(&self, key: &BodyKey) -> bool {
+        self.pending.has(&pending::Subject::Block(*key))
+    }
+
+    /// The tenant blocks that wait, in an order in which each may follow the ones before it.
+    pub fn pending_blocks(&self) -> impl Iterator<Item = (&Arc<Genesis>, &Block)> {
+        self.pending.iter().filter_map(|subject| match subject {
+            pending::Subject::Block(key) => {
+                let tenant = self.tenants.get(&key.0)?;
+                Some((tenant.genesis(), tenant.chain.block(&key.1)?))
+            }
+            pending::Subject::Tenant(_) | pending::Subject::Fork(_) => None,
+        })
+    }
+
     /// The tenants as the chain's blocks leave them.
     #[must_use]
     pub const fn state(&self) -> &Tenants {
@@ -333,7 +356,7 @@ impl Ledger {
                 if let Some(tenant) = fresh {
                     self.register(tenant);
                 }
-                self.batch.bodies.push((key, bytes));
+                self.keep(key, bytes);
                 self.queue(chain_id, &connected);
                 Ok(true)
             }
@@ -348,8 +371,18 @@ impl Ledger {
         }
     }
 
+    /// Stores an accepted block until it is decided.
+    fn keep(&mut self, key: BodyKey, bytes: Vec<u8>) {
+        self.arrivals = self.arrivals.saturating_add(1);
+        self.batch.hold.insert(key, self.arrivals);
+        self.batch.bodies.push((key, bytes));
+    }
+
     fn register(&mut self, tenant: TenantLedger) {
         let genesis = Box::new((**tenant.genesis()).clone());
+        self.batch
+            .registrations
+            .insert(tenant.chain_id(), genesis.encode());
         self.pending.push(Entry::TenantRegistered(genesis));
         self.names.insert(tenant.name().clone(), tenant.chain_id());
         self.tenants.insert(tenant.chain_id(), tenant);
@@ -357,14 +390,12 @@ impl Ledger {
 
     /// Keeps a block that is not on the heaviest chain, unless the chain let it go.
     fn hold(&mut self, key: BodyKey, bytes: Vec<u8>) {
-        self.arrivals = self.arrivals.saturating_add(1);
         let Some(tenant) = self.tenants.get_mut(&key.0) else {
             return;
         };
         if tenant.chain.block(&key.1).is_some() {
             tenant.hold(key.1, bytes.len());
-            self.batch.hold.push((key, self.arrivals));
-            self.batch.bodies.push((key, bytes));
+            self.keep(key, bytes);
         }
         self.forget(key.0);
     }
@@ -385,10 +416,7 @@ impl Ledger {
             return;
         };
         for hash in connected {
-            let key = (chain_id, *hash);
-            if tenant.release(hash) {
-                self.batch.release.push(key);
-            }
+            tenant.release(hash);
             if self.state.is_anchored(chain_id, *hash) {
                 continue;
             }

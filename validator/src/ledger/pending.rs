@@ -52,6 +52,14 @@ impl Pending {
         self.queue.is_empty()
     }
 
+    pub(super) fn has(&self, subject: &Subject) -> bool {
+        self.subjects.contains(subject)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = Subject> {
+        self.queue.iter().map(|waiting| waiting.subject)
+    }
+
     /// Adds an entry unless it waits already.
     pub(super) fn push(&mut self, entry: Entry) {
         let subject = Subject::of(&entry);

@@ -91,7 +91,8 @@ pub enum ProposalError {
 }
 
 impl Ledger {
-    /// Builds the next block of pending entries, as many as its limits hold, and keeps it; answers its hash.
+    /// Builds the next block of pending entries, as many as its limits hold, and keeps it; answers its hash, or nothing
+    /// when it would say nothing.
     ///
     /// Pending entries that can no longer be valid are dropped, those that are early for enterprise time stay.
     ///
@@ -101,7 +102,7 @@ impl Ledger {
         &mut self,
         now: TimestampMs,
         proposer: PublicKey,
-    ) -> Result<Hash, ProposalError> {
+    ) -> Result<Option<Hash>, ProposalError> {
         let time = self.verifier.next_time(now);
         let selection = self
             .state
@@ -109,7 +110,10 @@ impl Ledger {
         let gone = selection.refused.iter().map(Subject::of).collect();
         self.pending.remove(&gone);
         let (entries, effects) = (selection.entries, selection.effects);
-        self.all_early = entries.is_empty() && effects.finals().is_empty();
+        self.all_early = entries.is_empty();
+        if entries.is_empty() && !self.is_due(time) {
+            return Ok(None);
+        }
         let executed = self.execute_blocks(&entries, Signatures::Verified);
         let executed = executed.map_err(|error| match error {
             NotExecuted::Missing(keys) => {
@@ -126,13 +130,29 @@ impl Ledger {
         let hash = block.hash();
         self.proposals
             .insert(hash, Proposal::new(block, effects, executed));
-        Ok(hash)
+        Ok(Some(hash))
+    }
+
+    /// Whether a deadline is due at this enterprise time.
+    pub(super) fn is_due(&self, time: TimestampMs) -> bool {
+        self.next_deadline().is_some_and(|due| due <= time)
     }
 
     /// A block of the next height that was built or judged valid here.
     #[must_use]
     pub fn proposal(&self, hash: &Hash) -> Option<&EnterpriseBlock> {
         self.proposals.get(hash).map(|proposal| &proposal.block)
+    }
+
+    /// The tenant blocks that came with a proposal and are not in the store.
+    #[must_use]
+    pub fn arrived_bodies(&self, hash: &Hash) -> Vec<(ChainId, Vec<u8>)> {
+        let proposal = self.proposals.get(hash);
+        let arrived = proposal.map_or(&[][..], |proposal| &proposal.executed.arrived);
+        let bodies = arrived
+            .iter()
+            .map(|block| (block.chain_id(), block.encode()));
+        bodies.collect()
     }
 
     /// Verifies the certificate over a kept proposal; the ledger itself moves with [`Self::finish`].
@@ -154,9 +174,14 @@ impl Ledger {
             self.batch.bodies.push((key, block.encode()));
         }
         for key in proposal.executed.points.keys() {
-            let tenant = self.tenants.get_mut(&key.0);
-            if tenant.is_some_and(|tenant| tenant.release(&key.1)) {
-                self.batch.release.push(*key);
+            if let Some(tenant) = self.tenants.get_mut(&key.0) {
+                tenant.release(&key.1);
+            }
+            self.batch.release(*key);
+        }
+        for entry in proposal.block.entries() {
+            if let Entry::TenantRegistered(genesis) = entry {
+                self.batch.settle(genesis.chain_id());
             }
         }
         let head = (

@@ -2,13 +2,17 @@
 //!
 //! Signatures of transactions are not: the records are checksummed and were verified before they were written.
 
+use std::sync::Arc;
+
 use shared::block::{BlockError, UncheckedBlock};
+use shared::chain::Inserted;
 use shared::enterprise::{Certificate, DecidedBlock, EnterpriseBlock, EnterpriseError};
+use shared::genesis::Genesis;
 use shared::hash::Hash;
 use shared::ids::{ChainId, TimestampMs};
 
-use super::Ledger;
 use super::execution::NotExecuted;
+use super::{Ledger, TenantLedger};
 use crate::store::BodyKey;
 
 /// Whether the signatures of transactions are verified.
@@ -89,7 +93,21 @@ impl Ledger {
         Ok(decided)
     }
 
-    /// Puts back a block that was held beside its tenant's heaviest chain; one that no longer fits is forgotten.
+    /// Takes a tenant again that was accepted and not decided.
+    pub fn replay_registration(&mut self, genesis: Genesis) {
+        let chain_id = genesis.chain_id();
+        if self.tenants.contains_key(&chain_id) || self.state.may_register(&genesis).is_err() {
+            self.batch.settled.push(chain_id);
+            return;
+        }
+        let genesis = Arc::new(genesis);
+        let tenant = TenantLedger::new(genesis, chain_id, &self.names);
+        self.register(tenant);
+        // It is in the store already.
+        self.batch.registrations.remove(&chain_id);
+    }
+
+    /// Takes a block again that was accepted and not decided, in the order of arrival. One that no longer fits is let go.
     pub fn replay_held(
         &mut self,
         now: TimestampMs,
@@ -99,15 +117,17 @@ impl Ledger {
     ) {
         let (hash, bytes) = (body.header.hash(), body.encode().len());
         self.arrivals = self.arrivals.max(arrival);
+        let now = now.max(body.header.timestamp);
         let Some(tenant) = self.tenants.get_mut(&chain_id) else {
+            self.batch.forget.push((chain_id, hash));
             return;
         };
         let checked = body.check_archived(tenant.genesis());
-        let inserted = checked.is_ok_and(|block| tenant.chain.insert(block, now).is_ok());
-        if inserted {
-            tenant.hold(hash, bytes);
-        } else {
-            self.batch.forget.push((chain_id, hash));
+        match checked.map(|block| tenant.chain.insert(block, now)) {
+            Ok(Ok(Inserted::Connected { connected, .. })) => self.queue(chain_id, &connected),
+            Ok(Ok(Inserted::Stored)) => tenant.hold(hash, bytes),
+            Ok(Ok(Inserted::AlreadyKnown)) => self.batch.release.push((chain_id, hash)),
+            Ok(Err(_)) | Err(_) => self.batch.forget.push((chain_id, hash)),
         }
     }
 }

@@ -14,6 +14,7 @@
 mod head;
 mod record;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use redb::{Database, Durability, ReadableDatabase as _, ReadableTable as _, TableDefinition};
@@ -23,6 +24,8 @@ use shared::enterprise::{
 };
 use shared::hash::Hash;
 use shared::ids::ChainId;
+
+use crate::agreement::Evidence;
 
 pub use head::{Head, HeadFile};
 
@@ -36,12 +39,16 @@ pub struct Batch {
     pub decided: Option<DecidedBlock>,
     /// New tenant blocks with their bytes.
     pub bodies: Vec<(BodyKey, Vec<u8>)>,
-    /// Bodies held for later, with their arrival number.
-    pub hold: Vec<(BodyKey, u64)>,
+    /// Bodies that are accepted and not decided, with their arrival number.
+    pub hold: BTreeMap<BodyKey, u64>,
     /// Held bodies that are on the enterprise chain now.
     pub release: Vec<BodyKey>,
     /// Held bodies that are dropped.
     pub forget: Vec<BodyKey>,
+    /// The geneses of tenants that are accepted and not decided.
+    pub registrations: BTreeMap<ChainId, Vec<u8>>,
+    /// Tenants that are on the enterprise chain now.
+    pub settled: Vec<ChainId>,
 }
 
 impl Batch {
@@ -50,8 +57,25 @@ impl Batch {
     pub fn is_empty(&self) -> bool {
         self.decided.is_none()
             && self.bodies.is_empty()
+            && self.hold.is_empty()
             && self.release.is_empty()
             && self.forget.is_empty()
+            && self.registrations.is_empty()
+            && self.settled.is_empty()
+    }
+
+    /// The block is decided: it is held no longer.
+    pub fn release(&mut self, key: BodyKey) {
+        if self.hold.remove(&key).is_none() {
+            self.release.push(key);
+        }
+    }
+
+    /// The tenant is decided: its genesis is in a block.
+    pub fn settle(&mut self, chain_id: ChainId) {
+        if self.registrations.remove(&chain_id).is_none() {
+            self.settled.push(chain_id);
+        }
     }
 }
 
@@ -68,6 +92,75 @@ pub enum StoreError {
     /// The system refused.
     #[error("{0}")]
     Io(String),
+}
+
+/// What a validator asks of its store. [`Store`] is the one in a file.
+pub trait Storage {
+    /// Writes a batch in one transaction; it is durable when this returns.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`], and then nothing of the batch is written.
+    fn commit(&self, batch: &Batch) -> Result<(), StoreError>;
+
+    /// The tip that the last decision wrote; none before the first.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it cannot be read.
+    fn tip(&self) -> Result<Option<Head>, StoreError>;
+
+    /// A block and its certificate.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] when the record is missing or not intact.
+    fn block(&self, height: EnterpriseHeight)
+    -> Result<(EnterpriseBlock, Certificate), StoreError>;
+
+    /// The bytes of a tenant block, if it is here.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] when the record is not intact.
+    fn body(&self, key: &BodyKey) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// The held bodies in the order in which they arrived.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table cannot be read.
+    fn held(&self) -> Result<Vec<(BodyKey, u64)>, StoreError>;
+
+    /// The geneses of tenants that were accepted and not decided.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table cannot be read or a record is not intact.
+    fn registrations(&self) -> Result<Vec<Vec<u8>>, StoreError>;
+}
+
+impl Storage for Store {
+    fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
+        Self::commit(self, batch)
+    }
+
+    fn tip(&self) -> Result<Option<Head>, StoreError> {
+        Self::tip(self)
+    }
+
+    fn block(
+        &self,
+        height: EnterpriseHeight,
+    ) -> Result<(EnterpriseBlock, Certificate), StoreError> {
+        Self::block(self, height)
+    }
+
+    fn body(&self, key: &BodyKey) -> Result<Option<Vec<u8>>, StoreError> {
+        Self::body(self, key)
+    }
+
+    fn held(&self) -> Result<Vec<(BodyKey, u64)>, StoreError> {
+        Self::held(self)
+    }
+
+    fn registrations(&self) -> Result<Vec<Vec<u8>>, StoreError> {
+        Self::registrations(self)
+    }
 }
 
 /// An open store.
@@ -169,6 +262,19 @@ impl Store {
             for key in &batch.forget {
                 held.remove(body_key(key).as_slice()).map_err(io)?;
                 bodies.remove(body_key(key).as_slice()).map_err(io)?;
+            }
+            if !batch.registrations.is_empty() || !batch.settled.is_empty() {
+                let mut waiting = transaction.open_table(REGISTRATIONS).map_err(io)?;
+                for (chain_id, genesis) in &batch.registrations {
+                    let key = chain_id.0.as_bytes().as_slice();
+                    let sealed = record::seal("registrations", key, genesis);
+                    waiting.insert(key, sealed.as_slice()).map_err(io)?;
+                }
+                for chain_id in &batch.settled {
+                    waiting
+                        .remove(chain_id.0.as_bytes().as_slice())
+                        .map_err(io)?;
+                }
             }
             if let Some(decided) = &batch.decided {
                 let height = decided.block().header().height;
@@ -291,6 +397,70 @@ impl Store {
         held.sort_by_key(|(_, arrival)| *arrival);
         Ok(held)
     }
+
+    /// Keeps the proof that a validator has contradicted itself.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn keep_evidence(&self, evidence: &Evidence) -> Result<(), StoreError> {
+        let content = evidence.encode();
+        let key = shared::hash::sha256(&[&content]);
+        let key = key.as_bytes().as_slice();
+        let transaction = begin(&self.database)?;
+        {
+            let mut table = transaction.open_table(EVIDENCE).map_err(io)?;
+            let sealed = record::seal("evidence", key, &content);
+            table.insert(key, sealed.as_slice()).map_err(io)?;
+        }
+        transaction.commit().map_err(io)
+    }
+
+    /// The proofs that validators have contradicted themselves.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table cannot be read or a record is not intact.
+    pub fn evidence(&self) -> Result<Vec<Evidence>, StoreError> {
+        let read = self.database.begin_read().map_err(reading)?;
+        let table = match read.open_table(EVIDENCE) {
+            Ok(table) => table,
+            Err(redb::TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
+            Err(error) => return Err(reading(error)),
+        };
+        let mut found = Vec::new();
+        for row in table.iter().map_err(reading)? {
+            let (key, sealed) = row.map_err(reading)?;
+            let content = record::open("evidence", key.value(), sealed.value());
+            let content =
+                content.map_err(|error| StoreError::Damaged(format!("evidence: {error}")))?;
+            let evidence = Evidence::decode(content);
+            found
+                .push(evidence.map_err(|error| StoreError::Damaged(format!("evidence: {error}")))?);
+        }
+        Ok(found)
+    }
+
+    /// The geneses of tenants that were accepted and not decided.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table cannot be read or a record is not intact.
+    pub fn registrations(&self) -> Result<Vec<Vec<u8>>, StoreError> {
+        let read = self.database.begin_read().map_err(reading)?;
+        let table = match read.open_table(REGISTRATIONS) {
+            Ok(table) => table,
+            Err(redb::TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
+            Err(error) => return Err(reading(error)),
+        };
+        let mut geneses = Vec::new();
+        for row in table.iter().map_err(reading)? {
+            let (key, sealed) = row.map_err(reading)?;
+            let genesis = record::open("registrations", key.value(), sealed.value());
+            let genesis = genesis.map_err(|error| {
+                StoreError::Damaged(format!("a genesis that waits to be decided: {error}"))
+            })?;
+            geneses.push(genesis.to_vec());
+        }
+        Ok(geneses)
+    }
 }
 
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
@@ -298,6 +468,8 @@ const BLOCKS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("blocks");
 const BODIES: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("bodies");
 const ANCHORS: TableDefinition<'_, &[u8], u64> = TableDefinition::new("anchors");
 const HELD: TableDefinition<'_, &[u8], u64> = TableDefinition::new("held");
+const REGISTRATIONS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("registrations");
+const EVIDENCE: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("evidence");
 const FORMAT_KEY: &str = "format";
 const GENESIS_KEY: &str = "genesis";
 const TIP_KEY: &str = "tip";

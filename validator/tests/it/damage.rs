@@ -33,7 +33,7 @@ async fn decided() -> tempfile::TempDir {
 }
 
 fn refusal(directory: &Path) -> StartError {
-    open(&files(directory), &id(), None).expect_err("it starts over damaged data")
+    open(&files(directory), &id(), None, None).expect_err("it starts over damaged data")
 }
 
 #[tokio::test]
@@ -84,7 +84,7 @@ async fn a_truncated_store_is_refused_with_the_remedy() {
         );
     }
     fs::write(&store, &whole).unwrap();
-    assert!(open(&files(directory.path()), &id(), None).is_ok());
+    assert!(open(&files(directory.path()), &id(), None, None).is_ok());
 }
 
 /// A flipped byte either changes nothing that is in use, or is refused: it never loses or changes a block.
@@ -93,7 +93,7 @@ async fn a_flipped_byte_is_refused_or_without_consequence() {
     let directory = decided().await;
     let store = files(directory.path()).store;
     let whole = fs::read(&store).unwrap();
-    let opened = open(&files(directory.path()), &id(), None).unwrap();
+    let opened = open(&files(directory.path()), &id(), None, None).unwrap();
     let tip = opened.ledger.verifier().hash();
     drop(opened);
     let mut refused = 0;
@@ -102,7 +102,7 @@ async fn a_flipped_byte_is_refused_or_without_consequence() {
         let mut flipped = whole.clone();
         flipped[offset] ^= 0x55;
         fs::write(&store, &flipped).unwrap();
-        match open(&files(directory.path()), &id(), None) {
+        match open(&files(directory.path()), &id(), None, None) {
             Ok(opened) => assert_eq!(opened.ledger.verifier().hash(), tip, "offset {offset}"),
             Err(error) => {
                 assert!(
@@ -216,7 +216,7 @@ async fn a_missing_store_or_key_is_not_begun_anew() {
         StartError::OtherKey { .. }
     ));
     fs::write(&key, secret).unwrap();
-    assert!(open(&files(directory.path()), &id(), None).is_ok());
+    assert!(open(&files(directory.path()), &id(), None, None).is_ok());
 }
 
 #[tokio::test]
@@ -242,14 +242,14 @@ fn private(path: &Path) {
 async fn another_chain_than_the_one_asked_for_is_refused() {
     let directory = decided().await;
     let wanted = Some(shared::hash::Hash([1; 32]));
-    let error = open(&files(directory.path()), &id(), wanted).unwrap_err();
+    let error = open(&files(directory.path()), &id(), wanted, None).unwrap_err();
     assert!(matches!(error, StartError::OtherChain { .. }), "{error}");
-    let opened = open(&files(directory.path()), &id(), None).unwrap();
+    let opened = open(&files(directory.path()), &id(), None, None).unwrap();
     let right = Some(opened.store.genesis().hash());
-    let in_use = open(&files(directory.path()), &id(), None).unwrap_err();
+    let in_use = open(&files(directory.path()), &id(), None, None).unwrap_err();
     assert!(matches!(in_use, StartError::InUse { .. }), "{in_use}");
     drop(opened);
-    assert!(open(&files(directory.path()), &id(), right).is_ok());
+    assert!(open(&files(directory.path()), &id(), right, None).is_ok());
 }
 
 #[tokio::test]
@@ -261,7 +261,7 @@ async fn the_export_rebuilds_an_empty_store_and_a_changed_one_does_not() {
         export,
         ..
     } = files(directory.path());
-    let before = open(&files(directory.path()), &id(), None).unwrap();
+    let before = open(&files(directory.path()), &id(), None, None).unwrap();
     let tip = before.ledger.verifier().hash();
     drop(before);
     let occupied = validator::export::import(&export, &store, &head).unwrap_err();
@@ -280,6 +280,6 @@ async fn the_export_rebuilds_an_empty_store_and_a_changed_one_does_not() {
         validator::export::import(&export, &store, &head).unwrap(),
         5
     );
-    let after = open(&files(directory.path()), &id(), None).unwrap();
+    let after = open(&files(directory.path()), &id(), None, None).unwrap();
     assert_eq!(after.ledger.verifier().hash(), tip);
 }

@@ -1,0 +1,394 @@
+//! One validator among others: its ledger, its agreement, what it owes its clients and its peers, as one pure machine.
+//!
+//! Facts go in by [`Replica::handle`]; [`Replica::settle`] draws the consequences of all that went in since; orders come out
+//! of [`Replica::poll`], to be carried out one after the other. A [`Output::Commit`] or [`Output::SyncLog`] has to be durable
+//! before the next order: what a validator signs, acknowledges or tells is then never lost in a crash.
+//!
+//! # Invariants
+//! - A client hears that its blocks are taken when they are durable on f + 1 validators, one of which is honest.
+//! - Tenant blocks and the enterprise block are durable here before this validator votes for it.
+//! - A validator that lost its vote log signs nothing until it has seen a block decided that is younger than its start.
+//!
+//! # Limits
+//! Undecided blocks of a height: one a peer and round, at most [`ROUNDS_MAX`] a peer; of the height after it: one a peer.
+//! Clients that wait: [`WAITING_CLIENTS_MAX`]. Updates that wait to be stored by others: [`SPREAD_BYTES_MAX`].
+
+mod log;
+mod message;
+mod rotation;
+mod serve;
+mod spread;
+mod status;
+mod sync;
+mod values;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use shared::enterprise::{Certificate, EnterpriseHeight, ValidatorSet};
+use shared::hash::Hash;
+use shared::ids::{PublicKey, TimestampMs};
+
+use crate::agreement::{self, Agreement, AgreementError, Evidence, NextHeight, Record};
+use crate::ledger::{Ledger, ProposalError, Receipt, Refusal, Submission};
+use crate::store::{Batch, BodyKey};
+
+pub use log::{LogRecord, LogRecordError};
+pub use message::{
+    ANSWER_BYTES, BLOCKS_MAX, KEYS_MAX, MESSAGE_BYTES_MAX, Message, SyncedBlock, TenantBlocks,
+    WireError,
+};
+pub use rotation::{Rotation, SKIP_HEIGHTS_MAX, SKIP_HEIGHTS_MIN};
+pub use serve::{blocks, bodies};
+pub use spread::{
+    ACKNOWLEDGE_MS_MAX, DECIDE_MS_MAX, SPREAD_BYTES_MAX, UpdateError, WAITING_CLIENTS_MAX,
+    submissions,
+};
+pub use status::{Consensus, PeerStatus};
+pub use sync::{ALIVE_MS, HEARTBEAT_MS, LAG_MS, REQUEST_MS};
+pub use values::{ASK_BODIES_MS, ROUNDS_MAX};
+
+/// The time on both of a validator's clocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Now {
+    /// What the clock on the wall says; it may jump.
+    pub wall: TimestampMs,
+    /// A clock that never goes back, for waiting.
+    pub steady: TimestampMs,
+}
+
+/// A fact for the replica.
+#[derive(Debug)]
+pub enum Input {
+    /// A client hands in checked blocks.
+    Submit {
+        /// Names the client in the answer.
+        client: u64,
+        /// The blocks.
+        submission: Submission,
+    },
+    /// The link to a validator is up.
+    Linked(PublicKey),
+    /// The link to a validator is down.
+    Unlinked(PublicKey),
+    /// A validator says something.
+    Heard {
+        /// Whose link it came over.
+        from: PublicKey,
+        /// What it says.
+        message: Message,
+    },
+    /// A validator hands in blocks that it accepted; checked here by [`submissions`].
+    Update {
+        /// Whose link they came over.
+        from: PublicKey,
+        /// Named in the answer; 0 wants none.
+        ticket: u64,
+        /// The blocks.
+        submissions: Vec<Submission>,
+    },
+    /// Time has passed.
+    Tick,
+}
+
+/// An order of the replica.
+#[derive(Debug)]
+pub enum Output {
+    /// Append to the vote log.
+    Log(LogRecord),
+    /// The vote log has to be durable before the next order.
+    SyncLog,
+    /// Begin a new vote log: this validator votes again.
+    BeginLog,
+    /// Write to the store, durable before the next order.
+    Commit(Batch),
+    /// Send to one validator, if it is linked.
+    Send(PublicKey, Message),
+    /// Send to all validators that are linked.
+    Broadcast(Message),
+    /// Send a validator decided blocks from the store.
+    ServeBlocks(PublicKey, EnterpriseHeight),
+    /// Send a validator tenant blocks.
+    ServeBodies(PublicKey, Vec<BodyKey>),
+    /// Answer a client.
+    Reply {
+        /// Which.
+        client: u64,
+        /// The verdict over its blocks.
+        verdict: Result<Receipt, Refusal>,
+        /// Whether f + 1 validators have them.
+        is_acknowledged: bool,
+    },
+    /// A validator has contradicted itself: keep it, show it.
+    Evidence(Evidence),
+}
+
+/// Why a replica can't go on; the validator has to be restarted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReplicaError {
+    /// The agreement broke off.
+    #[error(transparent)]
+    Agreement(#[from] AgreementError),
+    /// A decided block does not execute here.
+    #[error(transparent)]
+    Proposal(#[from] ProposalError),
+}
+
+/// How a replica begins.
+#[derive(Debug, Default)]
+pub struct Start {
+    /// The whole, intact vote log.
+    pub records: Vec<LogRecord>,
+    /// Set if there is none: the time before which a block does not show that it was decided after the start.
+    pub abstains_until: Option<TimestampMs>,
+}
+
+/// The machine.
+#[derive(Debug)]
+pub struct Replica {
+    ledger: Ledger,
+    agreement: Box<dyn Agreement>,
+    rotation: Rotation,
+    key: PublicKey,
+    proposers: Vec<PublicKey>,
+    peers: BTreeMap<PublicKey, sync::Peer>,
+    values: values::Values,
+    spread: spread::Spread,
+    sync: sync::Sync,
+    abstains_until: Option<TimestampMs>,
+    /// Records were written that are not durable yet.
+    is_log_behind: bool,
+    outputs: VecDeque<Output>,
+}
+
+impl Replica {
+    /// A replica over a verified ledger, and the rotation that its headers lead to.
+    ///
+    /// # Errors
+    /// [`ReplicaError`] when the log contradicts itself.
+    pub fn new(
+        ledger: Ledger,
+        rotation: Rotation,
+        agreement: Box<dyn Agreement>,
+        key: PublicKey,
+        now: Now,
+        start: Start,
+    ) -> Result<Self, ReplicaError> {
+        let set = ledger.verifier().validators();
+        let others = set.validators().iter().map(|info| info.key);
+        let peers = others
+            .filter(|other| *other != key)
+            .map(|other| (other, sync::Peer::default()))
+            .collect();
+        let mut replica = Self {
+            ledger,
+            agreement,
+            rotation,
+            key,
+            proposers: Vec::new(),
+            peers,
+            values: values::Values::default(),
+            spread: spread::Spread::default(),
+            sync: sync::Sync::default(),
+            abstains_until: start.abstains_until,
+            is_log_behind: false,
+            outputs: VecDeque::new(),
+        };
+        let height = replica.next_height();
+        let records = replica.take_log(start.records, height);
+        replica.enter(now, records)?;
+        Ok(replica)
+    }
+
+    /// The ledger.
+    #[must_use]
+    pub const fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// The ledger, to hand over what readers have to be shown.
+    pub const fn ledger_mut(&mut self) -> &mut Ledger {
+        &mut self.ledger
+    }
+
+    /// Takes a fact.
+    ///
+    /// # Errors
+    /// [`ReplicaError`]; the validator has to be restarted then.
+    pub fn handle(&mut self, now: Now, input: Input) -> Result<(), ReplicaError> {
+        match input {
+            Input::Submit { client, submission } => self.submit(now, client, submission),
+            Input::Update {
+                from,
+                ticket,
+                submissions,
+            } => self.updated(now, from, ticket, submissions),
+            Input::Linked(peer) => self.linked(now, peer),
+            Input::Unlinked(peer) => self.unlinked(peer),
+            Input::Heard { from, message } => return self.heard(now, from, message),
+            Input::Tick => {}
+        }
+        Ok(())
+    }
+
+    /// Draws the consequences of what went in: stores it, goes on deciding, answers.
+    ///
+    /// # Errors
+    /// [`ReplicaError`]; the validator has to be restarted then.
+    pub fn settle(&mut self, now: Now) -> Result<(), ReplicaError> {
+        self.store_accepted(now);
+        self.tell(now, agreement::Input::Tick)?;
+        self.judge_waiting(now)?;
+        self.decide_on(now)?;
+        self.keep_in_step(now);
+        self.answer(now);
+        Ok(())
+    }
+
+    /// The next order.
+    pub fn poll(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When [`Input::Tick`] is due on the steady clock; `now` is the time on both.
+    #[must_use]
+    pub fn next_tick(&self, now: Now) -> Option<TimestampMs> {
+        let deadline = self
+            .ledger
+            .next_deadline()
+            .filter(|_| !self.is_waiting_for_others());
+        // The deadline is a time on the wall.
+        let deadline =
+            deadline.map(|due| now.steady.plus_ms(due.since(now.wall).max(PAUSE_MS_MIN)));
+        let times = [
+            deadline,
+            self.agreement.next_tick(),
+            self.values.next_ask(),
+            self.spread.next_answer(),
+            self.next_step(),
+        ];
+        times.into_iter().flatten().min()
+    }
+
+    /// Whether the height has begun, so that its deadline needs no alarm.
+    fn is_waiting_for_others(&self) -> bool {
+        self.agreement.round().is_some() && self.values.wanted().is_none()
+    }
+
+    /// The height that is decided next.
+    #[must_use]
+    pub fn next_height(&self) -> EnterpriseHeight {
+        self.ledger.verifier().height().next()
+    }
+
+    /// The set in force.
+    fn set(&self) -> &ValidatorSet {
+        self.ledger.verifier().validators()
+    }
+
+    /// How many may be faulty.
+    fn faulty_max(&self) -> usize {
+        self.set().validators().len().saturating_sub(1) / 3
+    }
+
+    /// A validator alone says nothing to anybody before its block is durable, and needs no vote log.
+    fn is_alone(&self) -> bool {
+        self.peers.is_empty()
+    }
+
+    /// Begins the next height.
+    fn enter(&mut self, now: Now, records: Vec<Record>) -> Result<(), ReplicaError> {
+        let height = self.next_height();
+        let validators = self.set().clone();
+        self.proposers = self.rotation.proposers(&validators, height);
+        let next = NextHeight {
+            height,
+            validators,
+            proposers: self.proposers.clone(),
+            records,
+            votes: self.abstains_until.is_none(),
+        };
+        self.tell(now, agreement::Input::Height(next))
+    }
+
+    /// Tells the agreement; what a peer got wrong is the peer's fault and stops nobody.
+    fn tell(&mut self, now: Now, input: agreement::Input) -> Result<(), ReplicaError> {
+        match self.agreement.handle(now.steady, input) {
+            Ok(()) => {}
+            Err(error @ AgreementError::Stopped(_)) => return Err(error.into()),
+            Err(error) => tracing::debug!(%error, "an input of the agreement is refused"),
+        }
+        self.follow_agreement(now)
+    }
+
+    /// Carries out what the agreement orders.
+    fn follow_agreement(&mut self, now: Now) -> Result<(), ReplicaError> {
+        while let Some(output) = self.agreement.poll() {
+            match output {
+                agreement::Output::Log(record) => self.log(LogRecord::Agreement(record)),
+                agreement::Output::Publish(message) => {
+                    self.publish(Message::Agreement(message));
+                }
+                agreement::Output::BuildValue { height, round } => {
+                    self.values.want(height, round);
+                    self.build(now)?;
+                }
+                agreement::Output::SendValue {
+                    round, block_hash, ..
+                } => self.send_value(round.0, &block_hash),
+                agreement::Output::Decide { certificate } => self.decided(now, certificate)?,
+                agreement::Output::Evidence(evidence) => {
+                    self.outputs.push_back(Output::Evidence(evidence));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn log(&mut self, record: LogRecord) {
+        if !self.is_alone() {
+            self.is_log_behind = true;
+            self.outputs.push_back(Output::Log(record));
+        }
+    }
+
+    /// Sends what was signed, after the log that knows of it is durable.
+    fn publish(&mut self, message: Message) {
+        if self.is_alone() {
+            return;
+        }
+        if std::mem::take(&mut self.is_log_behind) {
+            self.outputs.push_back(Output::SyncLog);
+        }
+        self.outputs.push_back(Output::Broadcast(message));
+    }
+
+    /// Goes on deciding while there is something to decide and it depends on nobody else.
+    fn decide_on(&mut self, now: Now) -> Result<(), ReplicaError> {
+        loop {
+            let height = self.next_height();
+            if !self.ledger.needs_block(now.wall) {
+                return Ok(());
+            }
+            self.tell(now, agreement::Input::WorkPending { height })?;
+            self.build(now)?;
+            if self.next_height() == height {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// The shortest wait for a deadline: the clock may be behind enterprise time.
+const PAUSE_MS_MIN: u64 = 5;
+
+/// A certificate whose block is not here.
+#[derive(Debug)]
+struct Lacking {
+    certificate: Certificate,
+}
+
+/// Keys without repetition.
+type Keys = BTreeSet<BodyKey>;
+/// By block hash.
+type ByHash<T> = BTreeMap<Hash, T>;

@@ -1,0 +1,305 @@
+//! What clients hand in: taken, spread to the other validators, acknowledged when enough of them have it.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use shared::block::{BlockError, UncheckedBlock};
+use shared::encoding::DecodeError;
+use shared::genesis::Genesis;
+use shared::ids::{PublicKey, TimestampMs};
+
+use super::{Message, Now, Output, Replica, TenantBlocks};
+use crate::ledger::{Receipt, Submission};
+use crate::store::BodyKey;
+
+/// Clients that wait for an answer; a further one is answered at once.
+pub const WAITING_CLIENTS_MAX: usize = 4_096;
+/// Bytes of updates that wait to be stored by enough others.
+pub const SPREAD_BYTES_MAX: usize = 64 << 20;
+/// How long a client whose blocks enough validators have waits for them to be decided, in ms.
+pub const DECIDE_MS_MAX: u64 = 1_000;
+/// How long a client waits until enough validators have its blocks, in ms.
+pub const ACKNOWLEDGE_MS_MAX: u64 = 2_000;
+/// Bytes of an update to a validator whose link came up.
+const CATCH_UP_BYTES: usize = 1 << 20;
+
+/// What is being spread, and who waits for it.
+#[derive(Debug, Default)]
+pub(super) struct Spread {
+    ticket: u64,
+    /// Accepted since the last time.
+    fresh: Vec<TenantBlocks>,
+    under_way: BTreeMap<u64, UnderWay>,
+    bytes: usize,
+    clients: VecDeque<Client>,
+    /// Updates of others that are durable after the next commit.
+    stored: Vec<(PublicKey, u64)>,
+}
+
+#[derive(Debug)]
+struct UnderWay {
+    tenants: Vec<TenantBlocks>,
+    bytes: usize,
+    holders: BTreeSet<PublicKey>,
+}
+
+#[derive(Debug)]
+struct Client {
+    client: u64,
+    receipt: Receipt,
+    /// The update that brings its blocks to the others, until enough have it.
+    ticket: Option<u64>,
+    /// Its newest block, until that is decided.
+    block: Option<BodyKey>,
+    since: TimestampMs,
+}
+
+impl Spread {
+    pub(super) fn next_answer(&self) -> Option<TimestampMs> {
+        let times = self.clients.iter().map(|client| {
+            let patience = if client.ticket.is_some() {
+                ACKNOWLEDGE_MS_MAX
+            } else {
+                DECIDE_MS_MAX
+            };
+            client.since.plus_ms(patience)
+        });
+        times.min()
+    }
+}
+
+impl Replica {
+    pub(super) fn submit(&mut self, now: Now, client: u64, submission: Submission) {
+        let newest = submission
+            .blocks
+            .last()
+            .map(|block| (submission.chain_id, block.hash()));
+        let known = self.ledger.batch().bodies.len();
+        let genesis = Arc::clone(&submission.genesis);
+        let verdict = self.ledger.accept(now.wall, submission);
+        let bodies = self.ledger.batch().bodies.iter().skip(known);
+        let blocks: Vec<Vec<u8>> = bodies.map(|(_, bytes)| bytes.clone()).collect();
+        let is_new = !blocks.is_empty() && !self.is_alone();
+        if is_new {
+            let genesis = genesis.encode();
+            self.spread.fresh.push(TenantBlocks { genesis, blocks });
+        }
+        let receipt = match verdict {
+            Ok(receipt) => receipt,
+            Err(refusal) => {
+                self.outputs.push_back(Output::Reply {
+                    client,
+                    verdict: Err(refusal),
+                    is_acknowledged: true,
+                });
+                return;
+            }
+        };
+        self.spread.clients.push_back(Client {
+            client,
+            receipt,
+            ticket: is_new.then(|| self.spread.ticket.saturating_add(1)),
+            block: newest.filter(|key| self.ledger.is_pending(key)),
+            since: now.steady,
+        });
+        if self.spread.clients.len() > WAITING_CLIENTS_MAX
+            && let Some(oldest) = self.spread.clients.front_mut()
+        {
+            oldest.since = TimestampMs(0);
+        }
+    }
+
+    /// A validator hands in blocks that it accepted.
+    pub(super) fn updated(
+        &mut self,
+        now: Now,
+        from: PublicKey,
+        ticket: u64,
+        submissions: Vec<Submission>,
+    ) {
+        let mut is_all_here = true;
+        for submission in submissions {
+            if let Err(error) = self.ledger.accept(now.wall, submission) {
+                tracing::debug!(peer = %from, %error, "an update is not taken whole");
+                is_all_here = false;
+            }
+        }
+        if is_all_here && ticket != 0 {
+            self.spread.stored.push((from, ticket));
+        }
+    }
+
+    /// Stores what was accepted, and tells the others of it.
+    pub(super) fn store_accepted(&mut self, _now: Now) {
+        let tenants = std::mem::take(&mut self.spread.fresh);
+        if !tenants.is_empty() {
+            self.spread.ticket = self.spread.ticket.saturating_add(1);
+            let ticket = self.spread.ticket;
+            // Sent before it is durable here: the others store it meanwhile.
+            let update = Message::Update {
+                ticket,
+                tenants: tenants.clone(),
+            };
+            self.outputs.push_back(Output::Broadcast(update));
+            let bytes = tenants.iter().map(TenantBlocks::bytes).sum();
+            self.spread.bytes = self.spread.bytes.saturating_add(bytes);
+            let holders = BTreeSet::new();
+            self.spread.under_way.insert(
+                ticket,
+                UnderWay {
+                    tenants,
+                    bytes,
+                    holders,
+                },
+            );
+            self.let_go_of_the_oldest();
+        }
+        let batch = self.ledger.take_batch();
+        if !batch.is_empty() {
+            self.outputs.push_back(Output::Commit(batch));
+        }
+        for (peer, ticket) in std::mem::take(&mut self.spread.stored) {
+            self.outputs
+                .push_back(Output::Send(peer, Message::Stored { ticket }));
+        }
+    }
+
+    /// A validator that comes back later gets what is pending then.
+    fn let_go_of_the_oldest(&mut self) {
+        while self.spread.bytes > SPREAD_BYTES_MAX {
+            let Some((_, oldest)) = self.spread.under_way.pop_first() else {
+                return;
+            };
+            self.spread.bytes = self.spread.bytes.saturating_sub(oldest.bytes);
+        }
+    }
+
+    /// A validator has stored an update.
+    pub(super) fn stored(&mut self, from: PublicKey, ticket: u64) {
+        let enough = self.faulty_max();
+        let Some(under_way) = self.spread.under_way.get_mut(&ticket) else {
+            return;
+        };
+        under_way.holders.insert(from);
+        if under_way.holders.len() < enough {
+            return;
+        }
+        if let Some(done) = self.spread.under_way.remove(&ticket) {
+            self.spread.bytes = self.spread.bytes.saturating_sub(done.bytes);
+        }
+        for client in &mut self.spread.clients {
+            if client.ticket == Some(ticket) {
+                client.ticket = None;
+            }
+        }
+    }
+
+    /// Answers the clients whose blocks are decided, or who have waited long enough.
+    pub(super) fn answer(&mut self, now: Now) {
+        let faulty = self.faulty_max();
+        let mut waiting = std::mem::take(&mut self.spread.clients);
+        waiting.retain_mut(|client| {
+            if client
+                .block
+                .is_some_and(|key| !self.ledger.is_pending(&key))
+            {
+                client.block = None;
+                // A quorum has voted for it: more than f have it.
+                client.ticket = None;
+            }
+            if faulty == 0 {
+                client.ticket = None;
+            }
+            let waited = now.steady.since(client.since);
+            let is_acknowledged = client.ticket.is_none();
+            let is_done = is_acknowledged && (client.block.is_none() || waited >= DECIDE_MS_MAX);
+            if !is_done && waited < ACKNOWLEDGE_MS_MAX {
+                return true;
+            }
+            self.outputs.push_back(Output::Reply {
+                client: client.client,
+                verdict: Ok(client.receipt),
+                is_acknowledged,
+            });
+            false
+        });
+        self.spread.clients = waiting;
+    }
+
+    /// Gives a validator whose link came up what it may lack.
+    pub(super) fn catch_up(&mut self, peer: PublicKey) {
+        for (ticket, under_way) in &self.spread.under_way {
+            if !under_way.holders.contains(&peer) {
+                let update = Message::Update {
+                    ticket: *ticket,
+                    tenants: under_way.tenants.clone(),
+                };
+                self.outputs.push_back(Output::Send(peer, update));
+            }
+        }
+        let (mut tenants, mut bytes) = (Vec::<TenantBlocks>::new(), 0_usize);
+        let mut updates = Vec::new();
+        for (genesis, block) in self.ledger.pending_blocks() {
+            let (genesis, block) = (genesis.encode(), block.encode());
+            bytes = bytes.saturating_add(block.len());
+            match tenants.last_mut() {
+                Some(last) if last.genesis == genesis => last.blocks.push(block),
+                Some(_) | None => tenants.push(TenantBlocks {
+                    genesis,
+                    blocks: vec![block],
+                }),
+            }
+            if bytes > CATCH_UP_BYTES {
+                updates.push(std::mem::take(&mut tenants));
+                bytes = 0;
+            }
+        }
+        updates.push(tenants);
+        for tenants in updates.into_iter().filter(|tenants| !tenants.is_empty()) {
+            let ticket = 0;
+            let update = Message::Update { ticket, tenants };
+            self.outputs.push_back(Output::Send(peer, update));
+        }
+    }
+}
+
+impl TenantBlocks {
+    fn bytes(&self) -> usize {
+        let blocks = self.blocks.iter().map(Vec::len);
+        blocks.sum::<usize>().saturating_add(self.genesis.len())
+    }
+}
+
+/// Why a validator's update is not taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum UpdateError {
+    /// A genesis or a block in it is malformed.
+    #[error(transparent)]
+    Encoding(#[from] DecodeError),
+    /// A block in it breaks a rule of its chain.
+    #[error("a block: {0}")]
+    Block(#[from] BlockError),
+}
+
+/// Checks an update of another validator: work, roots and signatures, as if a client had sent it.
+///
+/// # Errors
+/// [`UpdateError`]; nothing of it is taken then.
+pub fn submissions(tenants: Vec<TenantBlocks>) -> Result<Vec<Submission>, UpdateError> {
+    let mut submissions = Vec::with_capacity(tenants.len());
+    for tenant in tenants {
+        let genesis = Arc::new(Genesis::decode(&tenant.genesis)?);
+        let chain_id = genesis.chain_id();
+        let mut blocks = Vec::with_capacity(tenant.blocks.len());
+        for bytes in tenant.blocks {
+            blocks.push(UncheckedBlock::decode(&bytes)?.check(&genesis)?);
+        }
+        submissions.push(Submission {
+            genesis,
+            chain_id,
+            blocks,
+        });
+    }
+    Ok(submissions)
+}

@@ -1,0 +1,110 @@
+//! What must hold at every step, whoever is faulty.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use shared::enterprise::{EnterpriseBlock, Entry, VoteKind};
+use shared::hash::{Hash, sha256};
+use shared::ids::PublicKey;
+use validator::agreement;
+use validator::replica::Message;
+use validator::store::BodyKey;
+
+/// What a validator has said in one slot of one round.
+type Slot = (PublicKey, u64, u32, u8);
+
+/// The observer who sees all.
+#[derive(Debug, Default)]
+pub(crate) struct Observer {
+    decided: BTreeMap<u64, Hash>,
+    said: BTreeMap<Slot, Option<Hash>>,
+    anchored: BTreeMap<BodyKey, u64>,
+    acknowledged: BTreeSet<BodyKey>,
+    trace: Hash,
+}
+
+impl Observer {
+    /// An honest validator has decided a block.
+    pub(crate) fn decided(&mut self, seed: u64, block: &EnterpriseBlock) {
+        let (height, hash) = (block.header().height.0, block.hash());
+        let first = *self.decided.entry(height).or_insert(hash);
+        assert_eq!(
+            first, hash,
+            "seed {seed}: two blocks decided at height {height}"
+        );
+        self.note(&hash);
+        for entry in block.entries() {
+            if let Entry::BlockAnchored(anchor) = entry {
+                let key = (anchor.chain_id, anchor.header.hash());
+                let at = *self.anchored.entry(key).or_insert(height);
+                assert_eq!(at, height, "seed {seed}: a tenant block is anchored twice");
+            }
+        }
+    }
+
+    /// An honest validator has told something, so that it is signed.
+    pub(crate) fn told(&mut self, seed: u64, by: PublicKey, message: &Message) {
+        let Message::Agreement(message) = message else {
+            return;
+        };
+        if message.author() != Some(by) {
+            return;
+        }
+        let Some((slot, value)) = slot(message) else {
+            return;
+        };
+        let key = (by, message.height().0, message.round(), slot);
+        let first = *self.said.entry(key).or_insert(value);
+        assert_eq!(
+            first, value,
+            "seed {seed}: {by} contradicts itself: {message:?}"
+        );
+    }
+
+    /// A client was promised that its blocks are kept.
+    pub(crate) fn acknowledged(&mut self, keys: impl IntoIterator<Item = BodyKey>) {
+        self.acknowledged.extend(keys);
+    }
+
+    /// At the end: what was promised is in the chain.
+    pub(crate) fn finish(&self, seed: u64) {
+        let lost: Vec<_> = self
+            .acknowledged
+            .iter()
+            .filter(|key| !self.anchored.contains_key(key))
+            .collect();
+        let (lost, of) = (lost.len(), self.acknowledged.len());
+        assert_eq!(
+            lost, 0,
+            "seed {seed}: of {of} acknowledged blocks so many are lost"
+        );
+    }
+
+    pub(crate) fn height(&self) -> u64 {
+        self.decided.keys().max().copied().unwrap_or(0)
+    }
+
+    pub(crate) fn promises(&self) -> usize {
+        self.acknowledged.len()
+    }
+
+    /// Mixes a fact into the run's fingerprint.
+    pub(crate) fn note(&mut self, hash: &Hash) {
+        self.trace = sha256(&[self.trace.as_bytes(), hash.as_bytes()]);
+    }
+
+    pub(crate) const fn trace(&self) -> Hash {
+        self.trace
+    }
+}
+
+fn slot(message: &agreement::Message) -> Option<(u8, Option<Hash>)> {
+    if let Some(hash) = message.proposed() {
+        return Some((0, Some(hash)));
+    }
+    let (kind, hash) = message.vote()?;
+    let slot = match kind {
+        VoteKind::Prevote => 1,
+        VoteKind::Precommit => 2,
+    };
+    Some((slot, hash))
+}

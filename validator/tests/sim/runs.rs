@@ -1,0 +1,247 @@
+//! The runs.
+
+use shared::hash::Hash;
+
+use crate::actors::Actor;
+use crate::actors::corrupt_sync::CorruptSync;
+use crate::actors::double_voter::DoubleVoter;
+use crate::actors::equivocating_proposer::EquivocatingProposer;
+use crate::actors::invalid_proposer::InvalidProposer;
+use crate::actors::replayer::Replayer;
+use crate::actors::silent::Silent;
+use crate::actors::stale_voter::StaleVoter;
+use crate::world::{Draw, Faults, Loss, Setup, World};
+
+/// Plays a run to its end, with all checks; answers its fingerprint and height.
+fn play(setup: Setup) -> (Hash, u64) {
+    let world = finished(setup);
+    (world.observer.trace(), world.observer.height())
+}
+
+fn finished(setup: Setup) -> World {
+    let (seed, calm) = (setup.seed, setup.faulty_ms);
+    let mut world = World::new(setup);
+    world.play(calm + 1_000);
+    world.stop_submitting();
+    // Timeouts have grown while nothing could be decided, to ten seconds at most.
+    world.play(calm + 25_000);
+    let before = world.observer.height();
+    for _ in 0..3 {
+        world.hand_in_everywhere();
+        world.play(world.now() + 8_000);
+    }
+    assert!(
+        world.observer.height() >= before && before > 0,
+        "seed {seed}: no progress, heights {:?}",
+        world.heights()
+    );
+    world.finish();
+    assert!(
+        world.observer.promises() > 0,
+        "seed {seed}: nothing was promised"
+    );
+    world
+}
+
+fn all_faults(seed: u64) -> Faults {
+    let mut draw = Draw::new(seed ^ 0x5eed);
+    Faults {
+        drop: draw.below(8),
+        duplicate: draw.below(10),
+        reorder: draw.below(20),
+        delay_ms: draw.below(60),
+        skew_ms: draw.below(400),
+        crash_every_ms: [0, 1_500, 4_000][draw.index(3)],
+        cut_every_ms: [0, 2_000, 4_000][draw.index(3)],
+        crash_at_write: None,
+        loses: None,
+    }
+}
+
+fn actor(kind: usize) -> Box<dyn Actor> {
+    match kind {
+        0 => Box::new(Silent),
+        1 => Box::new(DoubleVoter),
+        2 => Box::<EquivocatingProposer>::default(),
+        3 => Box::<InvalidProposer>::default(),
+        4 => Box::<StaleVoter>::default(),
+        5 => Box::<Replayer>::default(),
+        _ => Box::<CorruptSync>::default(),
+    }
+}
+
+const ACTORS: usize = 7;
+
+/// One seed of the general run: the size, the actors and the faults are drawn.
+fn general(seed: u64) -> Setup {
+    let mut draw = Draw::new(seed);
+    let validators = [4, 7, 5, 4][draw.index(4)];
+    let mut setup = Setup::new(seed, validators);
+    setup.faults = all_faults(seed);
+    let faulty = usize::from((validators - 1) / 3);
+    for _ in 0..faulty {
+        let index = draw.index(usize::from(validators));
+        match draw.index(ACTORS + 3) {
+            kind if kind < ACTORS => setup.actors.push((index, actor(kind))),
+            kind if kind == ACTORS && setup.twins.is_empty() && setup.actors.is_empty() => {
+                setup.twins.push(index);
+                break;
+            }
+            kind if kind == ACTORS + 1 && setup.actors.is_empty() => {
+                let loss = [Loss::Log, Loss::Disk][draw.index(2)];
+                setup.faults.loses = Some((index, loss));
+                setup.faults.crash_every_ms = 1_500;
+                break;
+            }
+            _ => {}
+        }
+    }
+    setup
+}
+
+#[test]
+fn four_validators_decide_what_any_of_them_is_given() {
+    let (_, height) = play(Setup::new(1, 4));
+    assert!(height > 40, "only {height} blocks");
+}
+
+#[test]
+fn one_validator_is_the_same_code() {
+    let (_, height) = play(Setup::new(2, 1));
+    assert!(height > 40, "only {height} blocks");
+}
+
+#[test]
+fn seven_validators_with_every_fault_agree_and_lose_nothing() {
+    let mut setup = Setup::new(3, 7);
+    setup.faults = Faults {
+        drop: 3,
+        duplicate: 5,
+        reorder: 10,
+        delay_ms: 30,
+        skew_ms: 300,
+        crash_every_ms: 1_500,
+        cut_every_ms: 2_500,
+        crash_at_write: None,
+        loses: None,
+    };
+    play(setup);
+}
+
+#[test]
+fn same_seed_gives_the_same_run() {
+    assert_eq!(play(general(77)), play(general(77)));
+}
+
+fn with_actor(kind: usize) -> World {
+    let mut setup = Setup::new(100 + u64::try_from(kind).unwrap(), 4);
+    setup.actors.push((1, actor(kind)));
+    setup.faults.delay_ms = 15;
+    finished(setup)
+}
+
+#[test]
+fn silent_validator_stops_nobody() {
+    with_actor(0);
+}
+
+#[test]
+fn double_voter_is_shown_and_splits_nothing() {
+    let world = with_actor(1);
+    assert!(
+        !world.evidence.is_empty(),
+        "the double votes leave no evidence"
+    );
+}
+
+#[test]
+fn equivocating_proposer_is_shown_and_splits_nothing() {
+    let world = with_actor(2);
+    assert!(
+        !world.evidence.is_empty(),
+        "the two proposals leave no evidence"
+    );
+}
+
+#[test]
+fn invalid_blocks_are_not_decided() {
+    with_actor(3);
+}
+
+#[test]
+fn stale_voter_stops_nobody() {
+    with_actor(4);
+}
+
+#[test]
+fn replayed_messages_change_nothing() {
+    with_actor(5);
+}
+
+#[test]
+fn corrupt_sync_server_is_noticed() {
+    let mut setup = Setup::new(106, 4);
+    setup.actors.push((1, actor(6)));
+    setup.faults.crash_every_ms = 800;
+    play(setup);
+}
+
+#[test]
+fn twins_with_one_key_split_nothing() {
+    let mut setup = Setup::new(108, 4);
+    setup.twins.push(2);
+    setup.faults.delay_ms = 20;
+    setup.faults.cut_every_ms = 1_500;
+    play(setup);
+}
+
+#[test]
+fn lost_vote_log_makes_a_validator_abstain_until_it_is_safe() {
+    for loss in [Loss::Log, Loss::Disk] {
+        let mut setup = Setup::new(110, 4);
+        setup.faults.loses = Some((0, loss));
+        setup.faults.crash_every_ms = 700;
+        setup.faulty_ms = 8_000;
+        play(setup);
+    }
+}
+
+#[test]
+fn crash_at_every_write_contradicts_and_loses_nothing() {
+    let mut quiet = Setup::new(120, 4);
+    quiet.faulty_ms = 1_500;
+    let mut world = World::new(quiet);
+    world.play(1_500);
+    let writes = world.writes(0);
+    assert!(writes > 40, "only {writes} writes");
+    for write in 1..=writes {
+        let mut setup = Setup::new(120, 4);
+        setup.faulty_ms = 1_500;
+        setup.faults.crash_at_write = Some((0, write));
+        play(setup);
+    }
+}
+
+/// As many further seeds as the time allows; the first that fails is printed.
+#[test]
+fn random_validators_agree_and_lose_nothing() {
+    let number = |name: &str, otherwise: u64| {
+        let text = std::env::var(name).ok();
+        text.map_or(otherwise, |text| text.parse().unwrap())
+    };
+    let (first, seeds) = (
+        number("DISTLI_SIM_FIRST", 1_000),
+        number("DISTLI_SIM_SEEDS", 40),
+    );
+    let time = number("DISTLI_SIM_SECONDS", 120) * 1_000;
+    let clock = service::SteadyClock::default();
+    let mut played = 0;
+    for seed in first..first + seeds {
+        if clock.elapsed_ms() > time {
+            break;
+        }
+        play(general(seed));
+        played += 1;
+    }
+    assert!(played > 0);
+}

@@ -1,0 +1,99 @@
+//! The model of a store: what was committed, and nothing else, survives a crash.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use shared::enterprise::{BlockLimits, Certificate, EnterpriseBlock, EnterpriseHeight};
+use shared::ids::ChainId;
+use validator::store::{Batch, BodyKey, Head, Storage, StoreError};
+
+/// A store in memory.
+#[derive(Debug)]
+pub(crate) struct ModelStore {
+    limits: BlockLimits,
+    tables: RefCell<Tables>,
+}
+
+#[derive(Debug, Default)]
+struct Tables {
+    blocks: BTreeMap<u64, (Vec<u8>, Vec<u8>)>,
+    tip: Option<Head>,
+    bodies: BTreeMap<BodyKey, Vec<u8>>,
+    held: BTreeMap<BodyKey, u64>,
+    registrations: BTreeMap<ChainId, Vec<u8>>,
+}
+
+impl ModelStore {
+    pub(crate) fn new(limits: BlockLimits) -> Self {
+        Self {
+            limits,
+            tables: RefCell::default(),
+        }
+    }
+
+    pub(crate) fn height(&self) -> u64 {
+        self.tables.borrow().tip.map_or(0, |tip| tip.height.0)
+    }
+}
+
+impl Storage for ModelStore {
+    fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
+        let mut tables = self.tables.borrow_mut();
+        tables.bodies.extend(batch.bodies.iter().cloned());
+        tables.held.extend(&batch.hold);
+        for key in &batch.release {
+            tables.held.remove(key);
+        }
+        for key in &batch.forget {
+            tables.held.remove(key);
+            tables.bodies.remove(key);
+        }
+        let waiting = batch.registrations.iter();
+        tables
+            .registrations
+            .extend(waiting.map(|(id, genesis)| (*id, genesis.clone())));
+        for chain_id in &batch.settled {
+            tables.registrations.remove(chain_id);
+        }
+        if let Some(decided) = &batch.decided {
+            let height = decided.block().header().height;
+            let (certificate, block) = (decided.certificate().encode(), decided.block().encode());
+            tables.blocks.insert(height.0, (certificate, block));
+            tables.tip = Some(Head {
+                height,
+                hash: decided.certificate().block_hash,
+            });
+        }
+        Ok(())
+    }
+
+    fn tip(&self) -> Result<Option<Head>, StoreError> {
+        Ok(self.tables.borrow().tip)
+    }
+
+    fn block(
+        &self,
+        height: EnterpriseHeight,
+    ) -> Result<(EnterpriseBlock, Certificate), StoreError> {
+        let tables = self.tables.borrow();
+        let (certificate, block) = tables.blocks.get(&height.0).unwrap();
+        let block = EnterpriseBlock::decode(block, self.limits).unwrap();
+        Ok((block, Certificate::decode(certificate).unwrap()))
+    }
+
+    fn body(&self, key: &BodyKey) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.tables.borrow().bodies.get(key).cloned())
+    }
+
+    fn held(&self) -> Result<Vec<(BodyKey, u64)>, StoreError> {
+        let tables = self.tables.borrow();
+        let mut held: Vec<_> = tables.held.iter().map(|(key, at)| (*key, *at)).collect();
+        held.sort_by_key(|(_, arrival)| *arrival);
+        Ok(held)
+    }
+
+    fn registrations(&self) -> Result<Vec<Vec<u8>>, StoreError> {
+        let tables = self.tables.borrow();
+        Ok(tables.registrations.values().cloned().collect())
+    }
+}

@@ -1,0 +1,700 @@
+//! The world: nodes with disks, a network, clients, faults, and one virtual clock.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+
+use shared::block::Block;
+use shared::enterprise::{
+    BlockLimits, EnterpriseGenesis, EnterpriseHeight, Timeouts, ValidatorInfo, ValidatorSet,
+};
+use shared::hash::Hash;
+use shared::identity::Identity;
+use shared::ids::{ChainId, NetworkId, PublicKey, TimestampMs};
+use validator::agreement::{Evidence, Tendermint};
+use validator::ledger::{Ledger, Submission};
+use validator::replica::{
+    Input, LogRecord, Message, Now, Output, Replica, Rotation, Start, blocks, bodies,
+};
+use validator::start::{replay_block, replay_held};
+use validator::store::{Batch, BodyKey, Storage as _};
+
+use crate::actors::Actor;
+use crate::checks::Observer;
+use crate::store::ModelStore;
+use crate::tenant::TestTenant;
+
+/// When the network is made, on the wall.
+pub(crate) const START: TimestampMs = TimestampMs(1_700_000_000_000);
+const STEADY_START: u64 = 1_000_000;
+
+/// Xorshift: small, and the same everywhere.
+#[derive(Clone, Debug)]
+pub(crate) struct Draw(u64);
+
+impl Draw {
+    pub(crate) fn new(seed: u64) -> Self {
+        let mut draw = Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+        for _ in 0..8 {
+            draw.next();
+        }
+        draw
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    pub(crate) fn below(&mut self, limit: u64) -> u64 {
+        self.next() % limit.max(1)
+    }
+
+    pub(crate) fn index(&mut self, length: usize) -> usize {
+        usize::try_from(self.below(u64::try_from(length).unwrap())).unwrap()
+    }
+
+    pub(crate) fn percent(&mut self, chance: u64) -> bool {
+        self.below(100) < chance
+    }
+}
+
+/// What goes wrong, until it ends.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Faults {
+    /// Messages that are lost, in percent.
+    pub(crate) drop: u64,
+    /// Messages that come twice.
+    pub(crate) duplicate: u64,
+    /// Messages that overtake others.
+    pub(crate) reorder: u64,
+    /// The longest delay beside the usual 1 to 10 ms.
+    pub(crate) delay_ms: u64,
+    /// How far a wall clock may be off.
+    pub(crate) skew_ms: u64,
+    /// How often a node crashes, one in so many ms; 0 for never.
+    pub(crate) crash_every_ms: u64,
+    /// How often the network is cut in two.
+    pub(crate) cut_every_ms: u64,
+    /// A node that crashes at its nth write.
+    pub(crate) crash_at_write: Option<(usize, u64)>,
+    /// A node that loses its vote log or its whole disk in a crash.
+    pub(crate) loses: Option<(usize, Loss)>,
+}
+
+/// What a crash takes along.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Loss {
+    Log,
+    Disk,
+}
+
+/// One run.
+pub(crate) struct Setup {
+    pub(crate) seed: u64,
+    pub(crate) validators: u8,
+    pub(crate) actors: Vec<(usize, Box<dyn Actor>)>,
+    /// Nodes that have the key of another.
+    pub(crate) twins: Vec<usize>,
+    pub(crate) faults: Faults,
+    pub(crate) faulty_ms: u64,
+    pub(crate) submit_every_ms: u64,
+}
+
+impl Setup {
+    pub(crate) fn new(seed: u64, validators: u8) -> Self {
+        Self {
+            seed,
+            validators,
+            actors: Vec::new(),
+            twins: Vec::new(),
+            faults: Faults::default(),
+            faulty_ms: 6_000,
+            submit_every_ms: 60,
+        }
+    }
+}
+
+/// What survives a crash.
+#[derive(Debug)]
+struct Disk {
+    store: ModelStore,
+    log: Vec<LogRecord>,
+    buffer: Vec<LogRecord>,
+    has_log: bool,
+}
+
+struct Node {
+    seed: u8,
+    key: PublicKey,
+    skew: u64,
+    disk: Disk,
+    replica: Option<Replica>,
+    actor: Option<Box<dyn Actor>>,
+    is_honest: bool,
+    writes: u64,
+    ticks: u64,
+    clients: BTreeMap<u64, (usize, usize, Vec<BodyKey>)>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Event {
+    Deliver(usize, PublicKey, Vec<u8>),
+    Linked(usize, PublicKey, bool),
+    Tick(usize, u64),
+    Submit,
+    Crash(usize),
+    Restart(usize),
+    Cut,
+    Heal,
+    Calm,
+}
+
+struct Client {
+    tenant: TestTenant,
+    blocks: Vec<Block>,
+    acknowledged: usize,
+    from: usize,
+}
+
+/// The world.
+pub(crate) struct World {
+    pub(crate) setup_seed: u64,
+    now: u64,
+    draw: Draw,
+    faults: Faults,
+    genesis: EnterpriseGenesis,
+    nodes: Vec<Node>,
+    events: BTreeMap<u64, Event>,
+    queue: BinaryHeap<Reverse<(u64, u64)>>,
+    order: u64,
+    arrives: BTreeMap<(usize, usize), u64>,
+    /// Which side each node is on.
+    cut: Vec<bool>,
+    clients: Vec<Client>,
+    next_client: u64,
+    submit_every_ms: u64,
+    pub(crate) observer: Observer,
+    pub(crate) evidence: Vec<Evidence>,
+}
+
+pub(crate) fn identity(seed: u8) -> Identity {
+    Identity::from_seed([seed; 32])
+}
+
+fn genesis(validators: u8) -> EnterpriseGenesis {
+    let infos = (1..=validators).map(|seed| ValidatorInfo {
+        key: identity(seed).public_key(),
+        name: NetworkId::parse(&format!("v{seed}")).unwrap(),
+    });
+    let set = ValidatorSet::new(infos.collect()).unwrap();
+    let genesis = EnterpriseGenesis::new(NetworkId::parse("sim").unwrap(), START, set);
+    let (blocks, tenants) = (BlockLimits::default(), genesis.tenants());
+    genesis
+        .with_limits(Timeouts::default(), blocks, tenants)
+        .unwrap()
+}
+
+impl World {
+    pub(crate) fn new(setup: Setup) -> Self {
+        let genesis = genesis(setup.validators);
+        let mut draw = Draw::new(setup.seed);
+        let mut nodes = Vec::new();
+        let mut seeds: Vec<u8> = (1..=setup.validators).collect();
+        for twin in &setup.twins {
+            seeds.push(seeds[*twin]);
+        }
+        for (index, seed) in seeds.iter().enumerate() {
+            let is_twin = index >= usize::from(setup.validators) || setup.twins.contains(&index);
+            nodes.push(Node {
+                seed: *seed,
+                key: identity(*seed).public_key(),
+                skew: draw.below(setup.faults.skew_ms.saturating_add(1)),
+                disk: Disk {
+                    store: ModelStore::new(genesis.blocks()),
+                    log: Vec::new(),
+                    buffer: Vec::new(),
+                    has_log: true,
+                },
+                replica: None,
+                actor: None,
+                is_honest: !is_twin,
+                writes: 0,
+                ticks: 0,
+                clients: BTreeMap::new(),
+            });
+        }
+        for (index, actor) in setup.actors {
+            nodes[index].actor = Some(actor);
+            nodes[index].is_honest = false;
+        }
+        let tenants = (1..=3).map(|seed| {
+            let tenant = TestTenant::with(&format!("t{seed}"), seed, START, |genesis| {
+                genesis.rules.interval_ms = 2_000;
+                genesis.rules.finality_delay_ms = 12_000;
+            });
+            Client {
+                tenant,
+                blocks: Vec::new(),
+                acknowledged: 0,
+                from: 0,
+            }
+        });
+        let cut = vec![false; nodes.len()];
+        let mut world = Self {
+            setup_seed: setup.seed,
+            now: 0,
+            draw,
+            faults: setup.faults,
+            genesis,
+            nodes,
+            events: BTreeMap::new(),
+            queue: BinaryHeap::new(),
+            order: 0,
+            arrives: BTreeMap::new(),
+            cut,
+            clients: tenants.collect(),
+            next_client: 0,
+            submit_every_ms: setup.submit_every_ms,
+            observer: Observer::default(),
+            evidence: Vec::new(),
+        };
+        for index in 0..world.nodes.len() {
+            world.restart(index);
+        }
+        world.after(20, Event::Submit);
+        world.after(setup.faulty_ms, Event::Calm);
+        world.plan_crash();
+        world.plan_cut();
+        world
+    }
+
+    fn after(&mut self, delay: u64, event: Event) {
+        self.order += 1;
+        self.queue.push(Reverse((self.now + delay, self.order)));
+        self.events.insert(self.order, event);
+    }
+
+    fn plan_crash(&mut self) {
+        if self.faults.crash_every_ms > 0 {
+            let delay = 1 + self.draw.below(2 * self.faults.crash_every_ms);
+            let honest = self.draw.index(self.nodes.len());
+            self.after(delay, Event::Crash(honest));
+        }
+    }
+
+    fn plan_cut(&mut self) {
+        if self.faults.cut_every_ms > 0 {
+            let delay = 1 + self.draw.below(2 * self.faults.cut_every_ms);
+            self.after(delay, Event::Cut);
+        }
+    }
+
+    /// Plays until `until` on the virtual clock.
+    pub(crate) fn play(&mut self, until: u64) {
+        while let Some(Reverse((at, order))) = self.queue.peek().copied() {
+            if at > until {
+                break;
+            }
+            self.queue.pop();
+            self.now = at;
+            let event = self.events.remove(&order).unwrap();
+            self.happen(event);
+        }
+        self.now = until;
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::Deliver(to, from, bytes) => {
+                let message = Message::decode(&bytes).unwrap();
+                self.step(to, Input::Heard { from, message });
+            }
+            Event::Linked(node, peer, true) => self.step(node, Input::Linked(peer)),
+            Event::Linked(node, peer, false) => self.step(node, Input::Unlinked(peer)),
+            Event::Tick(node, ticks) => {
+                if self.nodes[node].ticks == ticks {
+                    self.step(node, Input::Tick);
+                }
+            }
+            Event::Submit => {
+                self.submit();
+                self.after(self.submit_every_ms, Event::Submit);
+            }
+            Event::Crash(node) => {
+                if self.nodes[node].replica.is_some() {
+                    self.crash(node);
+                }
+                self.plan_crash();
+            }
+            Event::Restart(node) => {
+                if self.nodes[node].replica.is_none() {
+                    self.restart(node);
+                }
+            }
+            Event::Cut => {
+                for index in 0..self.nodes.len() {
+                    self.cut[index] = self.draw.percent(50);
+                }
+                let delay = 200 + self.draw.below(2_000);
+                self.after(delay, Event::Heal);
+            }
+            Event::Heal => {
+                self.heal();
+                self.plan_cut();
+            }
+            Event::Calm => {
+                self.faults = Faults::default();
+                self.heal();
+                for node in 0..self.nodes.len() {
+                    self.after(1, Event::Restart(node));
+                }
+            }
+        }
+    }
+
+    fn heal(&mut self) {
+        self.cut.fill(false);
+        for left in 0..self.nodes.len() {
+            for right in 0..self.nodes.len() {
+                if left != right && self.nodes[right].replica.is_some() {
+                    let key = self.nodes[right].key;
+                    self.after(1, Event::Linked(left, key, true));
+                }
+            }
+        }
+    }
+
+    fn clock(&self, node: usize) -> Now {
+        Now {
+            wall: START.plus_ms(1_000 + self.now + self.nodes[node].skew),
+            steady: TimestampMs(STEADY_START + self.now),
+        }
+    }
+
+    fn restart(&mut self, index: usize) {
+        let now = self.clock(index);
+        let node = &mut self.nodes[index];
+        let (mut ledger, mut rotation) = (Ledger::new(self.genesis.clone()), Rotation::default());
+        let store = &node.disk.store;
+        for height in 1..=store.height() {
+            replay_block(store, &mut ledger, &mut rotation, EnterpriseHeight(height)).unwrap();
+        }
+        replay_held(store, &mut ledger, now.wall).unwrap();
+        let start = if node.disk.has_log {
+            Start {
+                records: node.disk.log.clone(),
+                abstains_until: None,
+            }
+        } else {
+            Start {
+                records: Vec::new(),
+                abstains_until: Some(now.wall.plus_ms(5_000)),
+            }
+        };
+        let set = self.genesis.validators();
+        let (chain, timeouts) = (self.genesis.chain_id(), self.genesis.timeouts());
+        let agreement = Tendermint::new(identity(node.seed), chain, timeouts, set);
+        let replica = Replica::new(ledger, rotation, Box::new(agreement), node.key, now, start);
+        node.replica = Some(replica.unwrap());
+        let key = node.key;
+        for other in 0..self.nodes.len() {
+            if other != index && self.nodes[other].replica.is_some() {
+                let peer = self.nodes[other].key;
+                self.after(2, Event::Linked(index, peer, true));
+                self.after(2, Event::Linked(other, key, true));
+            }
+        }
+        self.step(index, Input::Tick);
+    }
+
+    /// The machine stops: what was not flushed is lost in part.
+    fn crash(&mut self, index: usize) {
+        let node = &mut self.nodes[index];
+        let kept = self.draw.index(node.disk.buffer.len() + 1);
+        let torn: Vec<LogRecord> = node.disk.buffer.drain(..).take(kept).collect();
+        node.disk.log.extend(torn);
+        node.replica = None;
+        node.clients.clear();
+        if let Some((_, loss)) = self.faults.loses.filter(|(loser, _)| *loser == index) {
+            self.faults.loses = None;
+            node.disk.log.clear();
+            node.disk.has_log = false;
+            if loss == Loss::Disk {
+                node.disk.store = ModelStore::new(self.genesis.blocks());
+            }
+        }
+        let key = node.key;
+        for other in 0..self.nodes.len() {
+            if other != index {
+                self.after(1, Event::Linked(other, key, false));
+            }
+        }
+        let delay = 20 + self.draw.below(1_500);
+        self.after(delay, Event::Restart(index));
+    }
+
+    /// Hands one fact in, and carries out what is ordered.
+    fn step(&mut self, index: usize, input: Input) {
+        let now = self.clock(index);
+        let Some(replica) = &mut self.nodes[index].replica else {
+            return;
+        };
+        replica.handle(now, input).unwrap();
+        replica.settle(now).unwrap();
+        loop {
+            let replica = self.nodes[index].replica.as_mut();
+            let Some(output) = replica.and_then(Replica::poll) else {
+                break;
+            };
+            self.perform(index, output);
+        }
+        let node = &mut self.nodes[index];
+        node.ticks += 1;
+        if let Some(replica) = &node.replica
+            && let Some(due) = replica.next_tick(now)
+        {
+            let delay = due.since(now.steady).max(1);
+            let ticks = node.ticks;
+            self.after(delay, Event::Tick(index, ticks));
+        }
+    }
+
+    /// Counts a write; true if the node crashed at it.
+    fn crashes_at_write(&mut self, index: usize) -> bool {
+        self.nodes[index].writes += 1;
+        let at = Some((index, self.nodes[index].writes));
+        if at == self.faults.crash_at_write {
+            self.crash(index);
+            return true;
+        }
+        false
+    }
+
+    fn perform(&mut self, index: usize, output: Output) {
+        match output {
+            Output::Log(record) => self.nodes[index].disk.buffer.push(record),
+            Output::SyncLog => {
+                if !self.crashes_at_write(index) {
+                    let disk = &mut self.nodes[index].disk;
+                    disk.log.append(&mut disk.buffer);
+                }
+            }
+            Output::BeginLog => self.nodes[index].disk.has_log = true,
+            Output::Commit(batch) => self.commit(index, &batch),
+            Output::Send(to, message) => self.send(index, to, message),
+            Output::Broadcast(message) => {
+                let mut keys: Vec<PublicKey> = self.nodes.iter().map(|node| node.key).collect();
+                keys.dedup();
+                let own = self.nodes[index].key;
+                keys.retain(|key| *key != own);
+                keys.sort_unstable();
+                keys.dedup();
+                for to in keys {
+                    self.send(index, to, message.clone());
+                }
+            }
+            Output::ServeBlocks(to, first) => {
+                let message = blocks(&self.nodes[index].disk.store, first).unwrap();
+                self.send(index, to, message);
+            }
+            Output::ServeBodies(to, keys) => {
+                let message = bodies(&self.nodes[index].disk.store, &keys).unwrap();
+                self.send(index, to, message);
+            }
+            Output::Reply {
+                client,
+                verdict,
+                is_acknowledged,
+            } => self.replied(index, client, verdict.is_ok(), is_acknowledged),
+            Output::Evidence(evidence) => {
+                if self.nodes[index].is_honest {
+                    self.evidence.push(evidence);
+                }
+            }
+        }
+    }
+
+    fn commit(&mut self, index: usize, batch: &Batch) {
+        // Half the time the write itself still succeeds.
+        let survives = self.draw.percent(50);
+        self.nodes[index].writes += 1;
+        let crashes = Some((index, self.nodes[index].writes)) == self.faults.crash_at_write;
+        if crashes && !survives {
+            return self.crash(index);
+        }
+        let disk = &mut self.nodes[index].disk;
+        disk.store.commit(batch).unwrap();
+        if let Some(decided) = &batch.decided {
+            disk.log.clear();
+            disk.buffer.clear();
+            if self.nodes[index].is_honest {
+                self.observer.decided(self.setup_seed, decided.block());
+            }
+        }
+        if crashes {
+            self.crash(index);
+        }
+    }
+
+    fn replied(&mut self, index: usize, client: u64, is_taken: bool, is_acknowledged: bool) {
+        let Some((tenant, upto, keys)) = self.nodes[index].clients.remove(&client) else {
+            return;
+        };
+        let client = &mut self.clients[tenant];
+        if !is_taken {
+            client.from = 0;
+        } else if is_acknowledged {
+            client.acknowledged = client.acknowledged.max(upto);
+            if self.nodes[index].is_honest {
+                self.observer.acknowledged(keys);
+            }
+        }
+    }
+
+    fn send(&mut self, from: usize, to: PublicKey, message: Message) {
+        let node = &mut self.nodes[from];
+        let by = node.key;
+        if node.is_honest {
+            self.observer.told(self.setup_seed, by, &message);
+        }
+        let chain: ChainId = self.genesis.chain_id();
+        let out = match &mut node.actor {
+            None => vec![message],
+            Some(actor) => actor.send(&identity(node.seed), chain, &to, message),
+        };
+        for message in out {
+            self.transmit(from, to, &message);
+        }
+    }
+
+    fn transmit(&mut self, from: usize, to: PublicKey, message: &Message) {
+        let by = self.nodes[from].key;
+        for index in 0..self.nodes.len() {
+            if self.nodes[index].key != to {
+                continue;
+            }
+            if self.cut[from] != self.cut[index] || self.draw.percent(self.faults.drop) {
+                continue;
+            }
+            let copies = 1 + u64::from(self.draw.percent(self.faults.duplicate));
+            for _ in 0..copies {
+                let usual = 1 + self.draw.below(10);
+                let late = self.draw.below(self.faults.delay_ms.saturating_add(1));
+                let mut at = self.now + usual + late;
+                let overtakes = self.draw.percent(self.faults.reorder);
+                let last = self.arrives.entry((from, index)).or_default();
+                if !overtakes {
+                    at = at.max(*last);
+                }
+                *last = (*last).max(at);
+                let event = Event::Deliver(index, by, message.encode());
+                self.after(at - self.now, event);
+            }
+        }
+    }
+
+    /// A client mines a block and hands in what is not acknowledged, to one validator or to two.
+    fn submit(&mut self) {
+        let chosen = self.draw.index(self.clients.len());
+        let at = START.plus_ms(1_000 + self.now);
+        let client = &mut self.clients[chosen];
+        if client.blocks.len() < client.acknowledged + 8 {
+            let text = format!("block {}", client.blocks.len());
+            client.blocks.push(client.tenant.mine_at(at, &[&text]));
+        }
+        let times = 1 + u64::from(self.draw.percent(20));
+        for _ in 0..times {
+            let index = self.draw.index(self.nodes.len());
+            self.hand_in(chosen, index);
+        }
+    }
+
+    fn hand_in(&mut self, tenant: usize, index: usize) {
+        let client = &mut self.clients[tenant];
+        let first = client.from.min(client.acknowledged);
+        let sent: Vec<Block> = client.blocks[first..].to_vec();
+        client.from = usize::MAX;
+        let chain_id = client.tenant.chain_id();
+        let upto = client.blocks.len();
+        let submission = Submission {
+            genesis: std::sync::Arc::clone(&client.tenant.genesis),
+            chain_id,
+            blocks: sent.clone(),
+        };
+        let keys: Vec<BodyKey> = sent.iter().map(|block| (chain_id, block.hash())).collect();
+        if self.nodes[index].replica.is_none() {
+            return;
+        }
+        self.next_client += 1;
+        let client = self.next_client;
+        self.nodes[index]
+            .clients
+            .insert(client, (tenant, upto, keys));
+        self.step(index, Input::Submit { client, submission });
+    }
+
+    /// Hands everything in again at every honest validator.
+    pub(crate) fn hand_in_everywhere(&mut self) {
+        for tenant in 0..self.clients.len() {
+            for index in 0..self.nodes.len() {
+                self.clients[tenant].from = 0;
+                self.hand_in(tenant, index);
+            }
+        }
+    }
+
+    /// The honest validators stand on one block, and everything is acknowledged.
+    pub(crate) fn finish(&self) {
+        let seed = self.setup_seed;
+        let tips: Vec<(u64, Hash)> = self
+            .nodes
+            .iter()
+            .filter(|node| node.is_honest)
+            .map(|node| {
+                let replica = node.replica.as_ref();
+                let replica = replica.unwrap_or_else(|| panic!("seed {seed}: a node is down"));
+                let verifier = replica.ledger().verifier();
+                (verifier.height().0, verifier.hash())
+            })
+            .collect();
+        assert!(
+            tips.windows(2).all(|pair| pair[0] == pair[1]),
+            "seed {seed}: the tips differ: {tips:?}"
+        );
+        for client in &self.clients {
+            let (all, acknowledged) = (client.blocks.len(), client.acknowledged);
+            assert_eq!(
+                all, acknowledged,
+                "seed {seed}: not all blocks are acknowledged"
+            );
+        }
+        self.observer.finish(seed);
+    }
+
+    /// Heights of all nodes, for a failure's text.
+    pub(crate) fn heights(&self) -> Vec<u64> {
+        self.nodes
+            .iter()
+            .map(|node| node.disk.store.height())
+            .collect()
+    }
+
+    pub(crate) const fn now(&self) -> u64 {
+        self.now
+    }
+
+    /// Lets clients mine no more.
+    pub(crate) fn stop_submitting(&mut self) {
+        self.events.retain(|_, event| *event != Event::Submit);
+        let left = &self.events;
+        self.queue
+            .retain(|Reverse((_, order))| left.contains_key(order));
+    }
+
+    /// How many writes a node made.
+    pub(crate) fn writes(&self, node: usize) -> u64 {
+        self.nodes[node].writes
+    }
+}

@@ -27,7 +27,8 @@ pub struct Config {
     /// The directory for the tracker's data
     #[arg(long, env = "DISTLI_TRACKER_DATA", default_value = "data")]
     pub data: PathBuf,
-    /// The validator to report tenant blocks to, as http://host:port; without it blocks are kept, not reported
+    /// The validators to report tenant blocks to, as http://host:port, several with commas between: the first that answers
+    /// is asked. Without any, blocks are kept, not reported
     #[arg(long, env = "ENTERPRISE_BC_URL")]
     pub enterprise_bc_url: Option<String>,
     /// Pages of other origins that may connect, as scheme://host:port; * for any

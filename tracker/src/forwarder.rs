@@ -1,5 +1,6 @@
 //! Posts updates to the validator and reports what it answered. It decides nothing: see [`crate::ledger`].
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use api::{BlockchainUpdate, ProblemBody, TenantUpdateAccepted};
@@ -15,9 +16,12 @@ use crate::recorder::{LedgerSender, Posting};
 pub(crate) async fn run(
     mut postings: mpsc::UnboundedReceiver<Posting>,
     ledger: LedgerSender,
-    base_url: String,
+    validators: Vec<String>,
 ) {
-    let url = format!("{}/api/tenant-update", base_url.trim_end_matches('/'));
+    let urls = validators
+        .iter()
+        .map(|base| format!("{}/api/tenant-update", base.trim_end_matches('/')));
+    let urls: Arc<[String]> = urls.collect();
     let client = reqwest::Client::builder()
         .timeout(Duration::from_millis(limits::FORWARD_TIMEOUT_MS))
         .tcp_nodelay(true)
@@ -31,9 +35,9 @@ pub(crate) async fn run(
         tokio::select! {
             posting = postings.recv() => {
                 let Some(Posting { chain_id, update }) = posting else { return };
-                let (client, url, ledger) = (client.clone(), url.clone(), ledger.clone());
+                let (client, urls, ledger) = (client.clone(), Arc::clone(&urls), ledger.clone());
                 posts.spawn(async move {
-                    let answer = post(&client, &url, &update).await;
+                    let answer = post_to_one(&client, &urls, &update).await;
                     log(chain_id, &update, &answer);
                     ledger.tell(Input::Answered { chain_id, answer });
                 });
@@ -41,6 +45,24 @@ pub(crate) async fn run(
             Some(_) = posts.join_next(), if !posts.is_empty() => {}
         }
     }
+}
+
+/// The answer of the first validator that gives one.
+async fn post_to_one(
+    client: &reqwest::Client,
+    urls: &[String],
+    update: &BlockchainUpdate,
+) -> Answer {
+    let mut failed = Answer::Failed {
+        reason: "no validator is configured".into(),
+    };
+    for url in urls {
+        match post(client, url, update).await {
+            answer @ Answer::Failed { .. } => failed = answer,
+            answer => return answer,
+        }
+    }
+    failed
 }
 
 async fn post(client: &reqwest::Client, url: &str, update: &BlockchainUpdate) -> Answer {

@@ -113,14 +113,13 @@ pub async fn run(
 
 /// Opens the store and starts the machines' drivers; the receiver hears how the recorder ended.
 async fn start(config: &Config) -> Result<(Arc<App>, Recorded), Error> {
-    let validator = config
-        .enterprise_bc_url
-        .clone()
-        .filter(|url| !url.is_empty());
-    let forwarding = if validator.is_some() {
-        Forwarding::On
-    } else {
+    let urls = config.enterprise_bc_url.as_deref().unwrap_or_default();
+    let urls = urls.split(',').map(str::trim).filter(|url| !url.is_empty());
+    let validators: Vec<String> = urls.map(str::to_owned).collect();
+    let forwarding = if validators.is_empty() {
         Forwarding::Off
+    } else {
+        Forwarding::On
     };
     let data = config.data.clone();
     let opened = tokio::task::spawn_blocking(move || {
@@ -146,8 +145,9 @@ async fn start(config: &Config) -> Result<(Arc<App>, Recorded), Error> {
     };
     let desk = recorder.begin()?;
     let recorded = spawn_recorder(recorder, desk)?;
-    if let Some(url) = validator.clone() {
-        tokio::spawn(forwarder::run(posted, sender.clone(), url));
+    if !validators.is_empty() {
+        let validators = validators.clone();
+        tokio::spawn(forwarder::run(posted, sender.clone(), validators));
     }
     let connections_max = config.connections_max.min(Semaphore::MAX_PERMITS);
     let app = App {
@@ -155,9 +155,8 @@ async fn start(config: &Config) -> Result<(Arc<App>, Recorded), Error> {
         engine,
         ledger: sender,
         origins: Origins::new(&config.allow_origins),
-        enterprise: Enterprise::new(validator.iter().cloned().collect())
-            .map_err(io::Error::other)?,
-        validator,
+        validator: validators.first().cloned(),
+        enterprise: Enterprise::new(validators).map_err(io::Error::other)?,
         connections: Arc::new(Semaphore::new(connections_max)),
         connections_max,
     };

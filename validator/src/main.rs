@@ -1,8 +1,13 @@
 //! The validator as a program of its own: reads its configuration, takes its port, runs until it is told to stop.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 
+use anyhow::Context as _;
 use clap::{Parser, Subcommand};
+use shared::enterprise::ValidatorInfo;
+use shared::ids::NetworkId;
+use validator::network::{self, Network};
 use validator::start::Files;
 
 #[derive(Debug, Parser)]
@@ -27,6 +32,83 @@ enum Command {
     },
     /// Verifies the whole chain in the store and says where it ends
     Verify,
+    /// Makes this validator's key, in a file of mode 0600, and prints its public half
+    Keygen,
+    /// Makes a network: a ready set of validators below --data, or, with --member, the genesis file of keys that exist
+    Init(Init),
+    /// Prepares a validator that has a key and has never voted: its vote log, and the genesis file (--genesis) beside it
+    Adopt,
+}
+
+#[derive(Debug, clap::Args)]
+struct Init {
+    /// The name of the network
+    #[arg(long, default_value = "enterprise", value_parser = parse_id)]
+    network: NetworkId,
+    /// How many validators: 1, 4 and 7 survive 0, 1 and 2 that fail
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=128))]
+    validators: u8,
+    /// The address on which validators take each other's links
+    #[arg(long, default_value = "127.0.0.1")]
+    host: String,
+    /// The port of the first one's; the others' follow
+    #[arg(long, default_value_t = 7100)]
+    first_peer_port: u16,
+    /// A validator whose key exists, as name=key@host:port; repeatable
+    #[arg(long = "member", value_parser = member)]
+    members: Vec<(ValidatorInfo, String)>,
+}
+
+fn parse_id(text: &str) -> Result<NetworkId, String> {
+    NetworkId::parse(text).map_err(|error| error.to_string())
+}
+
+fn member(text: &str) -> Result<(ValidatorInfo, String), String> {
+    let (name, rest) = text
+        .split_once('=')
+        .ok_or("a member is name=key@host:port")?;
+    let (key, address) = rest
+        .split_once('@')
+        .ok_or("a member is name=key@host:port")?;
+    let name = NetworkId::parse(name).map_err(|error| error.to_string())?;
+    let key = key
+        .parse()
+        .map_err(|_| "the key is not 64 hexadecimal digits")?;
+    Ok((ValidatorInfo { key, name }, address.to_owned()))
+}
+
+fn init(config: &validator::Config, init: Init) -> anyhow::Result<()> {
+    let path = config.data.join(network::FILE_NAME);
+    let made = if init.members.is_empty() {
+        let count = usize::from(init.validators);
+        let names = (1..=count).map(|number| NetworkId::parse(&format!("validator{number}")));
+        let names = names.collect::<Result<Vec<_>, _>>()?;
+        let port = |index: usize| {
+            let offset = u16::try_from(index).unwrap_or(u16::MAX);
+            init.first_peer_port.saturating_add(offset)
+        };
+        let address = |index| format!("{}:{}", init.host, port(index));
+        network::make(&config.data, init.network, &names, address)?
+    } else {
+        std::fs::create_dir_all(&config.data)?;
+        Network::new(init.network, init.members)?
+    };
+    made.write(&path)?;
+    tracing::info!(chain = %made.genesis.hash(), file = %path.display(), "the network is made");
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{}", made.genesis.hash())?;
+    for info in made.genesis.validators().validators() {
+        let home = config.data.join(info.name.as_str());
+        if home.exists() {
+            writeln!(
+                out,
+                "validator --id {} --data {}",
+                info.name,
+                home.display()
+            )?;
+        }
+    }
+    Ok(())
 }
 
 #[tokio::main]
@@ -44,6 +126,17 @@ async fn main() -> anyhow::Result<()> {
             let (_, ledger, _) = validator::start::verified(&files, head)?;
             let verifier = ledger.verifier();
             tracing::info!(height = verifier.height().0, hash = %verifier.hash(), "the chain verifies");
+        }
+        Some(Command::Keygen) => {
+            let key = network::keygen(&files)?;
+            writeln!(std::io::stdout().lock(), "{key}")?;
+        }
+        Some(Command::Init(options)) => init(&config, options)?,
+        Some(Command::Adopt) => {
+            let path = config.genesis.clone();
+            let path = path.context("say with --genesis which network to adopt")?;
+            network::adopt(&files, &Network::read(&path)?)?;
+            tracing::info!(log = %files.votes.display(), "ready to validate");
         }
         None => {
             let listener = service::bind(config.bind, config.port, "validator", "--port").await?;

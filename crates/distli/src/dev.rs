@@ -4,6 +4,7 @@
 //! end together: by the signal, or when one of them fails, which is then the command's own error.
 
 use anyhow::{Context as _, Result, anyhow};
+use shared::ids::NetworkId;
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -33,6 +34,12 @@ pub(crate) struct Config {
     /// The built browser app
     #[arg(long, env = "DISTLI_WWW", default_value = "www/dist")]
     www: PathBuf,
+    /// How many validators agree on the enterprise chain; 4 go on when one fails. Their data is apart from that of one alone
+    #[arg(long, env = "DISTLI_VALIDATORS", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=16))]
+    validators: u8,
+    /// The port on which the first of several validators takes the others' links; further ones follow
+    #[arg(long, env = "DISTLI_FIRST_PEER_PORT", default_value_t = 7100)]
+    first_peer_port: u16,
     /// Write the log as JSON lines
     #[arg(long, env = "DISTLI_LOG_JSON")]
     log_json: bool,
@@ -63,7 +70,8 @@ pub(crate) async fn run(config: Config, shutdown: impl Future<Output = ()>) -> R
 
 struct Listeners {
     tracker: TcpListener,
-    validator: TcpListener,
+    /// One for each validator.
+    validators: Vec<TcpListener>,
     dashboard: TcpListener,
 }
 
@@ -76,9 +84,18 @@ impl Listeners {
             dashboard_port,
             ..
         } = *config;
+        let mut validators = Vec::new();
+        for number in 0..config.validators {
+            // With port 0 the system chooses each.
+            let port = match validator_port {
+                0 => 0,
+                first => first.saturating_add(number.into()),
+            };
+            validators.push(service::bind(bind, port, "validator", "--validator-port").await?);
+        }
         Ok(Self {
             tracker: service::bind(bind, tracker_port, "tracker", "--tracker-port").await?,
-            validator: service::bind(bind, validator_port, "validator", "--validator-port").await?,
+            validators,
             dashboard: service::bind(bind, dashboard_port, "dashboard", "--dashboard-port").await?,
         })
     }
@@ -86,7 +103,11 @@ impl Listeners {
     fn addresses(&self) -> Result<Addresses> {
         Ok(Addresses {
             tracker: self.tracker.local_addr()?,
-            validator: self.validator.local_addr()?,
+            validators: self
+                .validators
+                .iter()
+                .map(TcpListener::local_addr)
+                .collect::<Result<_, _>>()?,
             dashboard: self.dashboard.local_addr()?,
         })
     }
@@ -94,8 +115,15 @@ impl Listeners {
 
 struct Addresses {
     tracker: SocketAddr,
-    validator: SocketAddr,
+    validators: Vec<SocketAddr>,
     dashboard: SocketAddr,
+}
+
+impl Addresses {
+    /// The first validator, which the dashboard watches.
+    fn validator(&self) -> Result<SocketAddr> {
+        self.validators.first().copied().context("no validator")
+    }
 }
 
 fn start(
@@ -111,33 +139,69 @@ fn start(
             let _ = stopped.wait_for(|stopped| *stopped).await;
         }
     };
-    let validator_config = validator::Config {
-        bind: config.bind,
-        port: addresses.validator.port(),
-        ..validator::Config::new(VALIDATOR_ID, config.data.clone())?
-    };
+    let validator_configs = validator_configs(config, addresses)?;
     let tracker_config = tracker::Config {
         bind: config.bind,
         port: addresses.tracker.port(),
         data: config.data.clone(),
         www: config.www.clone(),
-        enterprise_bc_url: Some(url(addresses.validator)),
+        enterprise_bc_url: Some(urls(&addresses.validators)),
         ..tracker::Config::default()
     };
     let dashboard_config = dashboard::Config {
         bind: config.bind,
         port: addresses.dashboard.port(),
-        validator_url: url(addresses.validator),
+        validator_url: url(addresses.validator()?),
         tracker_url: url(addresses.tracker),
     };
     let mut services = JoinSet::new();
-    let validator = validator::run(listeners.validator, validator_config, until_stopped());
-    services.spawn(async { validator.await.context("the validator ended") });
+    for (listener, config) in listeners.validators.into_iter().zip(validator_configs) {
+        let validator = validator::run(listener, config, until_stopped());
+        services.spawn(async { validator.await.context("a validator ended") });
+    }
     let tracker = tracker::run(listeners.tracker, tracker_config, until_stopped());
     services.spawn(async { tracker.await.context("the tracker ended") });
     let dashboard = dashboard::run(listeners.dashboard, dashboard_config, until_stopped());
     services.spawn(async { dashboard.await.context("the dashboard ended") });
     Ok(services)
+}
+
+/// One configuration a validator; the first start of several makes their keys and genesis file.
+fn validator_configs(config: &Config, addresses: &Addresses) -> Result<Vec<validator::Config>> {
+    let ports = addresses.validators.iter().map(SocketAddr::port);
+    if let [address] = addresses.validators.as_slice() {
+        return Ok(vec![validator::Config {
+            bind: config.bind,
+            port: address.port(),
+            ..validator::Config::new(VALIDATOR_ID, config.data.clone())?
+        }]);
+    }
+    let home = config
+        .data
+        .join(format!("validators-{}", config.validators));
+    let names: Vec<String> = (1..=config.validators)
+        .map(|number| format!("validator{number}"))
+        .collect();
+    if !home.exists() {
+        let ids = names.iter().map(|name| NetworkId::parse(name));
+        let ids = ids.collect::<Result<Vec<_>, _>>()?;
+        let address = |index: usize| {
+            let offset = u16::try_from(index).unwrap_or(u16::MAX);
+            format!(
+                "127.0.0.1:{}",
+                config.first_peer_port.saturating_add(offset)
+            )
+        };
+        validator::network::make(&home, NetworkId::parse("dev")?, &ids, address)?;
+    }
+    let configs = names.iter().zip(ports).map(|(name, port)| {
+        Ok(validator::Config {
+            bind: config.bind,
+            port,
+            ..validator::Config::new(name, home.join(name))?
+        })
+    });
+    configs.collect()
 }
 
 /// The error of the first service that ends; none of them ends by itself unless something is wrong.
@@ -151,8 +215,9 @@ async fn first_to_end(services: &mut JoinSet<Result<()>>) -> anyhow::Error {
 
 /// Says where everything is as soon as everything answers; never ends by itself.
 async fn announce(config: &Config, addresses: &Addresses) -> Result<std::convert::Infallible> {
-    for address in [addresses.validator, addresses.tracker, addresses.dashboard] {
-        answers(reachable(address)).await?;
+    let services = addresses.validators.iter();
+    for address in services.chain([&addresses.tracker, &addresses.dashboard]) {
+        answers(reachable(*address)).await?;
     }
     let text = announcement(config, addresses);
     std::io::stdout().lock().write_all(text.as_bytes())?;
@@ -186,7 +251,11 @@ fn announcement(config: &Config, addresses: &Addresses) -> String {
          press Mine, and watch the dashboard. The data is in {data}. Ctrl-C stops everything.\n\n",
         app = at(addresses.tracker),
         dashboard = at(addresses.dashboard),
-        validator = at(addresses.validator),
+        validator = addresses
+            .validators
+            .first()
+            .copied()
+            .map_or_else(String::new, at),
         data = shown_path(&config.data),
     )
 }
@@ -201,6 +270,11 @@ fn shown_path(path: &Path) -> String {
 /// How the services reach each other.
 fn url(address: SocketAddr) -> String {
     format!("http://{}", reachable(address))
+}
+
+fn urls(addresses: &[SocketAddr]) -> String {
+    let urls: Vec<String> = addresses.iter().copied().map(url).collect();
+    urls.join(",")
 }
 
 /// An address to connect to, also when the service listens on all of them.

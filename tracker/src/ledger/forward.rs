@@ -148,6 +148,13 @@ impl Ledger {
                 flight.first
             };
             self.outbox.advance(now, chain_id, from);
+        } else if is_ours && height < flight.last {
+            // Kept by enough validators, but not decided: too few of them are alive.
+            self.last_failure = Some(format!(
+                "the validators keep blocks of {} and cannot decide them yet",
+                book.label
+            ));
+            self.outbox.retry(now, chain_id, height.next());
         } else if sent_to >= our_tip && !is_ours {
             // Everything is there, yet the validator follows another branch that we do not have. Ask again later:
             // ours may grow heavier, or a peer may report the other one.

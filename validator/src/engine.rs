@@ -1,8 +1,8 @@
 //! The one loop that owns the replica and its files: a thread that takes what comes in batches and carries orders out.
 //!
-//! Group commit: whatever arrived while the last orders were carried out shares the next ones. A client is answered only
-//! after what its answer says is durable. When a write fails, nothing more is taken: the memory is ahead of the disk, and a
-//! restart brings both together again. Readers go on.
+//! Group commit: whatever arrived while the last orders were carried out shares the next ones. The store is written by a
+//! thread of its own, which also shows and answers what is durable then. When a write fails, nothing more is taken: the memory
+//! is ahead of the disk, and a restart brings both together again. Readers go on.
 //!
 //! It decides nothing: see [`crate::replica`].
 //!
@@ -19,11 +19,12 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::ledger::{Ledger, Receipt, Refusal, Submission};
-use crate::replica::{Consensus, Input, Message, Now, Output, Replica, ReplicaError};
-use crate::store::{Batch, Head, HeadFile, Store, StoreError};
+use crate::replica::{Input, Message, Now, Output, Replica, ReplicaError, StoreOrder};
+use crate::store::{HeadFile, Store, StoreError};
 use crate::transport::Links;
 use crate::view::View;
 use crate::vote_log::VoteLog;
+use crate::writer::{Answer, Desk, Job, Serve, Writer};
 
 /// Commands that wait for the engine.
 pub const QUEUE_MAX: usize = 1_024;
@@ -229,17 +230,38 @@ impl Engine {
     /// When the system gives no thread.
     pub fn start(self) -> io::Result<(Handle, std::thread::JoinHandle<()>)> {
         let (commands, received) = mpsc::channel(QUEUE_MAX);
-        let view = View::new(self.replica.ledger(), self.consensus());
-        let (publish, view) = watch::channel(Arc::new(view));
+        let consensus = Arc::new(self.replica.consensus(self.clock.now()));
+        let shown = Arc::new(View::new(self.replica.ledger(), consensus));
+        let (publish, view) = watch::channel(Arc::clone(&shown));
         let pending = Arc::new(AtomicU64::new(0));
-        let shown = Shown {
+        let waiting = Builder::new_current_thread().enable_time().build()?;
+        let (writer, writing) = Writer::start(Desk {
+            store: Arc::clone(&self.store),
+            head: self.head,
+            links: self.links.clone(),
             view: publish,
             pending: Arc::clone(&pending),
+        })?;
+        let run = Run {
+            replica: self.replica,
+            store: self.store,
+            log: self.log,
+            log_path: self.log_path,
+            links: self.links,
+            clock: self.clock,
+            clients: Clients::default(),
+            shown,
+            writer,
         };
-        let waiting = Builder::new_current_thread().enable_time().build()?;
         let thread = std::thread::Builder::new()
             .name("engine".into())
-            .spawn(move || self.run(received, &shown, &waiting))?;
+            .spawn(move || {
+                run.run(received, &waiting);
+                // The engine's end of the writer is gone: it finishes what waits.
+                if writing.join().is_err() {
+                    tracing::error!("the writer panicked");
+                }
+            })?;
         let handle = Handle {
             commands,
             view,
@@ -247,19 +269,35 @@ impl Engine {
         };
         Ok((handle, thread))
     }
+}
 
-    fn consensus(&self) -> Arc<Consensus> {
-        Arc::new(self.replica.consensus(self.clock.now()))
-    }
+/// The engine at work.
+struct Run {
+    replica: Replica,
+    store: Arc<Store>,
+    log: Option<VoteLog>,
+    log_path: std::path::PathBuf,
+    links: Links,
+    clock: Clock,
+    clients: Clients,
+    /// The newest picture, which the writer shows when it is durable.
+    shown: Arc<View>,
+    writer: Writer,
+}
 
-    fn run(mut self, mut commands: mpsc::Receiver<Command>, shown: &Shown, waiting: &Runtime) {
+impl Run {
+    fn run(mut self, mut commands: mpsc::Receiver<Command>, waiting: &Runtime) {
         // What the start changed (held blocks that no longer fit) goes first.
         self.replica.ledger_mut().take_changed();
-        let mut clients = Clients::default();
-        let mut failure = self.cycle(Vec::new(), &mut clients, shown).err();
+        let mut failure = self.cycle(Vec::new()).err();
         loop {
+            failure = failure.or_else(|| self.writer.failure());
             if let Some(reason) = &failure {
-                clients.refuse(shown, reason);
+                let answers = self.clients.refuse(reason);
+                self.writer.put(Job {
+                    answers,
+                    ..Job::default()
+                });
             }
             let mut next = match self.next(&mut commands, waiting, failure.is_some()) {
                 Next::Command(first) => Some(first),
@@ -270,7 +308,7 @@ impl Engine {
             while let Some(command) = next.take() {
                 match command {
                     Command::Read(look) => look(self.replica.ledger()),
-                    Command::Submit(submitted) => batch.push(clients.enter(submitted)),
+                    Command::Submit(submitted) => batch.push(self.clients.enter(submitted)),
                     Command::Peer(event) => batch.push(event.into()),
                 }
                 if batch.len() < BATCH_MAX {
@@ -278,7 +316,7 @@ impl Engine {
                 }
             }
             if failure.is_none() {
-                failure = self.cycle(batch, &mut clients, shown).err();
+                failure = self.cycle(batch).err();
             }
         }
     }
@@ -306,49 +344,42 @@ impl Engine {
         received.map_or(Next::Ended, Next::Command)
     }
 
-    /// Hands a batch in, carries the orders out, shows what changed and answers; says why when that failed.
-    fn cycle(
-        &mut self,
-        batch: Vec<Input>,
-        clients: &mut Clients,
-        shown: &Shown,
-    ) -> Result<(), Arc<str>> {
-        let done = self.work(batch, clients);
-        if let Err(error) = &done {
+    /// Hands a batch in and carries the orders out; says why when that failed.
+    fn cycle(&mut self, batch: Vec<Input>) -> Result<(), Arc<str>> {
+        let mut job = Job::default();
+        if let Err(error) = self.work(batch, &mut job) {
             tracing::error!(%error, "the validator takes no more writes");
             let reason: Arc<str> = error.to_string().into();
-            shown.replace(|view| view.failed(&reason));
+            job.view = Some(Arc::new(self.shown.failed(&reason)));
+            self.writer.put(job);
             return Err(reason);
         }
-        let answers = std::mem::take(&mut clients.answers);
-        // Before the picture that shows them decided, so that no reader counts them twice.
-        let transactions = answers.iter().map(|answer| answer.transactions).sum();
-        shown.pending.fetch_sub(transactions, Ordering::Relaxed);
         let changed = self.replica.ledger_mut().take_changed();
-        let consensus = self.consensus();
-        if !changed.is_empty() || shown.is_new(&consensus, self.replica.ledger()) {
-            shown.replace(|view| view.after(self.replica.ledger(), consensus, changed));
+        let consensus = Arc::new(self.replica.consensus(self.clock.now()));
+        let ledger = self.replica.ledger();
+        let is_new = !self.shown.consensus.looks_like(&consensus)
+            || self.shown.head.height != ledger.verifier().height();
+        if !changed.is_empty() || is_new {
+            self.shown = Arc::new(self.shown.after(ledger, consensus, changed));
+            job.view = Some(Arc::clone(&self.shown));
         }
-        for answer in answers {
-            // A sender that has gone away finds its blocks known when it asks again.
-            let _ = answer.reply.send(answer.verdict);
-        }
+        self.writer.put(job);
         Ok(())
     }
 
-    fn work(&mut self, batch: Vec<Input>, clients: &mut Clients) -> Result<(), EngineError> {
+    fn work(&mut self, batch: Vec<Input>, job: &mut Job) -> Result<(), EngineError> {
         let now = self.clock.now();
         for input in batch {
             self.replica.handle(now, input)?;
         }
         self.replica.settle(now)?;
         while let Some(output) = self.replica.poll() {
-            self.perform(output, clients)?;
+            self.perform(output, job)?;
         }
         Ok(())
     }
 
-    fn perform(&mut self, output: Output, clients: &mut Clients) -> Result<(), EngineError> {
+    fn perform(&mut self, output: Output, job: &mut Job) -> Result<(), EngineError> {
         match output {
             Output::Log(record) => {
                 if let Some(log) = &mut self.log {
@@ -366,22 +397,9 @@ impl Engine {
                 self.log = Some(log);
                 tracing::info!("a new vote log is begun: this validator votes again");
             }
-            Output::Commit(batch) => self.commit(&batch)?,
             Output::Send(to, message) => self.links.send(&to, &message),
             Output::Broadcast(message) => self.links.broadcast(&message),
-            Output::ServeBlocks(to, first) => {
-                let message = crate::replica::blocks(self.store.as_ref(), first)?;
-                self.links.send(&to, &message);
-            }
-            Output::ServeBodies(to, keys) => {
-                let message = crate::replica::bodies(self.store.as_ref(), &keys)?;
-                self.links.send(&to, &message);
-            }
-            Output::Reply {
-                client,
-                verdict,
-                is_acknowledged,
-            } => clients.answer(client, verdict, is_acknowledged),
+            Output::Store(order) => self.order(order, job)?,
             Output::Evidence(evidence) => {
                 tracing::error!(validator = %evidence.offender, "a validator has contradicted itself");
                 self.store.keep_evidence(&evidence)?;
@@ -390,18 +408,30 @@ impl Engine {
         Ok(())
     }
 
-    fn commit(&mut self, batch: &Batch) -> Result<(), EngineError> {
-        self.store.commit(batch)?;
-        if let Some(decided) = &batch.decided {
-            let head = Head {
-                height: decided.block().header().height,
-                hash: decided.certificate().block_hash,
-            };
-            if let Err(error) = self.head.write(head) {
-                tracing::warn!(%error, "the head file could not be written");
+    fn order(&mut self, order: StoreOrder, job: &mut Job) -> Result<(), EngineError> {
+        match order {
+            StoreOrder::Commit(batch) => {
+                let is_decision = batch.decided.is_some();
+                job.batches.push(batch);
+                if let Some(log) = self
+                    .log
+                    .as_mut()
+                    .filter(|log| is_decision && log.is_large())
+                {
+                    // All that the log holds is in this batch and those before it.
+                    self.writer.finish(std::mem::take(job));
+                    log.cut().map_err(EngineError::Log)?;
+                }
             }
-            if let Some(log) = &mut self.log {
-                log.decided().map_err(EngineError::Log)?;
+            StoreOrder::ServeBlocks(to, first) => job.serves.push(Serve::Blocks(to, first)),
+            StoreOrder::ServeBodies(to, keys) => job.serves.push(Serve::Bodies(to, keys)),
+            StoreOrder::Reply {
+                client,
+                verdict,
+                is_acknowledged,
+            } => {
+                let answer = self.clients.answer(client, verdict, is_acknowledged);
+                job.answers.extend(answer);
             }
         }
         Ok(())
@@ -439,13 +469,6 @@ enum Next {
 struct Clients {
     last: u64,
     waiting: BTreeMap<u64, (Reply, u64)>,
-    answers: Vec<Answer>,
-}
-
-struct Answer {
-    reply: Reply,
-    verdict: Result<Verdict, Unavailable>,
-    transactions: u64,
 }
 
 impl Clients {
@@ -463,47 +486,28 @@ impl Clients {
         }
     }
 
-    fn answer(&mut self, client: u64, verdict: Verdict, is_acknowledged: bool) {
-        if let Some((reply, transactions)) = self.waiting.remove(&client) {
-            let verdict = if is_acknowledged {
-                Ok(verdict)
-            } else {
-                Err(Unavailable::NotAcknowledged)
-            };
-            self.answers.push(Answer {
-                reply,
-                verdict,
-                transactions,
-            });
-        }
+    fn answer(&mut self, client: u64, verdict: Verdict, is_acknowledged: bool) -> Option<Answer> {
+        let (reply, transactions) = self.waiting.remove(&client)?;
+        let verdict = if is_acknowledged {
+            Ok(verdict)
+        } else {
+            Err(Unavailable::NotAcknowledged)
+        };
+        Some(Answer {
+            reply,
+            verdict,
+            transactions,
+        })
     }
 
-    fn refuse(&mut self, shown: &Shown, reason: &Arc<str>) {
-        let answered = std::mem::take(&mut self.answers).into_iter();
-        let answered = answered.map(|answer| (answer.reply, answer.transactions));
+    fn refuse(&mut self, reason: &Arc<str>) -> Vec<Answer> {
         let waiting = std::mem::take(&mut self.waiting).into_values();
-        for (reply, transactions) in answered.chain(waiting) {
-            shown.pending.fetch_sub(transactions, Ordering::Relaxed);
-            let _ = reply.send(Err(Unavailable::Failed(Arc::clone(reason))));
-        }
-    }
-}
-
-/// What the engine shows to readers.
-struct Shown {
-    view: watch::Sender<Arc<View>>,
-    pending: Arc<AtomicU64>,
-}
-
-impl Shown {
-    fn replace(&self, next: impl FnOnce(&View) -> View) {
-        let next = next(&self.view.borrow());
-        self.view.send_replace(Arc::new(next));
-    }
-
-    fn is_new(&self, consensus: &Arc<Consensus>, ledger: &Ledger) -> bool {
-        let view = self.view.borrow();
-        !view.consensus.looks_like(consensus) || view.head.height != ledger.verifier().height()
+        let refused = waiting.map(|(reply, transactions)| Answer {
+            reply,
+            verdict: Err(Unavailable::Failed(Arc::clone(reason))),
+            transactions,
+        });
+        refused.collect()
     }
 }
 

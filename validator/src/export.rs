@@ -225,11 +225,11 @@ fn fill(
         let decided = ledger
             .replay(block, certificate, bodies, Signatures::Verify)
             .map_err(|error| failed(error.to_string()))?;
-        store.commit(&Batch {
+        store.commit(&[Batch {
             decided: Some(decided),
             bodies: stored,
             ..Batch::default()
-        })?;
+        }])?;
     }
     Ok((ledger.verifier().height().0, store.tip()?))
 }

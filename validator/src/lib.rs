@@ -20,6 +20,7 @@ pub mod store;
 pub mod transport;
 pub mod view;
 pub mod vote_log;
+mod writer;
 
 use std::collections::BTreeMap;
 use std::io;

@@ -5,7 +5,8 @@
 //! cut or garbled: such a tail was never told to anybody and is dropped. A damaged record with an intact one after it is
 //! another matter: the log is not used then, and the validator abstains.
 //!
-//! Records of decided heights are of no use; the file is cut back when it has grown beyond [`CUT_BYTES`].
+//! When the store holds what the records say they are of no use; the file is cut back when it has grown beyond
+//! [`CUT_BYTES`].
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
@@ -18,7 +19,7 @@ use crate::replica::LogRecord;
 
 /// The file's first bytes.
 pub const MAGIC: &[u8; 16] = b"distli-votes-01\n";
-/// From this size on the file is cut back when a height is decided.
+/// From this size on the file is cut back when the next height is decided.
 pub const CUT_BYTES: u64 = 8 << 20;
 
 const RECORD_MAGIC: &[u8; 4] = b"vote";
@@ -102,8 +103,10 @@ impl VoteLog {
 
     /// Appends a record; it is durable after [`Self::sync`].
     pub fn append(&mut self, record: &LogRecord) {
-        let bytes = record.encode();
-        self.buffer.extend_from_slice(&frame(&bytes));
+        let framed = frame(&record.encode());
+        let length = u64::try_from(framed.len()).unwrap_or(u64::MAX);
+        self.bytes = self.bytes.saturating_add(length);
+        self.buffer.extend_from_slice(&framed);
     }
 
     /// Makes all records durable.
@@ -111,29 +114,26 @@ impl VoteLog {
     /// # Errors
     /// When the file cannot be written.
     pub fn sync(&mut self) -> io::Result<()> {
-        self.write()?;
+        self.file.write_all(&self.buffer)?;
+        self.buffer.clear();
         self.file.sync_data()
     }
 
-    /// A height is decided and durable: all records so far are of no use.
+    /// Whether it has grown so much that it should be cut back.
+    #[must_use]
+    pub const fn is_large(&self) -> bool {
+        self.bytes >= CUT_BYTES
+    }
+
+    /// The store holds all that the records say: they are of no use any more.
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn decided(&mut self) -> io::Result<()> {
+    pub fn cut(&mut self) -> io::Result<()> {
         self.buffer.clear();
-        if self.bytes >= CUT_BYTES {
-            self.file.set_len(HEADER_BYTES)?;
-            self.file.seek(SeekFrom::Start(HEADER_BYTES))?;
-            self.bytes = HEADER_BYTES;
-        }
-        Ok(())
-    }
-
-    fn write(&mut self) -> io::Result<()> {
-        self.file.write_all(&self.buffer)?;
-        let written = u64::try_from(self.buffer.len()).unwrap_or(u64::MAX);
-        self.bytes = self.bytes.saturating_add(written);
-        self.buffer.clear();
+        self.file.set_len(HEADER_BYTES)?;
+        self.file.seek(SeekFrom::Start(HEADER_BYTES))?;
+        self.bytes = HEADER_BYTES;
         Ok(())
     }
 }

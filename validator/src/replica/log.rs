@@ -1,15 +1,21 @@
 //! Records of the vote log: those of the agreement, and the blocks they are about.
 //!
 //! Each is its kind (1) and: 1 a record of the agreement; 2 a block that was found valid, its height (8), length (4) and
-//! bytes, then per tenant block that came with it its chain id (32), length (4) and bytes.
+//! bytes, then per tenant block that came with it its chain id (32), length (4) and bytes; 3 accepted tenant blocks: number
+//! of new tenants (4), their geneses (4 + n each), then per block its chain id (32), length (4) and bytes.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use shared::block::UncheckedBlock;
 use shared::encoding::{DecodeError, Reader, Writer};
 use shared::enterprise::{EnterpriseBlock, EnterpriseHeight};
+use shared::genesis::Genesis;
 use shared::ids::ChainId;
 
 use super::{MESSAGE_BYTES_MAX, Replica};
 use crate::agreement::{Record, RecordError};
-use crate::ledger::{Judgement, Timeliness};
+use crate::ledger::{Judgement, Submission, Timeliness};
 
 /// One record.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +29,13 @@ pub enum LogRecord {
         /// The block.
         block: Vec<u8>,
         /// Tenant blocks that came with it and are not in the store.
+        bodies: Vec<(ChainId, Vec<u8>)>,
+    },
+    /// Tenant blocks that were accepted and may not be in the store yet.
+    Accepted {
+        /// Of tenants that were not known.
+        geneses: Vec<Vec<u8>>,
+        /// The blocks, each after its parent.
         bodies: Vec<(ChainId, Vec<u8>)>,
     },
 }
@@ -43,12 +56,13 @@ pub enum LogRecordError {
 }
 
 impl LogRecord {
-    /// The height that it belongs to.
+    /// The height that it belongs to, if it is about one.
     #[must_use]
-    pub const fn height(&self) -> EnterpriseHeight {
+    pub const fn height(&self) -> Option<EnterpriseHeight> {
         match self {
-            Self::Agreement(record) => record.height(),
-            Self::Block { height, .. } => *height,
+            Self::Agreement(record) => Some(record.height()),
+            Self::Block { height, .. } => Some(*height),
+            Self::Accepted { .. } => None,
         }
     }
 
@@ -66,9 +80,15 @@ impl LogRecord {
                 bodies,
             } => {
                 writer.u8(2).u64(height.0).counted_bytes(block);
-                for (chain_id, body) in bodies {
-                    writer.bytes(&chain_id.0.0).counted_bytes(body);
+                write_bodies(&mut writer, bodies);
+            }
+            Self::Accepted { geneses, bodies } => {
+                let count = u32::try_from(geneses.len()).unwrap_or(u32::MAX);
+                writer.u8(3).u32(count);
+                for genesis in geneses {
+                    writer.counted_bytes(genesis);
                 }
+                write_bodies(&mut writer, bodies);
             }
         }
         writer.finish()
@@ -90,32 +110,102 @@ impl LogRecord {
                 let block = reader
                     .counted_bytes("the length", MESSAGE_BYTES_MAX)?
                     .to_vec();
-                let mut bodies = Vec::new();
-                while reader.remaining() > 0 {
-                    let chain_id = ChainId(reader.hash()?);
-                    let body = reader.counted_bytes("the length", MESSAGE_BYTES_MAX)?;
-                    bodies.push((chain_id, body.to_vec()));
-                }
+                let bodies = read_bodies(&mut reader)?;
                 Ok(Self::Block {
                     height,
                     block,
                     bodies,
                 })
             }
+            3 => {
+                let mut geneses = Vec::new();
+                for _ in 0..reader.u32()? {
+                    let genesis = reader.counted_bytes("the length", MESSAGE_BYTES_MAX)?;
+                    geneses.push(genesis.to_vec());
+                }
+                let bodies = read_bodies(&mut reader)?;
+                Ok(Self::Accepted { geneses, bodies })
+            }
             other => Err(LogRecordError::Kind(other)),
         }
     }
 }
 
+fn write_bodies(writer: &mut Writer, bodies: &[(ChainId, Vec<u8>)]) {
+    for (chain_id, body) in bodies {
+        writer.bytes(&chain_id.0.0).counted_bytes(body);
+    }
+}
+
+fn read_bodies(reader: &mut Reader<'_>) -> Result<Vec<(ChainId, Vec<u8>)>, DecodeError> {
+    let mut bodies = Vec::new();
+    while reader.remaining() > 0 {
+        let chain_id = ChainId(reader.hash()?);
+        let body = reader.counted_bytes("the length", MESSAGE_BYTES_MAX)?;
+        bodies.push((chain_id, body.to_vec()));
+    }
+    Ok(bodies)
+}
+
 impl Replica {
-    /// Judges the logged blocks of a height again; answers the agreement's records of it.
-    pub(super) fn take_log(
+    /// Accepts again what the log says was accepted.
+    pub(super) fn take_accepted(&mut self) {
+        let (mut rest, mut accepted) = (Vec::new(), Vec::new());
+        for record in std::mem::take(&mut self.log_tail) {
+            match record {
+                LogRecord::Accepted { geneses, bodies } => accepted.push((geneses, bodies)),
+                other @ (LogRecord::Agreement(_) | LogRecord::Block { .. }) => rest.push(other),
+            }
+        }
+        self.log_tail = rest;
+        let mut known: BTreeMap<ChainId, Arc<Genesis>> = BTreeMap::new();
+        for (geneses, bodies) in accepted {
+            for genesis in geneses
+                .iter()
+                .filter_map(|bytes| Genesis::decode(bytes).ok())
+            {
+                known.insert(genesis.chain_id(), Arc::new(genesis));
+            }
+            for (chain_id, bytes) in bodies {
+                self.accept_again(&known, chain_id, &bytes);
+            }
+        }
+        self.spread.logged_all(self.ledger.batch());
+    }
+
+    fn accept_again(
         &mut self,
-        records: Vec<LogRecord>,
-        next: EnterpriseHeight,
-    ) -> Vec<Record> {
+        known: &BTreeMap<ChainId, Arc<Genesis>>,
+        chain_id: ChainId,
+        bytes: &[u8],
+    ) {
+        let tenant = self.ledger.tenants().get(&chain_id);
+        let genesis = tenant
+            .map(|tenant| tenant.genesis())
+            .or(known.get(&chain_id));
+        let (Some(genesis), Ok(body)) = (genesis.cloned(), UncheckedBlock::decode(bytes)) else {
+            return;
+        };
+        // It was not too early when it was accepted.
+        let at = self.ledger.verifier().time().max(body.header.timestamp);
+        let Ok(block) = body.check_archived(&genesis) else {
+            return;
+        };
+        let blocks = vec![block];
+        let submission = Submission {
+            genesis,
+            chain_id,
+            blocks,
+        };
+        if let Err(error) = self.ledger.accept(at, submission) {
+            tracing::debug!(%chain_id, %error, "a logged tenant block no longer fits");
+        }
+    }
+
+    /// Judges the logged blocks of a height again; answers the agreement's records of it.
+    pub(super) fn take_log(&mut self, next: EnterpriseHeight) -> Vec<Record> {
         let mut kept = Vec::new();
-        for record in records {
+        for record in std::mem::take(&mut self.log_tail) {
             match record {
                 LogRecord::Agreement(record) if record.height() == next => kept.push(record),
                 LogRecord::Block {
@@ -123,7 +213,10 @@ impl Replica {
                     block,
                     bodies,
                 } if height == next => self.take_block(&block, &bodies),
-                LogRecord::Agreement(_) | LogRecord::Block { .. } => {}
+                later if later.height().is_some_and(|height| height > next) => {
+                    self.log_tail.push(later);
+                }
+                LogRecord::Agreement(_) | LogRecord::Block { .. } | LogRecord::Accepted { .. } => {}
             }
         }
         kept

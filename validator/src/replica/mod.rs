@@ -1,12 +1,15 @@
 //! One validator among others: its ledger, its agreement, what it owes its clients and its peers, as one pure machine.
 //!
 //! Facts go in by [`Replica::handle`]; [`Replica::settle`] draws the consequences of all that went in since; orders come out
-//! of [`Replica::poll`], to be carried out one after the other. A [`Output::Commit`] or [`Output::SyncLog`] has to be durable
-//! before the next order: what a validator signs, acknowledges or tells is then never lost in a crash.
+//! of [`Replica::poll`], to be carried out one after the other. After a [`Output::SyncLog`] the log has to be durable before
+//! the next order: what a validator signs or acknowledges to others is then never lost in a crash. Orders to the store
+//! ([`Output::Store`]) are done in their own order and may lag behind: until they are, the log knows what they hold. A
+//! validator alone has no log; there the store alone is what it promises from.
 //!
 //! # Invariants
 //! - A client hears that its blocks are taken when they are durable on f + 1 validators, one of which is honest.
 //! - Tenant blocks and the enterprise block are durable here before this validator votes for it.
+//! - What the log holds is cut away only when the store has it.
 //! - A validator that lost its vote log signs nothing until it has seen a block decided that is younger than its start.
 //!
 //! # Limits
@@ -28,7 +31,7 @@ use shared::enterprise::{Certificate, EnterpriseHeight, ValidatorSet};
 use shared::hash::Hash;
 use shared::ids::{PublicKey, TimestampMs};
 
-use crate::agreement::{self, Agreement, AgreementError, Evidence, NextHeight, Record};
+use crate::agreement::{self, Agreement, AgreementError, Evidence, NextHeight};
 use crate::ledger::{Ledger, ProposalError, Receipt, Refusal, Submission};
 use crate::store::{Batch, BodyKey};
 
@@ -40,8 +43,8 @@ pub use message::{
 pub use rotation::{Rotation, SKIP_HEIGHTS_MAX, SKIP_HEIGHTS_MIN};
 pub use serve::{blocks, bodies};
 pub use spread::{
-    ACKNOWLEDGE_MS_MAX, DECIDE_MS_MAX, SPREAD_BYTES_MAX, UpdateError, WAITING_CLIENTS_MAX,
-    submissions,
+    ACKNOWLEDGE_MS_MAX, DECIDE_MS_MAX, SPREAD_BYTES_MAX, STORE_MS_MAX, UpdateError,
+    WAITING_CLIENTS_MAX, submissions,
 };
 pub use status::{Consensus, PeerStatus};
 pub use sync::{ALIVE_MS, HEARTBEAT_MS, LAG_MS, REQUEST_MS};
@@ -99,12 +102,21 @@ pub enum Output {
     SyncLog,
     /// Begin a new vote log: this validator votes again.
     BeginLog,
-    /// Write to the store, durable before the next order.
-    Commit(Batch),
     /// Send to one validator, if it is linked.
     Send(PublicKey, Message),
     /// Send to all validators that are linked.
     Broadcast(Message),
+    /// Hand to whoever owns the store.
+    Store(StoreOrder),
+    /// A validator has contradicted itself: keep it, show it.
+    Evidence(Evidence),
+}
+
+/// An order to the owner of the store, each carried out after the ones before it.
+#[derive(Debug)]
+pub enum StoreOrder {
+    /// Write; durable before the next one.
+    Commit(Batch),
     /// Send a validator decided blocks from the store.
     ServeBlocks(PublicKey, EnterpriseHeight),
     /// Send a validator tenant blocks.
@@ -118,8 +130,6 @@ pub enum Output {
         /// Whether f + 1 validators have them.
         is_acknowledged: bool,
     },
-    /// A validator has contradicted itself: keep it, show it.
-    Evidence(Evidence),
 }
 
 /// Why a replica can't go on; the validator has to be restarted.
@@ -158,6 +168,8 @@ pub struct Replica {
     abstains_until: Option<TimestampMs>,
     /// Records were written that are not durable yet.
     is_log_behind: bool,
+    /// What a log that was found says of heights to come.
+    log_tail: Vec<LogRecord>,
     outputs: VecDeque<Output>,
 }
 
@@ -192,11 +204,11 @@ impl Replica {
             sync: sync::Sync::default(),
             abstains_until: start.abstains_until,
             is_log_behind: false,
+            log_tail: start.records,
             outputs: VecDeque::new(),
         };
-        let height = replica.next_height();
-        let records = replica.take_log(start.records, height);
-        replica.enter(now, records)?;
+        replica.take_accepted();
+        replica.enter(now)?;
         Ok(replica)
     }
 
@@ -240,6 +252,7 @@ impl Replica {
         self.tell(now, agreement::Input::Tick)?;
         self.judge_waiting(now)?;
         self.decide_on(now)?;
+        self.store_the_rest(now);
         self.keep_in_step(now);
         self.answer(now);
         Ok(())
@@ -265,6 +278,7 @@ impl Replica {
             self.agreement.next_tick(),
             self.values.next_ask(),
             self.spread.next_answer(),
+            self.spread.next_flush(),
             self.next_step(),
         ];
         times.into_iter().flatten().min()
@@ -297,8 +311,9 @@ impl Replica {
     }
 
     /// Begins the next height.
-    fn enter(&mut self, now: Now, records: Vec<Record>) -> Result<(), ReplicaError> {
+    fn enter(&mut self, now: Now) -> Result<(), ReplicaError> {
         let height = self.next_height();
+        let records = self.take_log(height);
         let validators = self.set().clone();
         self.proposers = self.rotation.proposers(&validators, height);
         let next = NextHeight {
@@ -345,6 +360,10 @@ impl Replica {
         Ok(())
     }
 
+    fn store(&mut self, order: StoreOrder) {
+        self.outputs.push_back(Output::Store(order));
+    }
+
     fn log(&mut self, record: LogRecord) {
         if !self.is_alone() {
             self.is_log_behind = true;
@@ -357,10 +376,14 @@ impl Replica {
         if self.is_alone() {
             return;
         }
+        self.sync_log();
+        self.outputs.push_back(Output::Broadcast(message));
+    }
+
+    fn sync_log(&mut self) {
         if std::mem::take(&mut self.is_log_behind) {
             self.outputs.push_back(Output::SyncLog);
         }
-        self.outputs.push_back(Output::Broadcast(message));
     }
 
     /// Goes on deciding while there is something to decide and it depends on nobody else.

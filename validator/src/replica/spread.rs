@@ -6,11 +6,11 @@ use std::sync::Arc;
 use shared::block::{BlockError, UncheckedBlock};
 use shared::encoding::DecodeError;
 use shared::genesis::Genesis;
-use shared::ids::{PublicKey, TimestampMs};
+use shared::ids::{ChainId, PublicKey, TimestampMs};
 
-use super::{Message, Now, Output, Replica, TenantBlocks};
+use super::{LogRecord, Message, Now, Output, Replica, StoreOrder, TenantBlocks};
 use crate::ledger::{Receipt, Submission};
-use crate::store::BodyKey;
+use crate::store::{Batch, BodyKey};
 
 /// Clients that wait for an answer; a further one is answered at once.
 pub const WAITING_CLIENTS_MAX: usize = 4_096;
@@ -20,6 +20,8 @@ pub const SPREAD_BYTES_MAX: usize = 64 << 20;
 pub const DECIDE_MS_MAX: u64 = 1_000;
 /// How long a client waits until enough validators have its blocks, in ms.
 pub const ACKNOWLEDGE_MS_MAX: u64 = 2_000;
+/// How long what is accepted stays in the log alone, in ms, when no decision takes it to the store.
+pub const STORE_MS_MAX: u64 = 1_000;
 /// Bytes of an update to a validator whose link came up.
 const CATCH_UP_BYTES: usize = 1 << 20;
 
@@ -32,8 +34,14 @@ pub(super) struct Spread {
     under_way: BTreeMap<u64, UnderWay>,
     bytes: usize,
     clients: VecDeque<Client>,
-    /// Updates of others that are durable after the next commit.
+    /// Updates of others that are acknowledged when the log is durable.
     stored: Vec<(PublicKey, u64)>,
+    /// How many bodies of the ledger's batch are in the log.
+    logged: usize,
+    /// The tenants of the batch that are in the log.
+    logged_tenants: BTreeSet<ChainId>,
+    /// When the oldest of the batch was accepted.
+    unstored_since: Option<TimestampMs>,
 }
 
 #[derive(Debug)]
@@ -55,6 +63,23 @@ struct Client {
 }
 
 impl Spread {
+    /// All that the batch holds is in the log.
+    pub(super) fn logged_all(&mut self, batch: &Batch) {
+        self.logged = batch.bodies.len();
+        self.logged_tenants = batch.registrations.keys().copied().collect();
+    }
+
+    /// The batch is handed to the store.
+    pub(super) fn handed_over(&mut self) {
+        self.logged = 0;
+        self.logged_tenants.clear();
+        self.unstored_since = None;
+    }
+
+    pub(super) fn next_flush(&self) -> Option<TimestampMs> {
+        self.unstored_since.map(|since| since.plus_ms(STORE_MS_MAX))
+    }
+
     pub(super) fn next_answer(&self) -> Option<TimestampMs> {
         let times = self.clients.iter().map(|client| {
             let patience = if client.ticket.is_some() {
@@ -87,7 +112,7 @@ impl Replica {
         let receipt = match verdict {
             Ok(receipt) => receipt,
             Err(refusal) => {
-                self.outputs.push_back(Output::Reply {
+                self.store(StoreOrder::Reply {
                     client,
                     verdict: Err(refusal),
                     is_acknowledged: true,
@@ -130,12 +155,12 @@ impl Replica {
     }
 
     /// Stores what was accepted, and tells the others of it.
-    pub(super) fn store_accepted(&mut self, _now: Now) {
+    pub(super) fn store_accepted(&mut self, now: Now) {
         let tenants = std::mem::take(&mut self.spread.fresh);
         if !tenants.is_empty() {
             self.spread.ticket = self.spread.ticket.saturating_add(1);
             let ticket = self.spread.ticket;
-            // Sent before it is durable here: the others store it meanwhile.
+            // Sent before it is durable here: the others log it meanwhile.
             let update = Message::Update {
                 ticket,
                 tenants: tenants.clone(),
@@ -154,13 +179,49 @@ impl Replica {
             );
             self.let_go_of_the_oldest();
         }
-        let batch = self.ledger.take_batch();
-        if !batch.is_empty() {
-            self.outputs.push_back(Output::Commit(batch));
+        if self.is_alone() {
+            // Decided and stored in one go, as soon as what comes next is decided.
+            return;
         }
-        for (peer, ticket) in std::mem::take(&mut self.spread.stored) {
+        self.log_accepted(now);
+        let stored = std::mem::take(&mut self.spread.stored);
+        if !stored.is_empty() {
+            self.sync_log();
+        }
+        for (peer, ticket) in stored {
             self.outputs
                 .push_back(Output::Send(peer, Message::Stored { ticket }));
+        }
+    }
+
+    /// Puts what was accepted since the last time into the log.
+    fn log_accepted(&mut self, now: Now) {
+        let batch = self.ledger.batch();
+        let fresh = batch.bodies.iter().skip(self.spread.logged);
+        let bodies: Vec<_> = fresh.map(|(key, bytes)| (key.0, bytes.clone())).collect();
+        let waiting = batch.registrations.iter();
+        let fresh = waiting.filter(|(id, _)| !self.spread.logged_tenants.contains(id));
+        let geneses: Vec<Vec<u8>> = fresh.map(|(_, genesis)| genesis.clone()).collect();
+        if bodies.is_empty() && geneses.is_empty() {
+            return;
+        }
+        self.spread.logged_all(batch);
+        self.spread.unstored_since.get_or_insert(now.steady);
+        self.log(LogRecord::Accepted { geneses, bodies });
+        // Durable before any client hears of it, also when nothing is published for a while.
+        self.sync_log();
+    }
+
+    /// Hands to the store what no decision has taken there.
+    pub(super) fn store_the_rest(&mut self, now: Now) {
+        let is_due = self
+            .spread
+            .next_flush()
+            .is_some_and(|due| due <= now.steady);
+        if (self.is_alone() || is_due) && !self.ledger.batch().is_empty() {
+            let batch = self.ledger.take_batch();
+            self.spread.handed_over();
+            self.store(StoreOrder::Commit(batch));
         }
     }
 
@@ -216,11 +277,12 @@ impl Replica {
             if !is_done && waited < ACKNOWLEDGE_MS_MAX {
                 return true;
             }
-            self.outputs.push_back(Output::Reply {
+            let reply = StoreOrder::Reply {
                 client: client.client,
                 verdict: Ok(client.receipt),
                 is_acknowledged,
-            });
+            };
+            self.outputs.push_back(Output::Store(reply));
             false
         });
         self.spread.clients = waiting;

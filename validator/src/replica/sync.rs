@@ -4,7 +4,7 @@ use shared::enterprise::{Certificate, EnterpriseBlock, EnterpriseHeight};
 use shared::hash::Hash;
 use shared::ids::{PublicKey, TimestampMs};
 
-use super::{Message, Now, Output, Replica, ReplicaError, SyncedBlock};
+use super::{Message, Now, Output, Replica, ReplicaError, StoreOrder, SyncedBlock};
 use crate::agreement;
 
 /// How often a validator tells where it stands, in ms.
@@ -102,7 +102,7 @@ impl Replica {
                 Ok(())
             }
             Message::GetBodies(keys) => {
-                self.outputs.push_back(Output::ServeBodies(from, keys));
+                self.store(StoreOrder::ServeBodies(from, keys));
                 Ok(())
             }
             Message::Bodies(bodies) => {
@@ -111,7 +111,7 @@ impl Replica {
             }
             Message::GetBlocks { from: first } => {
                 if first < self.next_height() {
-                    self.outputs.push_back(Output::ServeBlocks(from, first));
+                    self.store(StoreOrder::ServeBlocks(from, first));
                 }
                 Ok(())
             }

@@ -8,6 +8,7 @@ use shared::ids::{PublicKey, TimestampMs};
 
 use super::{
     ByHash, KEYS_MAX, Keys, Lacking, LogRecord, Message, Now, Output, Replica, ReplicaError,
+    StoreOrder,
 };
 use crate::agreement;
 use crate::ledger::{Judgement, ProposalError, Timeliness};
@@ -312,9 +313,8 @@ impl Replica {
         let header = decided.block().header().clone();
         let mut batch = self.ledger.take_batch();
         batch.decided = Some(decided);
-        self.outputs.push_back(Output::Commit(batch));
-        // The certificate is durable with the block: what the log holds of this height matters no more.
-        self.is_log_behind = false;
+        self.spread.handed_over();
+        self.store(StoreOrder::Commit(batch));
         let set = self.set().clone();
         self.rotation.advance(&set, &header);
         let head = self.ledger.finish()?;
@@ -330,7 +330,7 @@ impl Replica {
             self.outputs.push_back(Output::Broadcast(status));
         }
         tracing::debug!(height = head.height.0, hash = %head.hash, round = certificate.round.0, "decided");
-        self.enter(now, Vec::new())?;
+        self.enter(now)?;
         self.take_early(now)
     }
 

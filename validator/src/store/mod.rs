@@ -96,11 +96,11 @@ pub enum StoreError {
 
 /// What a validator asks of its store. [`Store`] is the one in a file.
 pub trait Storage {
-    /// Writes a batch in one transaction; it is durable when this returns.
+    /// Writes batches in one transaction; they are durable when this returns.
     ///
     /// # Errors
-    /// [`StoreError::Io`], and then nothing of the batch is written.
-    fn commit(&self, batch: &Batch) -> Result<(), StoreError>;
+    /// [`StoreError::Io`], and then nothing of them is written.
+    fn commit(&self, batches: &[Batch]) -> Result<(), StoreError>;
 
     /// The tip that the last decision wrote; none before the first.
     ///
@@ -135,8 +135,8 @@ pub trait Storage {
 }
 
 impl Storage for Store {
-    fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
-        Self::commit(self, batch)
+    fn commit(&self, batches: &[Batch]) -> Result<(), StoreError> {
+        Self::commit(self, batches)
     }
 
     fn tip(&self) -> Result<Option<Head>, StoreError> {
@@ -234,66 +234,17 @@ impl Store {
         &self.genesis
     }
 
-    /// Writes a batch in one transaction; it is durable when this returns.
+    /// Writes batches in one transaction, one after the other; they are durable when this returns.
     ///
     /// # Errors
-    /// [`StoreError::Io`], and then nothing of the batch is written.
-    pub fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
+    /// [`StoreError::Io`], and then nothing of them is written.
+    pub fn commit(&self, batches: &[Batch]) -> Result<(), StoreError> {
         let transaction = begin(&self.database)?;
-        {
-            let mut bodies = transaction.open_table(BODIES).map_err(io)?;
-            for (key, bytes) in &batch.bodies {
-                let key = body_key(key);
-                bodies
-                    .insert(
-                        key.as_slice(),
-                        record::seal("bodies", &key, bytes).as_slice(),
-                    )
-                    .map_err(io)?;
-            }
-            let mut held = transaction.open_table(HELD).map_err(io)?;
-            for (key, arrival) in &batch.hold {
-                held.insert(body_key(key).as_slice(), *arrival)
-                    .map_err(io)?;
-            }
-            for key in &batch.release {
-                held.remove(body_key(key).as_slice()).map_err(io)?;
-            }
-            for key in &batch.forget {
-                held.remove(body_key(key).as_slice()).map_err(io)?;
-                bodies.remove(body_key(key).as_slice()).map_err(io)?;
-            }
-            if !batch.registrations.is_empty() || !batch.settled.is_empty() {
-                let mut waiting = transaction.open_table(REGISTRATIONS).map_err(io)?;
-                for (chain_id, genesis) in &batch.registrations {
-                    let key = chain_id.0.as_bytes().as_slice();
-                    let sealed = record::seal("registrations", key, genesis);
-                    waiting.insert(key, sealed.as_slice()).map_err(io)?;
-                }
-                for chain_id in &batch.settled {
-                    waiting
-                        .remove(chain_id.0.as_bytes().as_slice())
-                        .map_err(io)?;
-                }
-            }
+        for batch in batches {
+            write_bodies(&transaction, batch)?;
+            write_registrations(&transaction, batch)?;
             if let Some(decided) = &batch.decided {
-                let height = decided.block().header().height;
-                let mut blocks = transaction.open_table(BLOCKS).map_err(io)?;
-                let sealed = record::seal("blocks", &height.0.to_be_bytes(), &block_bytes(decided));
-                blocks.insert(height.0, sealed.as_slice()).map_err(io)?;
-                let mut anchors = transaction.open_table(ANCHORS).map_err(io)?;
-                for key in anchored(decided.block()) {
-                    anchors
-                        .insert(body_key(&key).as_slice(), height.0)
-                        .map_err(io)?;
-                }
-                let head = Head {
-                    height,
-                    hash: decided.certificate().block_hash,
-                };
-                let mut meta = transaction.open_table(META).map_err(io)?;
-                let sealed = record::seal("meta", TIP_KEY.as_bytes(), &head.encode());
-                meta.insert(TIP_KEY, sealed.as_slice()).map_err(io)?;
+                write_decided(&transaction, decided)?;
             }
         }
         transaction.commit().map_err(io)
@@ -482,6 +433,74 @@ fn begin(database: &Database) -> Result<redb::WriteTransaction, StoreError> {
         .map_err(io)?;
     transaction.set_two_phase_commit(true);
     Ok(transaction)
+}
+
+fn write_bodies(transaction: &redb::WriteTransaction, batch: &Batch) -> Result<(), StoreError> {
+    let mut bodies = transaction.open_table(BODIES).map_err(io)?;
+    for (key, bytes) in &batch.bodies {
+        let key = body_key(key);
+        let sealed = record::seal("bodies", &key, bytes);
+        bodies
+            .insert(key.as_slice(), sealed.as_slice())
+            .map_err(io)?;
+    }
+    let mut held = transaction.open_table(HELD).map_err(io)?;
+    for (key, arrival) in &batch.hold {
+        held.insert(body_key(key).as_slice(), *arrival)
+            .map_err(io)?;
+    }
+    for key in &batch.release {
+        held.remove(body_key(key).as_slice()).map_err(io)?;
+    }
+    for key in &batch.forget {
+        held.remove(body_key(key).as_slice()).map_err(io)?;
+        bodies.remove(body_key(key).as_slice()).map_err(io)?;
+    }
+    Ok(())
+}
+
+fn write_registrations(
+    transaction: &redb::WriteTransaction,
+    batch: &Batch,
+) -> Result<(), StoreError> {
+    if batch.registrations.is_empty() && batch.settled.is_empty() {
+        return Ok(());
+    }
+    let mut waiting = transaction.open_table(REGISTRATIONS).map_err(io)?;
+    for (chain_id, genesis) in &batch.registrations {
+        let key = chain_id.0.as_bytes().as_slice();
+        let sealed = record::seal("registrations", key, genesis);
+        waiting.insert(key, sealed.as_slice()).map_err(io)?;
+    }
+    for chain_id in &batch.settled {
+        let key = chain_id.0.as_bytes().as_slice();
+        waiting.remove(key).map_err(io)?;
+    }
+    Ok(())
+}
+
+fn write_decided(
+    transaction: &redb::WriteTransaction,
+    decided: &DecidedBlock,
+) -> Result<(), StoreError> {
+    let height = decided.block().header().height;
+    let mut blocks = transaction.open_table(BLOCKS).map_err(io)?;
+    let sealed = record::seal("blocks", &height.0.to_be_bytes(), &block_bytes(decided));
+    blocks.insert(height.0, sealed.as_slice()).map_err(io)?;
+    let mut anchors = transaction.open_table(ANCHORS).map_err(io)?;
+    for key in anchored(decided.block()) {
+        anchors
+            .insert(body_key(&key).as_slice(), height.0)
+            .map_err(io)?;
+    }
+    let head = Head {
+        height,
+        hash: decided.certificate().block_hash,
+    };
+    let mut meta = transaction.open_table(META).map_err(io)?;
+    let sealed = record::seal("meta", TIP_KEY.as_bytes(), &head.encode());
+    meta.insert(TIP_KEY, sealed.as_slice()).map_err(io)?;
+    Ok(())
 }
 
 fn meta_value(

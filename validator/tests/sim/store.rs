@@ -36,8 +36,8 @@ impl ModelStore {
     }
 }
 
-impl Storage for ModelStore {
-    fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
+impl ModelStore {
+    fn write(&self, batch: &Batch) {
         let mut tables = self.tables.borrow_mut();
         tables.bodies.extend(batch.bodies.iter().cloned());
         tables.held.extend(&batch.hold);
@@ -63,6 +63,14 @@ impl Storage for ModelStore {
                 height,
                 hash: decided.certificate().block_hash,
             });
+        }
+    }
+}
+
+impl Storage for ModelStore {
+    fn commit(&self, batches: &[Batch]) -> Result<(), StoreError> {
+        for batch in batches {
+            self.write(batch);
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! The world: nodes with disks, a network, clients, faults, and one virtual clock.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 
 use shared::block::Block;
 use shared::enterprise::{
@@ -13,7 +13,7 @@ use shared::ids::{ChainId, NetworkId, PublicKey, TimestampMs};
 use validator::agreement::{Evidence, Tendermint};
 use validator::ledger::{Ledger, Submission};
 use validator::replica::{
-    Input, LogRecord, Message, Now, Output, Replica, Rotation, Start, blocks, bodies,
+    Input, LogRecord, Message, Now, Output, Replica, Rotation, Start, StoreOrder, blocks, bodies,
 };
 use validator::start::{replay_block, replay_held};
 use validator::store::{Batch, BodyKey, Storage as _};
@@ -123,6 +123,8 @@ struct Disk {
     log: Vec<LogRecord>,
     buffer: Vec<LogRecord>,
     has_log: bool,
+    /// Orders that the owner of the store has not carried out.
+    orders: VecDeque<StoreOrder>,
 }
 
 struct Node {
@@ -143,6 +145,8 @@ enum Event {
     Deliver(usize, PublicKey, Vec<u8>),
     Linked(usize, PublicKey, bool),
     Tick(usize, u64),
+    /// The store carries out what it was ordered.
+    Store(usize),
     Submit,
     Crash(usize),
     Restart(usize),
@@ -216,6 +220,7 @@ impl World {
                     log: Vec::new(),
                     buffer: Vec::new(),
                     has_log: true,
+                    orders: VecDeque::new(),
                 },
                 replica: None,
                 actor: None,
@@ -318,6 +323,7 @@ impl World {
                     self.step(node, Input::Tick);
                 }
             }
+            Event::Store(node) => self.carry_out(node),
             Event::Submit => {
                 self.submit();
                 self.after(self.submit_every_ms, Event::Submit);
@@ -415,6 +421,7 @@ impl World {
         let kept = self.draw.index(node.disk.buffer.len() + 1);
         let torn: Vec<LogRecord> = node.disk.buffer.drain(..).take(kept).collect();
         node.disk.log.extend(torn);
+        node.disk.orders.clear();
         node.replica = None;
         node.clients.clear();
         if let Some((_, loss)) = self.faults.loses.filter(|(loser, _)| *loser == index) {
@@ -482,7 +489,6 @@ impl World {
                 }
             }
             Output::BeginLog => self.nodes[index].disk.has_log = true,
-            Output::Commit(batch) => self.commit(index, &batch),
             Output::Send(to, message) => self.send(index, to, message),
             Output::Broadcast(message) => {
                 let mut keys: Vec<PublicKey> = self.nodes.iter().map(|node| node.key).collect();
@@ -495,23 +501,50 @@ impl World {
                     self.send(index, to, message.clone());
                 }
             }
-            Output::ServeBlocks(to, first) => {
-                let message = blocks(&self.nodes[index].disk.store, first).unwrap();
-                self.send(index, to, message);
+            Output::Store(order) => {
+                let is_decision =
+                    matches!(&order, StoreOrder::Commit(batch) if batch.decided.is_some());
+                self.nodes[index].disk.orders.push_back(order);
+                if is_decision && self.draw.percent(5) {
+                    // The log is cut back, once the store has all that it holds.
+                    self.carry_out(index);
+                    if self.nodes[index].replica.is_some() {
+                        self.nodes[index].disk.log.clear();
+                        self.nodes[index].disk.buffer.clear();
+                    }
+                } else {
+                    let delay = self.draw.below(30);
+                    self.after(delay, Event::Store(index));
+                }
             }
-            Output::ServeBodies(to, keys) => {
-                let message = bodies(&self.nodes[index].disk.store, &keys).unwrap();
-                self.send(index, to, message);
-            }
-            Output::Reply {
-                client,
-                verdict,
-                is_acknowledged,
-            } => self.replied(index, client, verdict.is_ok(), is_acknowledged),
             Output::Evidence(evidence) => {
                 if self.nodes[index].is_honest {
                     self.evidence.push(evidence);
                 }
+            }
+        }
+    }
+
+    /// The owner of the store does all that it was ordered so far.
+    fn carry_out(&mut self, index: usize) {
+        while self.nodes[index].replica.is_some()
+            && let Some(order) = self.nodes[index].disk.orders.pop_front()
+        {
+            match order {
+                StoreOrder::Commit(batch) => self.commit(index, &batch),
+                StoreOrder::ServeBlocks(to, first) => {
+                    let message = blocks(&self.nodes[index].disk.store, first).unwrap();
+                    self.send(index, to, message);
+                }
+                StoreOrder::ServeBodies(to, keys) => {
+                    let message = bodies(&self.nodes[index].disk.store, &keys).unwrap();
+                    self.send(index, to, message);
+                }
+                StoreOrder::Reply {
+                    client,
+                    verdict,
+                    is_acknowledged,
+                } => self.replied(index, client, verdict.is_ok(), is_acknowledged),
             }
         }
     }
@@ -525,13 +558,11 @@ impl World {
             return self.crash(index);
         }
         let disk = &mut self.nodes[index].disk;
-        disk.store.commit(batch).unwrap();
-        if let Some(decided) = &batch.decided {
-            disk.log.clear();
-            disk.buffer.clear();
-            if self.nodes[index].is_honest {
-                self.observer.decided(self.setup_seed, decided.block());
-            }
+        disk.store.commit(std::slice::from_ref(batch)).unwrap();
+        if let Some(decided) = &batch.decided
+            && self.nodes[index].is_honest
+        {
+            self.observer.decided(self.setup_seed, decided.block());
         }
         if crashes {
             self.crash(index);

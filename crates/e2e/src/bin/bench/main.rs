@@ -10,6 +10,7 @@
 mod mesh;
 mod native;
 mod proxy;
+mod validators;
 mod web;
 mod workers;
 
@@ -31,6 +32,8 @@ enum Part {
     Core,
     /// The product in Chromium, with tracker, validator and dashboard.
     Web,
+    /// Sets of one, four and seven validators.
+    Validators,
 }
 
 #[tokio::main]
@@ -39,6 +42,7 @@ async fn main() -> Result<()> {
     match arguments.part {
         Part::Core => native::run(),
         Part::Web => web::run(&arguments.only).await,
+        Part::Validators => validators::run().await,
     }
 }
 

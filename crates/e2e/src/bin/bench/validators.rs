@@ -1,0 +1,433 @@
+//! `bench validators`: real validator processes of one machine, under real updates over HTTP.
+//!
+//! An update is a new valid header with a body of one transaction; [`TENANTS`] tenants send theirs one after the other,
+//! each tenant to a validator of its own. An update counts when its answer says that it is decided: the answer names the
+//! block that anchors it, and until then the client waits.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use api::{BlockchainUpdate, Status, TenantBlock, TenantUpdateAccepted};
+use e2e::{Service, free_port};
+use shared::block::MinerRecord;
+use shared::chain::Chain;
+use shared::genesis::{Access, Genesis, Rules};
+use shared::identity::Identity;
+use shared::ids::{NetworkId, Sequence, TimestampMs};
+use shared::miner::{Miner, Step};
+use shared::pow::Target;
+use shared::transaction::{Payload, Transaction};
+use tempfile::TempDir;
+
+use crate::figure;
+
+/// Tenants that send at once.
+const TENANTS: usize = 100;
+/// The load of the latency figure, in updates a second.
+const RATE: u64 = 1_500;
+/// How long each load lasts, in seconds.
+const SECONDS: u64 = 8;
+/// The first block's time: long enough ago for all of them.
+const CREATED_AGO_MS: u64 = 24 * 3_600_000;
+
+/// Measures sets of one, four and seven.
+pub(crate) async fn run() -> Result<()> {
+    redb_limit()?;
+    for count in [1, 4, 7] {
+        set_of(count).await?;
+    }
+    Ok(())
+}
+
+async fn set_of(count: usize) -> Result<()> {
+    let blocks = usize::try_from(RATE * SECONDS)? * 3 / TENANTS + 200;
+    let mut set = Set::start(count).await?;
+    let tenants: Vec<Arc<Tenant>> = tenants(blocks)?;
+    // Registers the tenants.
+    for tenant in &tenants {
+        post(&set.client, &set.url(tenant.home), tenant, 0).await?;
+        tenant.sent.store(1, Ordering::Relaxed);
+    }
+    let paced = paced(&set, &tenants).await?;
+    figure(&format!("updates_per_s_n{count}"), paced.rate, "updates/s");
+    crate::percentiles(&format!("finality_n{count}"), paced.latencies)?;
+    let healthy = flat_out(&set, &tenants, None).await?;
+    figure(
+        &format!("updates_per_s_flat_out_n{count}"),
+        healthy,
+        "updates/s",
+    );
+    figure(
+        &format!("memory_validator_n{count}_mib"),
+        set.memory_mib(0)?,
+        "MiB",
+    );
+    let height = set.status(0).await?.height;
+    let bytes = set.disk_bytes(0)? as f64;
+    let updates: u64 = tenants
+        .iter()
+        .map(|tenant| tenant.sent.load(Ordering::Relaxed))
+        .sum();
+    figure(
+        &format!("disk_bytes_per_update_n{count}"),
+        bytes / updates as f64,
+        "bytes",
+    );
+    figure(
+        &format!("updates_per_block_n{count}"),
+        updates as f64 / height as f64,
+        "updates",
+    );
+    if count == 4 {
+        one_dead(&mut set, &tenants, healthy).await?;
+        proof_bytes(&set, &tenants).await?;
+    }
+    Ok(())
+}
+
+/// One of four is killed: the rate after it, and how fast it catches up.
+async fn one_dead(set: &mut Set, tenants: &[Arc<Tenant>], healthy: f64) -> Result<()> {
+    set.kill(3);
+    // Its absence has to be in a block first.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let rate = flat_out(set, tenants, Some(3)).await?;
+    figure("updates_per_s_one_dead", rate, "updates/s");
+    figure("one_dead_rate_ratio", rate / healthy, "ratio");
+    let target = set.status(0).await?.height;
+    let began = Instant::now();
+    set.restart(3).await?;
+    let at = set.status(3).await?.height;
+    let deadline = began + Duration::from_secs(120);
+    while set.status(3).await?.height < target {
+        ensure!(Instant::now() < deadline, "it does not catch up");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let caught_up = target.saturating_sub(at) as f64;
+    let seconds = began.elapsed().as_secs_f64();
+    figure("catch_up_blocks_per_s", caught_up / seconds, "blocks/s");
+    figure("catch_up_s", seconds, "s");
+    Ok(())
+}
+
+/// What a browser loads to prove its newest final block.
+async fn proof_bytes(set: &Set, tenants: &[Arc<Tenant>]) -> Result<()> {
+    let chain = tenants.first().context("a tenant")?.genesis.chain_id();
+    let url = format!("{}/api/tenants/{chain}/finality", set.url(0));
+    let answer = set.client.get(url).send().await?.error_for_status()?;
+    figure(
+        "proof_of_finality_bytes",
+        answer.bytes().await?.len() as f64,
+        "bytes",
+    );
+    Ok(())
+}
+
+struct Paced {
+    rate: f64,
+    latencies: Vec<f64>,
+}
+
+/// Sends at [`RATE`], whether answers come or not, each tenant's updates one after the other.
+async fn paced(set: &Set, tenants: &[Arc<Tenant>]) -> Result<Paced> {
+    let pause = Duration::from_nanos(1_000_000_000 * TENANTS as u64 / RATE);
+    let began = Instant::now();
+    let end = began + Duration::from_secs(SECONDS);
+    let mut tasks = Vec::new();
+    for (index, tenant) in tenants.iter().enumerate() {
+        let (tenant, client, url) = (Arc::clone(tenant), set.client.clone(), set.url(tenant.home));
+        let offset = pause * u32::try_from(index)? / u32::try_from(TENANTS)?;
+        tasks.push(tokio::spawn(async move {
+            let mut latencies = Vec::new();
+            let mut due = began + offset;
+            while due < end {
+                tokio::time::sleep_until(due.into()).await;
+                let next = tenant.sent.load(Ordering::Relaxed);
+                post(&client, &url, &tenant, usize::try_from(next)?).await?;
+                tenant.sent.fetch_add(1, Ordering::Relaxed);
+                // From when it was due: a late start is the validators' fault.
+                latencies.push(due.elapsed().as_secs_f64() * 1_000.0);
+                due += pause;
+            }
+            Ok::<_, anyhow::Error>(latencies)
+        }));
+    }
+    let mut latencies = Vec::new();
+    for task in tasks {
+        latencies.extend(task.await??);
+    }
+    let rate = latencies.len() as f64 / began.elapsed().as_secs_f64();
+    Ok(Paced { rate, latencies })
+}
+
+/// Each tenant sends its next update as soon as the last one is decided.
+async fn flat_out(set: &Set, tenants: &[Arc<Tenant>], dead: Option<usize>) -> Result<f64> {
+    let began = Instant::now();
+    let end = began + Duration::from_secs(SECONDS);
+    let done = Arc::new(AtomicU64::new(0));
+    let mut tasks = Vec::new();
+    for tenant in tenants {
+        let home = match dead {
+            Some(dead) if tenant.home % set.ports.len() == dead => 0,
+            Some(_) | None => tenant.home,
+        };
+        let (tenant, client, url) = (Arc::clone(tenant), set.client.clone(), set.url(home));
+        let done = Arc::clone(&done);
+        tasks.push(tokio::spawn(async move {
+            while Instant::now() < end {
+                let next = usize::try_from(tenant.sent.load(Ordering::Relaxed))?;
+                if next >= tenant.updates.len() {
+                    break;
+                }
+                post(&client, &url, &tenant, next).await?;
+                tenant.sent.fetch_add(1, Ordering::Relaxed);
+                done.fetch_add(1, Ordering::Relaxed);
+            }
+            Ok::<_, anyhow::Error>(())
+        }));
+    }
+    for task in tasks {
+        task.await??;
+    }
+    Ok(done.load(Ordering::Relaxed) as f64 / began.elapsed().as_secs_f64())
+}
+
+/// Sends an update until it is decided.
+async fn post(client: &reqwest::Client, url: &str, tenant: &Tenant, index: usize) -> Result<()> {
+    let update = tenant.updates.get(index).context("no update is left")?;
+    let url = format!("{url}/api/tenant-update");
+    for _ in 0..100 {
+        let request = client
+            .post(&url)
+            .header("content-type", "application/json")
+            .body(update.body.clone());
+        let answer = request.send().await?;
+        if answer.status().is_success() {
+            let accepted: TenantUpdateAccepted = answer.json().await?;
+            if accepted.tenant_height >= update.height {
+                return Ok(());
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    anyhow::bail!("an update is not decided")
+}
+
+/// One writer of the store under the validators, each update durable in a transaction of its own or with those that wait.
+fn redb_limit() -> Result<()> {
+    const TABLE: redb::TableDefinition<'_, u64, &[u8]> = redb::TableDefinition::new("updates");
+    let folder = TempDir::new()?;
+    let database = redb::Database::create(folder.path().join("limit.redb"))?;
+    let update = [7_u8; 600];
+    let began = Instant::now();
+    let (mut commits, mut key) = (0_u64, 0_u64);
+    while began.elapsed() < Duration::from_secs(3) {
+        let mut transaction = database.begin_write()?;
+        transaction.set_two_phase_commit(true);
+        {
+            let mut table = transaction.open_table(TABLE)?;
+            table.insert(key, update.as_slice())?;
+            key += 1;
+        }
+        transaction.commit()?;
+        commits += 1;
+    }
+    let rate = commits as f64 / began.elapsed().as_secs_f64();
+    figure("redb_commits_per_s", rate, "commits/s");
+    Ok(())
+}
+
+/// Validators of one network, each a process.
+struct Set {
+    folder: TempDir,
+    services: Vec<Service>,
+    ports: Vec<u16>,
+    client: reqwest::Client,
+}
+
+impl Set {
+    async fn start(count: usize) -> Result<Self> {
+        let folder = TempDir::new()?;
+        let binary = std::env::current_exe()?.with_file_name("validator");
+        let data = folder.path().join("data");
+        let first = peer_ports(count)?;
+        if count > 1 {
+            let status = std::process::Command::new(&binary)
+                .arg("--data")
+                .arg(&data)
+                .args(["init", "--validators", &count.to_string()])
+                .args(["--first-peer-port", &first.to_string()])
+                .stdout(std::process::Stdio::null())
+                .stderr(std::process::Stdio::null())
+                .status()?;
+            ensure!(status.success(), "validator init: {status}");
+        }
+        let (mut services, mut ports) = (Vec::new(), Vec::new());
+        for number in 1..=count {
+            let (name, port) = (format!("validator{number}"), free_port()?);
+            let home = data.join(&name).display().to_string();
+            let arguments = ["--id", &name, "--port", &port.to_string(), "--data", &home];
+            let arguments = arguments.map(str::to_owned).to_vec();
+            let log = folder.path().join(format!("{name}.log"));
+            services.push(Service::new(&name, binary.clone(), arguments, log, port));
+            ports.push(port);
+        }
+        let client = reqwest::Client::builder().tcp_nodelay(true).build()?;
+        let mut set = Self {
+            folder,
+            services,
+            ports,
+            client,
+        };
+        for service in &mut set.services {
+            service.start().await?;
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        Ok(set)
+    }
+
+    fn url(&self, index: usize) -> String {
+        let port = self
+            .ports
+            .get(index % self.ports.len())
+            .copied()
+            .unwrap_or(0);
+        format!("http://127.0.0.1:{port}")
+    }
+
+    async fn status(&self, index: usize) -> Result<Status> {
+        let url = format!("{}/api/status", self.url(index));
+        Ok(self.client.get(url).send().await?.json().await?)
+    }
+
+    fn kill(&mut self, index: usize) {
+        if let Some(service) = self.services.get_mut(index) {
+            service.kill();
+        }
+    }
+
+    async fn restart(&mut self, index: usize) -> Result<()> {
+        let service = self.services.get_mut(index).context("no such validator")?;
+        service.start().await
+    }
+
+    fn memory_mib(&self, index: usize) -> Result<f64> {
+        let id = self
+            .services
+            .get(index)
+            .and_then(Service::id)
+            .context("not running")?;
+        let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
+        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+        let kib: f64 = line
+            .and_then(|line| line.split_whitespace().nth(1))
+            .context("no VmRSS")?
+            .parse()?;
+        Ok(kib / 1024.0)
+    }
+
+    fn disk_bytes(&self, index: usize) -> Result<u64> {
+        let name = format!("validator{}", index + 1);
+        let home = self.folder.path().join("data").join(&name);
+        let path = home.join(format!("enterprise_{name}.redb"));
+        Ok(std::fs::metadata(path)?.len())
+    }
+}
+
+/// The first of so many ports in a row that nobody listens on.
+fn peer_ports(count: usize) -> Result<u16> {
+    let count = u16::try_from(count)?;
+    for first in (20_000..60_000_u16).step_by(97) {
+        let is_free = |offset| std::net::TcpListener::bind(("127.0.0.1", first + offset)).is_ok();
+        if (0..count).all(is_free) {
+            return Ok(first);
+        }
+    }
+    anyhow::bail!("no ports")
+}
+
+struct Update {
+    height: u32,
+    body: String,
+}
+
+struct Tenant {
+    genesis: Genesis,
+    home: usize,
+    updates: Vec<Update>,
+    sent: AtomicU64,
+}
+
+fn tenants(blocks: usize) -> Result<Vec<Arc<Tenant>>> {
+    (0..TENANTS)
+        .map(|index| tenant(index, blocks).map(Arc::new))
+        .collect()
+}
+
+fn tenant(index: usize, blocks: usize) -> Result<Tenant> {
+    let seed = u8::try_from(index + 1)?;
+    let owner = Identity::from_seed([seed; 32]);
+    let mut rules = Rules::open_default(Target::for_hashes(32).to_compact());
+    rules.stamp_bits = 0;
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
+    let created_at = TimestampMs(u64::try_from(now.as_millis())? - CREATED_AGO_MS);
+    let genesis = Genesis {
+        network_id: NetworkId::parse(&format!("bench{index}"))?,
+        rules,
+        created_at,
+        owner: owner.public_key(),
+        enterprise_genesis: None,
+        predecessor: None,
+        access: Access::Open,
+    };
+    let chain_id = genesis.chain_id();
+    let hex = hex::encode(genesis.encode());
+    let mut chain = Chain::new(genesis.clone());
+    let mut updates = Vec::with_capacity(blocks);
+    for height in 1..=u32::try_from(blocks)? {
+        let at = created_at.plus_ms(u64::from(height) * genesis.rules.interval());
+        let text = Payload::Message(format!("update {height}"));
+        let sequence = Sequence(u64::from(height) - 1);
+        let transaction =
+            Transaction::create(&owner, chain_id, &genesis.rules, sequence, at, text)?;
+        let miner = MinerRecord {
+            key: owner.public_key(),
+            free: [0; 8],
+        };
+        let template = chain.template(miner, vec![transaction], at);
+        let mut miner = Miner::new(
+            &template.header,
+            &template.header.target.target(),
+            0,
+            u32::MAX,
+        );
+        let nonce = loop {
+            match miner.step(1 << 16) {
+                Step::Found { nonce } => break nonce,
+                Step::Working => {}
+                Step::Exhausted => anyhow::bail!("no nonce"),
+            }
+        };
+        let block = template.solved(&genesis, nonce)?;
+        let update = BlockchainUpdate {
+            network_id: genesis.network_id.to_string(),
+            chain_id: Some(chain_id.to_string()),
+            genesis: (height == 1).then(|| hex.clone()),
+            peer_id: "bench".into(),
+            new_blocks: vec![TenantBlock::from(&block)],
+            timestamp: at.0,
+        };
+        updates.push(Update {
+            height,
+            body: serde_json::to_string(&update)?,
+        });
+        chain.insert(block, at)?;
+    }
+    Ok(Tenant {
+        genesis,
+        home: index,
+        updates,
+        sent: AtomicU64::new(0),
+    })
+}

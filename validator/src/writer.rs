@@ -1,0 +1,206 @@
+//! The thread that owns the store: commits what was decided, then serves, shows and answers what follows from it.
+//!
+//! The engine goes on deciding meanwhile; what the store does not have yet is in the vote log. Jobs that wait are committed
+//! in one transaction. It decides nothing.
+//!
+//! Limits: [`JOBS_MAX`] jobs wait, then the engine waits.
+
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, OnceLock};
+
+use shared::enterprise::EnterpriseHeight;
+use shared::ids::PublicKey;
+use tokio::sync::{oneshot, watch};
+
+use crate::engine::{Unavailable, Verdict};
+use crate::replica::{blocks, bodies};
+use crate::store::{Batch, BodyKey, Head, HeadFile, Store, StoreError};
+use crate::transport::Links;
+use crate::view::View;
+
+/// Jobs that wait for the writer.
+pub(crate) const JOBS_MAX: usize = 8;
+/// Jobs of one transaction.
+const MERGED_MAX: usize = 16;
+
+/// What one cycle of the engine leaves to do, in this order.
+#[derive(Default)]
+pub(crate) struct Job {
+    /// To commit.
+    pub(crate) batches: Vec<Batch>,
+    /// To send from the store.
+    pub(crate) serves: Vec<Serve>,
+    /// To show.
+    pub(crate) view: Option<Arc<View>>,
+    /// To answer.
+    pub(crate) answers: Vec<Answer>,
+    /// To tell when all is done.
+    pub(crate) done: Option<SyncSender<()>>,
+}
+
+impl Job {
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.batches.is_empty()
+            && self.serves.is_empty()
+            && self.view.is_none()
+            && self.answers.is_empty()
+            && self.done.is_none()
+    }
+}
+
+/// What a validator asked for.
+pub(crate) enum Serve {
+    /// Decided blocks from a height on.
+    Blocks(PublicKey, EnterpriseHeight),
+    /// Tenant blocks.
+    Bodies(PublicKey, Vec<BodyKey>),
+}
+
+/// An answer to a client.
+pub(crate) struct Answer {
+    pub(crate) reply: oneshot::Sender<Result<Verdict, Unavailable>>,
+    pub(crate) verdict: Result<Verdict, Unavailable>,
+    pub(crate) transactions: u64,
+}
+
+/// The way to the writer.
+pub(crate) struct Writer {
+    jobs: SyncSender<Job>,
+    failure: Arc<OnceLock<Arc<str>>>,
+}
+
+/// What the writer works with.
+pub(crate) struct Desk {
+    pub(crate) store: Arc<Store>,
+    pub(crate) head: HeadFile,
+    pub(crate) links: Links,
+    pub(crate) view: watch::Sender<Arc<View>>,
+    pub(crate) pending: Arc<AtomicU64>,
+}
+
+impl Writer {
+    /// Starts the thread, which ends when this is dropped and all jobs are done.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub(crate) fn start(desk: Desk) -> io::Result<(Self, std::thread::JoinHandle<()>)> {
+        let (jobs, received) = sync_channel(JOBS_MAX);
+        let failure = Arc::new(OnceLock::new());
+        let seen = Arc::clone(&failure);
+        let thread = std::thread::Builder::new()
+            .name("writer".into())
+            .spawn(move || desk.run(&received, &seen))?;
+        Ok((Self { jobs, failure }, thread))
+    }
+
+    /// Hands a job over; waits for room.
+    pub(crate) fn put(&self, job: Job) {
+        if !job.is_empty() {
+            // A writer that has gone away has panicked; its clients hear that their answer is lost.
+            let _ = self.jobs.send(job);
+        }
+    }
+
+    /// Hands a job over and waits until it and all before it are done.
+    pub(crate) fn finish(&self, mut job: Job) {
+        let (done, finished) = sync_channel(1);
+        job.done = Some(done);
+        self.put(job);
+        // As above.
+        let _ = finished.recv();
+    }
+
+    /// Why nothing is written any more, if that is so.
+    pub(crate) fn failure(&self) -> Option<Arc<str>> {
+        self.failure.get().cloned()
+    }
+}
+
+impl Desk {
+    fn run(mut self, jobs: &Receiver<Job>, failure: &OnceLock<Arc<str>>) {
+        while let Ok(first) = jobs.recv() {
+            let mut merged = vec![first];
+            while merged.len() < MERGED_MAX
+                && let Ok(next) = jobs.try_recv()
+            {
+                merged.push(next);
+            }
+            if failure.get().is_none()
+                && let Err(error) = self.commit(&mut merged)
+            {
+                tracing::error!(%error, "the validator takes no more writes");
+                let reason: Arc<str> = error.to_string().into();
+                let failed = self.view.borrow().failed(&reason);
+                self.view.send_replace(Arc::new(failed));
+                // Set once, here.
+                let _ = failure.set(reason);
+            }
+            for job in merged {
+                self.follow(job, failure.get());
+            }
+        }
+    }
+
+    fn commit(&mut self, jobs: &mut [Job]) -> Result<(), StoreError> {
+        let batches = jobs.iter_mut().flat_map(|job| job.batches.drain(..));
+        let batches: Vec<Batch> = batches.collect();
+        if batches.is_empty() {
+            return Ok(());
+        }
+        self.store.commit(&batches)?;
+        let newest = batches.iter().filter_map(|batch| batch.decided.as_ref());
+        if let Some(decided) = newest.last() {
+            let head = Head {
+                height: decided.block().header().height,
+                hash: decided.certificate().block_hash,
+            };
+            if let Err(error) = self.head.write(head) {
+                tracing::warn!(%error, "the head file could not be written");
+            }
+        }
+        Ok(())
+    }
+
+    /// What a job does once it is durable, or has failed.
+    fn follow(&self, job: Job, failure: Option<&Arc<str>>) {
+        for serve in job.serves {
+            if let Err(error) = self.serve(serve) {
+                tracing::error!(%error, "a validator cannot be served from the store");
+            }
+        }
+        // Before the picture that shows them decided, so that no reader counts them twice.
+        let transactions = job.answers.iter().map(|answer| answer.transactions).sum();
+        self.pending.fetch_sub(transactions, Ordering::Relaxed);
+        if let Some(view) = job.view.filter(|_| failure.is_none()) {
+            self.view.send_replace(view);
+        }
+        for answer in job.answers {
+            let verdict = match failure {
+                None => answer.verdict,
+                Some(reason) => Err(Unavailable::Failed(Arc::clone(reason))),
+            };
+            // A sender that has gone away finds its blocks known when it asks again.
+            let _ = answer.reply.send(verdict);
+        }
+        if let Some(done) = job.done {
+            // As above.
+            let _ = done.send(());
+        }
+    }
+
+    fn serve(&self, serve: Serve) -> Result<(), StoreError> {
+        match serve {
+            Serve::Blocks(to, first) => {
+                let message = blocks(self.store.as_ref(), first)?;
+                self.links.send(&to, &message);
+            }
+            Serve::Bodies(to, keys) => {
+                let message = bodies(self.store.as_ref(), &keys)?;
+                self.links.send(&to, &message);
+            }
+        }
+        Ok(())
+    }
+}

@@ -24,7 +24,7 @@ use crate::view::View;
 /// The shortest time between two writes.
 pub const PAUSE_MS: u64 = 2_000;
 /// Writing takes at most one part in this many of the time.
-const PAUSE_FACTOR: u64 = 20;
+const PAUSE_FACTOR: u64 = 100;
 
 /// A block of the file: as the API shows it, and the bytes that prove it.
 #[derive(Debug, Serialize, Deserialize)]

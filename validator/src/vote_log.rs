@@ -1,12 +1,14 @@
 //! The vote log: an append-only file beside the store, so that a validator never contradicts what it signed before a crash.
 //!
-//! It begins with [`MAGIC`] and the enterprise chain id (32 bytes). A record is `vote`, its length (4, big-endian), the
-//! first 8 bytes of SHA-256 over its bytes, and the bytes. What was written and not flushed when the machine stopped may be
-//! cut or garbled: such a tail was never told to anybody and is dropped. A damaged record with an intact one after it is
-//! another matter: the log is not used then, and the validator abstains.
+//! It begins with [`MAGIC`], the enterprise chain id (32 bytes), the generation (4) and the first 8 bytes of SHA-256 over
+//! these. A record is `vote`, its generation (4), its length (4), the first 8 bytes of SHA-256 over generation and bytes, and
+//! the bytes; integers are big-endian. What was written and not flushed when the machine stopped may be cut or garbled: such
+//! a tail was never told to anybody and is dropped. A damaged record with an intact one after it is another matter: the log
+//! is not used then, and the validator abstains.
 //!
-//! When the store holds what the records say they are of no use; the file is cut back when it has grown beyond
-//! [`CUT_BYTES`].
+//! When the store holds what the records say they are of no use: beyond [`CUT_BYTES`] the next generation begins at the
+//! front. The file is filled with zeros to [`FILE_BYTES`] at first and written over from then on: making a record durable
+//! then costs one write of the disk and none of the file system's books.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
@@ -19,17 +21,21 @@ use crate::replica::LogRecord;
 
 /// The file's first bytes.
 pub const MAGIC: &[u8; 16] = b"distli-votes-01\n";
-/// From this size on the file is cut back when the next height is decided.
-pub const CUT_BYTES: u64 = 8 << 20;
+/// From this size on the next generation begins when the next height is decided.
+pub const CUT_BYTES: u64 = 6 << 20;
+/// The size of the file, unless one generation needs more.
+pub const FILE_BYTES: u64 = 8 << 20;
 
 const RECORD_MAGIC: &[u8; 4] = b"vote";
-const RECORD_HEADER_BYTES: usize = 16;
-const HEADER_BYTES: u64 = 48;
+const RECORD_HEADER_BYTES: usize = 20;
+const HEADER_BYTES: u64 = 60;
 
 /// An open vote log.
 #[derive(Debug)]
 pub struct VoteLog {
     file: File,
+    chain: ChainId,
+    generation: u32,
     bytes: u64,
     buffer: Vec<u8>,
 }
@@ -58,8 +64,15 @@ impl VoteLog {
             .truncate(true)
             .write(true)
             .open(&unfinished)?;
-        file.write_all(MAGIC)?;
-        file.write_all(chain.0.as_bytes())?;
+        file.write_all(&header(chain, 0))?;
+        let zeros = vec![0; 1 << 20];
+        let mut left = FILE_BYTES.saturating_sub(HEADER_BYTES);
+        while left > 0 {
+            let part = usize::try_from(left).unwrap_or(usize::MAX).min(zeros.len());
+            file.write_all(zeros.split_at(part).0)?;
+            left = left.saturating_sub(u64::try_from(part).unwrap_or(left));
+        }
+        file.seek(SeekFrom::Start(HEADER_BYTES))?;
         file.sync_all()?;
         std::fs::rename(&unfinished, path)?;
         if let Some(directory) = path.parent().filter(|path| !path.as_os_str().is_empty()) {
@@ -67,6 +80,8 @@ impl VoteLog {
         }
         Ok(Self {
             file,
+            chain,
+            generation: 0,
             bytes: HEADER_BYTES,
             buffer: Vec::new(),
         })
@@ -87,11 +102,12 @@ impl VoteLog {
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;
         match read(&bytes, chain) {
-            Ok((records, end)) => {
-                file.set_len(end)?;
+            Ok((generation, records, end)) => {
                 file.seek(SeekFrom::Start(end))?;
                 let log = Self {
                     file,
+                    chain,
+                    generation,
                     bytes: end,
                     buffer: Vec::new(),
                 };
@@ -103,7 +119,7 @@ impl VoteLog {
 
     /// Appends a record; it is durable after [`Self::sync`].
     pub fn append(&mut self, record: &LogRecord) {
-        let framed = frame(&record.encode());
+        let framed = frame(self.generation, &record.encode());
         let length = u64::try_from(framed.len()).unwrap_or(u64::MAX);
         self.bytes = self.bytes.saturating_add(length);
         self.buffer.extend_from_slice(&framed);
@@ -131,71 +147,79 @@ impl VoteLog {
     /// When the file cannot be written.
     pub fn cut(&mut self) -> io::Result<()> {
         self.buffer.clear();
-        self.file.set_len(HEADER_BYTES)?;
-        self.file.seek(SeekFrom::Start(HEADER_BYTES))?;
+        self.generation = self.generation.wrapping_add(1);
+        self.file.seek(SeekFrom::Start(0))?;
+        self.file.write_all(&header(self.chain, self.generation))?;
         self.bytes = HEADER_BYTES;
-        Ok(())
+        self.file.sync_data()
     }
 }
 
-/// A record as it is in the file.
-fn frame(bytes: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_be_bytes();
-    let checksum = checksum(bytes);
-    [RECORD_MAGIC.as_slice(), &length, &checksum, bytes].concat()
+fn header(chain: ChainId, generation: u32) -> Vec<u8> {
+    let generation = generation.to_be_bytes();
+    let content = [MAGIC.as_slice(), chain.0.as_bytes(), &generation].concat();
+    let checksum = checksum(&[&content]);
+    [content.as_slice(), &checksum].concat()
 }
 
-fn checksum(bytes: &[u8]) -> [u8; 8] {
-    let hash = sha256(&[b"distli/vote-log/1", bytes]);
+/// A record as it is in the file.
+fn frame(generation: u32, bytes: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_be_bytes();
+    let generation = generation.to_be_bytes();
+    let checksum = checksum(&[&generation, bytes]);
+    [RECORD_MAGIC.as_slice(), &generation, &length, &checksum, bytes].concat()
+}
+
+fn checksum(parts: &[&[u8]]) -> [u8; 8] {
+    let hash = sha256(&[b"distli/vote-log/1".as_slice(), &parts.concat()]);
     let mut checksum = [0; 8];
     checksum.copy_from_slice(hash.0.split_at(8).0);
     checksum
 }
 
-/// The records, and where the last one ends.
-fn read(bytes: &[u8], chain: ChainId) -> Result<(Vec<LogRecord>, u64), String> {
-    let (magic, rest) = bytes
-        .split_first_chunk::<16>()
-        .ok_or("it is shorter than its header")?;
-    let (found, mut rest) = rest
-        .split_first_chunk::<32>()
-        .ok_or("it is shorter than its header")?;
-    if magic != MAGIC {
+/// The generation, its records, and where the last one ends.
+fn read(bytes: &[u8], chain: ChainId) -> Result<(u32, Vec<LogRecord>, u64), String> {
+    let short = "it is shorter than its header";
+    let (content, rest) = bytes.split_at_checked(52).ok_or(short)?;
+    let (found, mut rest) = rest.split_first_chunk::<8>().ok_or(short)?;
+    if !content.starts_with(MAGIC) || *found != checksum(&[content]) {
         return Err("it is not a vote log".into());
     }
+    let (_, content) = content.split_at_checked(16).ok_or(short)?;
+    let (found, generation) = content.split_first_chunk::<32>().ok_or(short)?;
     if found != chain.0.as_bytes() {
-        return Err(format!(
-            "it is of the enterprise chain {}",
-            hex::encode(found)
-        ));
+        return Err(format!("it is of the enterprise chain {}", hex::encode(found)));
     }
+    let generation = generation.try_into().map(u32::from_be_bytes).map_err(|_| short)?;
     let (mut records, mut end) = (Vec::new(), HEADER_BYTES);
-    while let Some((record, after)) = next_record(rest) {
-        let record =
-            LogRecord::decode(record).map_err(|error| format!("at byte {end}: {error}"))?;
+    while let Some((record, after)) = next_record(rest, generation) {
+        let record = LogRecord::decode(record).map_err(|error| format!("at byte {end}: {error}"))?;
         records.push(record);
-        end =
-            end.saturating_add(u64::try_from(rest.len().saturating_sub(after.len())).unwrap_or(0));
+        let length = rest.len().saturating_sub(after.len());
+        end = end.saturating_add(u64::try_from(length).unwrap_or(0));
         rest = after;
     }
+    let mark = [RECORD_MAGIC.as_slice(), &generation.to_be_bytes()].concat();
     let hides_more = (1..rest.len()).any(|at| {
         let rest = rest.split_at(at).1;
-        rest.starts_with(RECORD_MAGIC) && next_record(rest).is_some()
+        rest.starts_with(&mark) && next_record(rest, generation).is_some()
     });
     if hides_more {
         return Err(format!("the record at byte {end} is damaged"));
     }
-    Ok((records, end))
+    Ok((generation, records, end))
 }
 
-/// The record at the front, if it is intact, and what follows.
-fn next_record(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+/// The record of this generation at the front, if it is intact, and what follows.
+fn next_record(bytes: &[u8], generation: u32) -> Option<(&[u8], &[u8])> {
     let (header, rest) = bytes.split_first_chunk::<RECORD_HEADER_BYTES>()?;
     let (magic, header) = header.split_first_chunk::<4>()?;
-    let (length, found) = header.split_first_chunk::<4>()?;
+    let (found, header) = header.split_first_chunk::<4>()?;
+    let (length, sum) = header.split_first_chunk::<4>()?;
     let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
     let (record, rest) = rest.split_at_checked(length)?;
-    (magic == RECORD_MAGIC && found == checksum(record)).then_some((record, rest))
+    let is_ours = magic == RECORD_MAGIC && u32::from_be_bytes(*found) == generation;
+    (is_ours && sum == checksum(&[found, record])).then_some((record, rest))
 }
 
 fn unfinished(path: &Path) -> PathBuf {
@@ -241,29 +265,33 @@ mod tests {
         assert_eq!(found, Found::Intact((1..=4).map(record).collect()));
     }
 
+    /// The file's bytes up to the last record.
+    fn content(path: &Path) -> (Vec<u8>, usize) {
+        let bytes = std::fs::read(path).unwrap();
+        let one = frame(0, &record(1).encode()).len();
+        (bytes[..60 + 3 * one].to_vec(), one)
+    }
+
     #[test]
-    fn a_tail_that_was_cut_anywhere_is_dropped() {
+    fn a_tail_that_was_cut_or_garbled_anywhere_is_dropped() {
         let (_directory, path) = written();
-        let bytes = std::fs::read(&path).unwrap();
-        let one = frame(&record(1).encode()).len();
-        for length in 48..bytes.len() {
-            std::fs::write(&path, &bytes[..length]).unwrap();
-            let (_, found) = VoteLog::open(&path, CHAIN).unwrap();
-            let whole = u64::try_from((length - 48) / one).unwrap();
-            assert_eq!(
-                found,
-                Found::Intact((1..=whole).map(record).collect()),
-                "{length}"
-            );
+        let (bytes, one) = content(&path);
+        for length in 60..bytes.len() {
+            for filler in [&[][..], &[0; 90], &[0xa5; 90]] {
+                std::fs::write(&path, [&bytes[..length], filler].concat()).unwrap();
+                let (_, found) = VoteLog::open(&path, CHAIN).unwrap();
+                let whole = u64::try_from((length - 60) / one).unwrap();
+                let expected = Found::Intact((1..=whole).map(record).collect());
+                assert_eq!(found, expected, "{length}");
+            }
         }
     }
 
     #[test]
     fn damage_before_an_intact_record_is_noticed() {
         let (_directory, path) = written();
-        let bytes = std::fs::read(&path).unwrap();
-        let one = frame(&record(1).encode()).len();
-        for at in 48..48 + 2 * one {
+        let (bytes, one) = content(&path);
+        for at in 0..60 + 2 * one {
             let mut bytes = bytes.clone();
             bytes[at] ^= 1;
             std::fs::write(&path, &bytes).unwrap();
@@ -276,18 +304,27 @@ mod tests {
     }
 
     #[test]
+    fn the_next_generation_hides_what_was_cut_away() {
+        let (_directory, path) = written();
+        let (log, _) = VoteLog::open(&path, CHAIN).unwrap();
+        let mut log = log.unwrap();
+        log.cut().unwrap();
+        let (_, found) = VoteLog::open(&path, CHAIN).unwrap();
+        assert_eq!(found, Found::Intact(Vec::new()));
+        log.append(&record(9));
+        log.sync().unwrap();
+        let (_, found) = VoteLog::open(&path, CHAIN).unwrap();
+        assert_eq!(found, Found::Intact(vec![record(9)]));
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), FILE_BYTES);
+    }
+
+    #[test]
     fn a_log_of_another_chain_or_none_is_told() {
         let (_directory, path) = written();
         let other = ChainId(Hash([8; 32]));
-        assert!(matches!(
-            VoteLog::open(&path, other).unwrap().1,
-            Found::Damaged(_)
-        ));
-        assert_eq!(
-            VoteLog::open(&path.join("x"), CHAIN)
-                .map(|found| found.1)
-                .unwrap_or_default(),
-            Found::Missing
-        );
+        let (_, found) = VoteLog::open(&path, other).unwrap();
+        assert!(matches!(found, Found::Damaged(_)));
+        let (_, found) = VoteLog::open(&path.with_extension("none"), CHAIN).unwrap();
+        assert_eq!(found, Found::Missing);
     }
 }

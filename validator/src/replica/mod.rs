@@ -43,7 +43,7 @@ pub use message::{
 pub use rotation::{Rotation, SKIP_HEIGHTS_MAX, SKIP_HEIGHTS_MIN};
 pub use serve::{blocks, bodies};
 pub use spread::{
-    ACKNOWLEDGE_MS_MAX, DECIDE_MS_MAX, SPREAD_BYTES_MAX, STORE_MS_MAX, UpdateError,
+    ACKNOWLEDGE_MS_MAX, DECIDE_MS_MAX, SPREAD_BYTES_MAX, SPREAD_MS_MIN, STORE_MS_MAX, UpdateError,
     WAITING_CLIENTS_MAX, submissions,
 };
 pub use status::{Consensus, PeerStatus};
@@ -279,6 +279,7 @@ impl Replica {
             self.values.next_ask(),
             self.spread.next_answer(),
             self.spread.next_flush(),
+            self.spread.next_spread(),
             self.next_step(),
         ];
         times.into_iter().flatten().min()

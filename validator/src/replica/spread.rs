@@ -22,6 +22,8 @@ pub const DECIDE_MS_MAX: u64 = 1_000;
 pub const ACKNOWLEDGE_MS_MAX: u64 = 2_000;
 /// How long what is accepted stays in the log alone, in ms, when no decision takes it to the store.
 pub const STORE_MS_MAX: u64 = 1_000;
+/// The shortest time between two updates to the others, in ms: what comes meanwhile shares one.
+pub const SPREAD_MS_MIN: u64 = 3;
 /// Bytes of an update to a validator whose link came up.
 const CATCH_UP_BYTES: usize = 1 << 20;
 
@@ -31,6 +33,8 @@ pub(super) struct Spread {
     ticket: u64,
     /// Accepted since the last time.
     fresh: Vec<TenantBlocks>,
+    /// When the last update went out.
+    spread_at: TimestampMs,
     under_way: BTreeMap<u64, UnderWay>,
     bytes: usize,
     clients: VecDeque<Client>,
@@ -74,6 +78,11 @@ impl Spread {
         self.logged = 0;
         self.logged_tenants.clear();
         self.unstored_since = None;
+    }
+
+    pub(super) fn next_spread(&self) -> Option<TimestampMs> {
+        let is_waiting = !self.fresh.is_empty();
+        is_waiting.then(|| self.spread_at.plus_ms(SPREAD_MS_MIN))
     }
 
     pub(super) fn next_flush(&self) -> Option<TimestampMs> {
@@ -156,8 +165,10 @@ impl Replica {
 
     /// Stores what was accepted, and tells the others of it.
     pub(super) fn store_accepted(&mut self, now: Now) {
-        let tenants = std::mem::take(&mut self.spread.fresh);
-        if !tenants.is_empty() {
+        let is_time = now.steady.since(self.spread.spread_at) >= SPREAD_MS_MIN;
+        if is_time && !self.spread.fresh.is_empty() {
+            let tenants = std::mem::take(&mut self.spread.fresh);
+            self.spread.spread_at = now.steady;
             self.spread.ticket = self.spread.ticket.saturating_add(1);
             let ticket = self.spread.ticket;
             // Sent before it is durable here: the others log it meanwhile.

@@ -24,6 +24,9 @@ struct Arguments {
     part: Part,
     /// Of `web`, which; all of them when none is named.
     only: Vec<web::Subject>,
+    /// Of `validators`, how many there are
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 4, 7])]
+    sizes: Vec<usize>,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -42,7 +45,7 @@ async fn main() -> Result<()> {
     match arguments.part {
         Part::Core => native::run(),
         Part::Web => web::run(&arguments.only).await,
-        Part::Validators => validators::run().await,
+        Part::Validators => validators::run(&arguments.sizes).await,
     }
 }
 

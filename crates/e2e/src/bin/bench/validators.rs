@@ -33,10 +33,10 @@ const SECONDS: u64 = 8;
 const CREATED_AGO_MS: u64 = 24 * 3_600_000;
 
 /// Measures sets of one, four and seven.
-pub(crate) async fn run() -> Result<()> {
+pub(crate) async fn run(sizes: &[usize]) -> Result<()> {
     redb_limit()?;
-    for count in [1, 4, 7] {
-        set_of(count).await?;
+    for count in sizes {
+        set_of(*count).await?;
     }
     Ok(())
 }
@@ -81,8 +81,8 @@ async fn set_of(count: usize) -> Result<()> {
         "updates",
     );
     if count == 4 {
-        one_dead(&mut set, &tenants, healthy).await?;
         proof_bytes(&set, &tenants).await?;
+        one_dead(&mut set, &tenants, healthy).await?;
     }
     Ok(())
 }
@@ -370,6 +370,9 @@ fn tenant(index: usize, blocks: usize) -> Result<Tenant> {
     let owner = Identity::from_seed([seed; 32]);
     let mut rules = Rules::open_default(Target::for_hashes(32).to_compact());
     rules.stamp_bits = 0;
+    // So that blocks become final while others are sent.
+    rules.interval_ms = 2_000;
+    rules.finality_delay_ms = 12_000;
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
     let created_at = TimestampMs(u64::try_from(now.as_millis())? - CREATED_AGO_MS);
     let genesis = Genesis {

@@ -176,7 +176,7 @@ deny: ## Licences, sources and banned crates, where cargo-deny is installed
 # --- figures -----------------------------------------------------------------------------------------------------
 
 .PHONY: bench
-bench: bench-core bench-receipts bench-sim bench-web ## Measure; one line each: figure <name> <value> <unit>
+bench: bench-core bench-receipts bench-reads bench-sim bench-web ## Measure; one line each: figure <name> <value> <unit>
 
 .PHONY: bench-core
 bench-core: ## Mining and validation on this processor
@@ -186,6 +186,11 @@ bench-core: ## Mining and validation on this processor
 .PHONY: bench-receipts
 bench-receipts: ## How many of the receipts with a change in them are taken: none may be
 	@cargo test --locked -q -p shared --lib no_mutated_receipt_is_accepted -- --nocapture | grep ^figure
+
+.PHONY: bench-reads
+bench-reads: ## What a read of the validator costs beside a bare axum route with the same bytes, in processor time (Linux)
+	@cargo build --locked --profile quick $(OURS) --bins
+	@$(TARGET)/quick/bench reads
 
 .PHONY: bench-sim
 bench-sim: ## How 500 simulated nodes spread a block and heal, and what a flood of orphans costs (virtual time, counted bytes)

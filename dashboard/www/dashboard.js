@@ -18,7 +18,7 @@ const STREAM = {
   polling: ["block", "Polling"],
   down: ["fail", "No connection"],
 };
-const HEALTH = { healthy: "ok", degraded: "wait", unhealthy: "fail" };
+const HEALTH = { healthy: "ok", degraded: "wait", no_quorum: "fail", unhealthy: "fail" };
 
 let source = null;
 let pollTimer = null;
@@ -135,6 +135,7 @@ function show(snapshot) {
   showOverview(status, tenants, networks);
   showHealth(snapshot.health ?? null, status, [["validator", link.reachable], ["tracker", snapshot.tracker?.reachable ?? true]]);
   showValidator(status, link);
+  showMembers(status?.consensus ?? null);
   showTenants(tenants, peers, status !== null);
   showBlocks(blocks, status);
   showTracker(snapshot.tracker ?? null, networks);
@@ -154,6 +155,27 @@ function showOverview(status, tenants, networks) {
     tip.dataset.hash = status?.latest_hash ?? "";
     tip.replaceChildren(...(status?.latest_hash ? ["tip ", copyButton(status.latest_hash, shortHash(status.latest_hash), "Tip hash")] : []));
   }
+}
+
+/** One line a validator; nothing when there is only one. */
+function showMembers(consensus) {
+  const members = consensus?.validators ?? [];
+  byId("members").hidden = members.length < 2;
+  const proofs = consensus?.evidence ?? 0;
+  const quorum = consensus ? `${consensus.alive} of ${members.length} heard, ${consensus.quorum} needed to decide` : "";
+  setText(byId("members-note"), proofs > 0 ? `${quorum}; ${plural(proofs, "proof")} of a contradiction at /api/evidence` : quorum);
+  reconcile(byId("member-list"), members, (member) => member.key, memberItem, (item, member) => {
+    const state = item.querySelector(".member-state");
+    setText(state, member.alive ? member.skipped ? "Heard, passed over for a while" : "Heard" : "Not heard");
+    state.dataset.level = member.alive ? member.skipped ? "wait" : "ok" : "fail";
+    setText(item.querySelector(".member-height"), `height ${count(member.height)}`);
+  });
+}
+
+function memberItem(member) {
+  return element("li", { data: { testid: "dash-member", member: member.name } },
+    element("span", { class: "member-name", text: member.name }), copyButton(member.key, shortHash(member.key), "Public key"),
+    element("span", { class: "small soft member-height" }), element("span", { class: "small state member-state" }));
 }
 
 /** The numbers stay as last known while the validator is away; this cell says so. */
@@ -181,7 +203,8 @@ function showUptime() {
 }
 
 function showHealth(health, status, links) {
-  const verdict = health?.status ?? status?.chain_health ?? "unknown";
+  const stalled = status?.chain_health === "no_quorum";
+  const verdict = stalled ? "no_quorum" : health?.status ?? status?.chain_health ?? "unknown";
   const place = byId("health");
   setText(place, capital(verdict));
   place.dataset.state = verdict;
@@ -190,6 +213,7 @@ function showHealth(health, status, links) {
   const away = links.filter(([, reachable]) => !reachable).map(([name]) => name);
   let note = reasons.length > 0 ? `${plural(reasons.length, "check")} passed` : "";
   if (away.length > 0) note = `${away.join(" and ")} not reachable`;
+  else if (stalled) note = "updates are kept, and decided when enough validators are back";
   else if (verdict !== "healthy") note = reasons.join("; ");
   setText(byId("health-note"), note);
   place.title = reasons.join("\n");
@@ -200,6 +224,9 @@ function showTenants(tenants, peers, reachable) {
   setText(byId("tenants-total"), tenants.length > 0 ? "last active first" : "");
   reconcile(byId("tenant-list"), newest, (tenant) => tenant.chain_id || tenant.tenant_id, tenantItem, (item, tenant) => {
     setText(item.querySelector("[data-testid=dash-tenant-blocks]"), count(tenant.block_count));
+    showHash(item.querySelector("[data-testid=dash-tenant-tip]"), tenant.tip_hash, "Hash of the anchored tip");
+    setText(item.querySelector("[data-testid=dash-tenant-final]"), tenant.final_height > 0 ? count(tenant.final_height) : "–");
+    showHash(item.querySelector("[data-testid=dash-tenant-final-hash]"), tenant.final_hash, "Hash of the newest final block");
     setText(item.querySelector("[data-testid=dash-tenant-transactions]"), count(tenant.transaction_count));
     const online = peers.get(tenant.tenant_id);
     setText(item.querySelector(".tenant-peers"), online === undefined ? "–" : count(online));
@@ -213,16 +240,25 @@ function showTenants(tenants, peers, reachable) {
 }
 
 function tenantItem(tenant) {
-  const number = (label, attributes) => element("div", {}, element("dt", { text: label }), element("dd", attributes));
+  const number = (label, attributes, ...notes) => element("div", {}, element("dt", { text: label }), element("dd", attributes), ...notes);
+  const hash = (name) => element("dd", { class: "tenant-hash", data: { testid: name } });
   return element("li", { class: "panel", data: { testid: "dash-tenant", tenant: tenant.tenant_id } },
     element("div", { class: "tenant-head" }, element("h3", { class: "tenant-name", text: tenant.tenant_id }),
       tenant.chain_id ? element("span", { class: "small soft" }, copyButton(tenant.chain_id, shortHash(tenant.chain_id), "Chain id")) : null,
       element("span", { class: "small soft" }, "active ", element("time"))),
     element("dl", { class: "tenant-numbers" },
-      number("Blocks", { data: { testid: "dash-tenant-blocks" } }),
+      number("Anchored blocks", { data: { testid: "dash-tenant-blocks" } }, hash("dash-tenant-tip")),
+      number("Final up to", { data: { testid: "dash-tenant-final" } }, hash("dash-tenant-final-hash")),
       number("Transactions", { data: { testid: "dash-tenant-transactions" } }),
       number("Peers online", { class: "tenant-peers" })),
     element("ul", { class: "tenant-messages", "aria-label": `Recent messages of ${tenant.tenant_id}`, data: { testid: "dash-tenant-messages" } }));
+}
+
+/** Shows a hash that changes now and then; nothing while there is none. */
+function showHash(place, hash, label) {
+  if (place.dataset.shown === (hash ?? "")) return;
+  place.dataset.shown = hash ?? "";
+  place.replaceChildren(...(hash ? [copyButton(hash, shortHash(hash), label)] : []));
 }
 
 /** A message comes as "Block #3: Hello"; only that prefix is set apart, the text is never split further. */

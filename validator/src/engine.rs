@@ -231,7 +231,9 @@ impl Engine {
     pub fn start(self) -> io::Result<(Handle, std::thread::JoinHandle<()>)> {
         let (commands, received) = mpsc::channel(QUEUE_MAX);
         let consensus = Arc::new(self.replica.consensus(self.clock.now()));
-        let shown = Arc::new(View::new(self.replica.ledger(), consensus));
+        let evidence = self.store.evidence().map_err(io::Error::other)?.len();
+        let view = View::new(self.replica.ledger(), consensus);
+        let shown = Arc::new(View { evidence, ..view });
         let (publish, view) = watch::channel(Arc::clone(&shown));
         let pending = Arc::new(AtomicU64::new(0));
         let waiting = Builder::new_current_thread().enable_time().build()?;
@@ -403,6 +405,9 @@ impl Run {
             Output::Evidence(evidence) => {
                 tracing::error!(validator = %evidence.offender, "a validator has contradicted itself");
                 self.store.keep_evidence(&evidence)?;
+                let evidence = self.shown.evidence.saturating_add(1);
+                let view = View::clone(&self.shown);
+                self.shown = Arc::new(View { evidence, ..view });
             }
         }
         Ok(())

@@ -8,11 +8,13 @@
 //! It starts only over data that verifies from the genesis to the tip ([`start`]).
 
 pub mod agreement;
+pub mod backup;
 mod config;
 pub mod engine;
 pub mod export;
 pub mod http;
 pub mod ledger;
+pub mod metrics;
 pub mod network;
 pub mod replica;
 pub mod start;
@@ -34,6 +36,7 @@ use crate::agreement::Tendermint;
 use crate::engine::{Clock, Engine};
 use crate::http::{App, Events};
 use crate::ledger::PROPOSAL_AHEAD_MAX_MS;
+use crate::metrics::Metrics;
 use crate::network::{Network, NetworkError};
 use crate::replica::{Now, Replica, ReplicaError, Start};
 use crate::start::{Files, Opened, StartError};
@@ -96,6 +99,11 @@ pub async fn run(
     let mut tasks = vec![
         tokio::spawn(http::present(Arc::clone(&app))),
         tokio::spawn(export::keep(Arc::clone(&app), files.export)),
+        tokio::spawn(metrics::keep(Arc::clone(&app))),
+        tokio::spawn(backup::operate(
+            Arc::clone(&app),
+            backup::socket(&config.data, &config.id),
+        )),
     ];
     if let Some(transport) = transport {
         let (bind, peers) = addresses(&config, network.as_ref(), &transport.key)?;
@@ -176,7 +184,9 @@ fn begin(
         log,
         votes,
     } = opened;
-    let (store, genesis) = (Arc::new(store), ledger.genesis().clone());
+    let metrics = Metrics::new(ledger.verifier().height().0);
+    let store = Arc::new(store.measured(metrics.commits()));
+    let genesis = ledger.genesis().clone();
     let (identity, chain) = (secret.identity(), genesis.chain_id());
     let key = identity.public_key();
     let set = ledger.verifier().validators().clone();
@@ -226,6 +236,7 @@ fn begin(
         key,
         started_at: service::now_ms(),
         events: Events::default(),
+        metrics,
         ending,
         updates: Semaphore::new(http::UPDATES_MAX),
         checks: Semaphore::new(processors),

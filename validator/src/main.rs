@@ -30,6 +30,11 @@ enum Command {
         /// The file, usually `enterprise_blockchain_{id}.json`
         file: PathBuf,
     },
+    /// Makes a directory with a copy of store and head file, also while the validator serves, and verifies it
+    Backup {
+        /// The directory; it must not exist, and appears when the copy is whole and proved
+        to: PathBuf,
+    },
     /// Verifies the whole chain in the store and says where it ends
     Verify,
     /// Makes this validator's key, in a file of mode 0600, and prints its public half
@@ -120,6 +125,10 @@ async fn main() -> anyhow::Result<()> {
         Some(Command::Import { file }) => {
             let height = validator::export::import(&file, &files.store, &files.head)?;
             tracing::info!(height, store = %files.store.display(), "imported and verified");
+        }
+        Some(Command::Backup { to }) => {
+            let copied = validator::backup::backup(&config.data, &config.id, &to).await?;
+            tracing::info!(height = copied.height, directory = %to.display(), "backed up and verified");
         }
         Some(Command::Verify) => {
             let head = validator::store::HeadFile::read(&files.head)?;

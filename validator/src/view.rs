@@ -3,8 +3,10 @@
 //! Readers never wait for the engine and never see half of a block. Blocks and bodies are read from the store.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use axum::body::Bytes;
+use serde_json::value::RawValue;
 use shared::genesis::Genesis;
 use shared::hash::Hash;
 use shared::ids::{ChainId, Height, TimestampMs};
@@ -32,6 +34,8 @@ pub struct View {
     pub failure: Option<Arc<str>>,
     /// How the validators stand.
     pub consensus: Arc<Consensus>,
+    /// Proofs that a validator has contradicted itself.
+    pub evidence: usize,
 }
 
 /// One tenant at one tip.
@@ -56,7 +60,18 @@ pub struct TenantView {
     /// Enterprise time of the last anchored block.
     pub last_activity: TimestampMs,
     /// Heights and texts of the newest messages, newest first.
-    pub recent_messages: Vec<(u32, String)>,
+    pub recent_messages: Vec<(u32, Arc<str>)>,
+    /// Its newest final block.
+    pub newest_final: Option<(Height, Hash)>,
+    /// Its JSON, once somebody asked for it.
+    pub(crate) json: OnceLock<ReadyJson>,
+}
+
+/// Ready-made JSON, to be part of another answer or one of its own.
+#[derive(Clone, Debug)]
+pub(crate) struct ReadyJson {
+    pub(crate) value: Arc<RawValue>,
+    pub(crate) bytes: Bytes,
 }
 
 impl View {
@@ -75,9 +90,10 @@ impl View {
             transactions: ledger.transactions(),
             failure: None,
             consensus,
+            evidence: 0,
         };
         for tenant in ledger.tenants().values() {
-            view.put(tenant);
+            view.put(ledger, tenant);
         }
         view
     }
@@ -104,7 +120,7 @@ impl View {
         for chain_id in changed {
             // A tenant without an anchored block is pending: nobody was told of it yet.
             if let Some(tenant) = ledger.tenants().get(&chain_id) {
-                view.put(tenant);
+                view.put(ledger, tenant);
             }
         }
         view
@@ -129,10 +145,18 @@ impl View {
         self.tenants.get(&chain_id)
     }
 
-    fn put(&mut self, tenant: &TenantLedger) {
+    fn put(&mut self, ledger: &Ledger, tenant: &TenantLedger) {
         let (chain_id, state) = (tenant.chain_id(), tenant.state());
         let name = tenant.name().as_str().to_owned();
+        // Until its registration was decided, another name may have been shown.
+        if let Some(before) = self.tenants.get(&chain_id)
+            && before.name != name
+            && self.names.get(&before.name) == Some(&chain_id)
+        {
+            self.names.remove(&before.name);
+        }
         self.names.insert(name.clone(), chain_id);
+        let newest_final = ledger.state().newest_final(&chain_id);
         let view = TenantView {
             chain_id,
             genesis: Arc::clone(tenant.genesis()),
@@ -144,6 +168,8 @@ impl View {
             transactions: tenant.transaction_count(),
             last_activity: tenant.last_activity(),
             recent_messages: tenant.recent_messages(),
+            newest_final: newest_final.map(|block| (block.height(), block.hash())),
+            json: OnceLock::new(),
         };
         self.tenants.insert(chain_id, Arc::new(view));
     }

@@ -167,7 +167,14 @@ fn frame(generation: u32, bytes: &[u8]) -> Vec<u8> {
     let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_be_bytes();
     let generation = generation.to_be_bytes();
     let checksum = checksum(&[&generation, bytes]);
-    [RECORD_MAGIC.as_slice(), &generation, &length, &checksum, bytes].concat()
+    [
+        RECORD_MAGIC.as_slice(),
+        &generation,
+        &length,
+        &checksum,
+        bytes,
+    ]
+    .concat()
 }
 
 fn checksum(parts: &[&[u8]]) -> [u8; 8] {
@@ -188,12 +195,19 @@ fn read(bytes: &[u8], chain: ChainId) -> Result<(u32, Vec<LogRecord>, u64), Stri
     let (_, content) = content.split_at_checked(16).ok_or(short)?;
     let (found, generation) = content.split_first_chunk::<32>().ok_or(short)?;
     if found != chain.0.as_bytes() {
-        return Err(format!("it is of the enterprise chain {}", hex::encode(found)));
+        return Err(format!(
+            "it is of the enterprise chain {}",
+            hex::encode(found)
+        ));
     }
-    let generation = generation.try_into().map(u32::from_be_bytes).map_err(|_| short)?;
+    let generation = generation
+        .try_into()
+        .map(u32::from_be_bytes)
+        .map_err(|_| short)?;
     let (mut records, mut end) = (Vec::new(), HEADER_BYTES);
     while let Some((record, after)) = next_record(rest, generation) {
-        let record = LogRecord::decode(record).map_err(|error| format!("at byte {end}: {error}"))?;
+        let record =
+            LogRecord::decode(record).map_err(|error| format!("at byte {end}: {error}"))?;
         records.push(record);
         let length = rest.len().saturating_sub(after.len());
         end = end.saturating_add(u64::try_from(length).unwrap_or(0));

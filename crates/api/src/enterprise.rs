@@ -10,6 +10,7 @@ use crate::wide;
 /// After it, `(tenant_height, tenant_hash)` is the tip of the tenant's heaviest chain at the validator; a sender counts
 /// its own blocks as confirmed up to there, and only if that hash is on its chain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TenantUpdateAccepted {
     /// Always `accepted`: a refused update is answered with a problem document, which names the tenant's tip too.
     pub status: UpdateStatus,
@@ -21,6 +22,7 @@ pub struct TenantUpdateAccepted {
     pub chain_id: String,
     /// The height of the enterprise block that anchors the tenant's tip.
     #[serde(with = "wide")]
+    #[cfg_attr(feature = "openapi", schema(value_type = wide::Wide))]
     pub enterprise_block_height: u64,
     /// The hash of that enterprise block, hex.
     pub enterprise_block_hash: String,
@@ -38,9 +40,11 @@ pub struct TenantUpdateAccepted {
 
 /// `GET /api/status`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Status {
     /// The enterprise chain's height.
     #[serde(with = "wide")]
+    #[cfg_attr(feature = "openapi", schema(value_type = wide::Wide))]
     pub height: u64,
     /// The newest enterprise block's hash, hex.
     pub latest_hash: String,
@@ -64,13 +68,54 @@ pub struct Status {
     pub latest_block_time: u64,
     /// What this validator is doing, in one word.
     pub validator_status: String,
+    /// How the validators stand, as the answering one sees it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consensus: Option<Consensus>,
+}
+
+/// How the validators stand.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Consensus {
+    /// How many have to be alive for a decision.
+    pub quorum: u32,
+    /// How many are.
+    pub alive: u32,
+    /// The round of the block that is being decided; none while there is nothing to decide.
+    pub round: Option<u32>,
+    /// Whether the answering one votes; not after it has lost its vote log.
+    pub votes: bool,
+    /// Proofs that a validator has contradicted itself, which `/api/evidence` lists.
+    pub evidence: u32,
+    /// All of them.
+    pub validators: Vec<ConsensusMember>,
+}
+
+/// One validator.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ConsensusMember {
+    /// Its name.
+    pub name: String,
+    /// Its public key, hex.
+    pub key: String,
+    /// Whether it is heard.
+    pub alive: bool,
+    /// Whether it is passed over as a proposer, for having been absent.
+    pub skipped: bool,
+    /// The newest height that it said it has decided.
+    #[serde(with = "wide")]
+    #[cfg_attr(feature = "openapi", schema(value_type = wide::Wide))]
+    pub height: u64,
 }
 
 /// One entry of `GET /api/blocks`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct EnterpriseBlock {
     /// The height.
     #[serde(with = "wide")]
+    #[cfg_attr(feature = "openapi", schema(value_type = wide::Wide))]
     pub height: u64,
     /// The hash, hex.
     pub hash: String,
@@ -99,6 +144,7 @@ pub struct EnterpriseBlock {
 
 /// A tenant transaction as the enterprise chain shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct EnterpriseTransaction {
     /// The transaction's id, hex.
     pub tx_id: String,
@@ -117,20 +163,26 @@ pub struct EnterpriseTransaction {
     pub chain_id: String,
     /// The enterprise block that anchors it.
     #[serde(default, with = "wide")]
+    #[cfg_attr(feature = "openapi", schema(value_type = wide::Wide))]
     pub enterprise_height: u64,
 }
 
 /// `GET /api/tenants`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Tenants {
     /// The tenants by label.
     pub tenants: Vec<Tenant>,
     /// How many there are.
     pub total_tenants: usize,
+    /// Where the next page begins; absent on the last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_cursor: Option<String>,
 }
 
 /// One tenant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Tenant {
     /// The network's label.
     pub tenant_id: String,
@@ -151,13 +203,23 @@ pub struct Tenant {
     /// The newest anchored block's hash, hex.
     #[serde(default)]
     pub tip_hash: String,
+    /// The newest final block's height; 0 before the first.
+    #[serde(default)]
+    pub final_height: u32,
+    /// The newest final block's hash, hex.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub final_hash: Option<String>,
 }
 
 /// `GET /api/transactions` and `GET /api/network-transactions/{id}`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Transactions {
     /// The transactions, newest first.
     pub transactions: Vec<EnterpriseTransaction>,
     /// How many match in all.
     pub total: u64,
+    /// Where the next page begins; absent on the last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_cursor: Option<String>,
 }

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 /// How a service judges itself, from facts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum HealthStatus {
     /// Everything it needs works.
@@ -19,6 +20,7 @@ pub enum HealthStatus {
 
 /// The answer to `GET /health`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Health {
     /// The verdict.
     pub status: HealthStatus,
@@ -35,6 +37,7 @@ pub struct Health {
 
 /// A problem document as a client reads it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ProblemBody {
     /// What kind of problem it is.
     #[serde(rename = "type", default)]

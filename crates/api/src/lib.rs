@@ -21,8 +21,8 @@ pub mod ws;
 pub use archive::{ChainWindow, EXPORT_VERSION, Export, ExportMetadata};
 pub use convert::ShapeError;
 pub use enterprise::{
-    EnterpriseBlock, EnterpriseTransaction, Status, Tenant, TenantUpdateAccepted, Tenants,
-    Transactions,
+    Consensus, ConsensusMember, EnterpriseBlock, EnterpriseTransaction, Status, Tenant,
+    TenantUpdateAccepted, Tenants, Transactions,
 };
 pub use health::{Health, HealthStatus, ProblemBody};
 pub use tenant::{

@@ -10,6 +10,7 @@ use crate::wide;
 
 /// What a transaction carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum TransactionKind {
     /// UTF-8 text for people.
@@ -20,6 +21,7 @@ pub enum TransactionKind {
 
 /// One tenant transaction.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TenantTransaction {
     /// SHA-256 of all its bytes, hex.
     pub tx_id: String,
@@ -27,6 +29,7 @@ pub struct TenantTransaction {
     pub from: String,
     /// The sender's running number.
     #[serde(with = "wide")]
+    #[cfg_attr(feature = "openapi", schema(value_type = wide::Wide))]
     pub sequence: u64,
     /// When the sender made it, in ms.
     pub timestamp: u64,
@@ -54,6 +57,7 @@ pub struct PendingTransaction {
 
 /// One tenant block with its whole body.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TenantBlock {
     /// The block's height; the first block is 1.
     pub block_id: u32,
@@ -73,6 +77,7 @@ pub struct TenantBlock {
 
 /// New blocks of one tenant chain: a peer's report to the tracker, and the tracker's to the validator.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct BlockchainUpdate {
     /// The network's label.
     pub network_id: String,

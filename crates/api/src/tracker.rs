@@ -19,6 +19,7 @@ pub struct NetworkListItem {
 
 /// `GET /api/networks/{id}/genesis`: how a newcomer that knows only a label learns the chain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct NetworkGenesis {
     /// The label under which the tracker keeps the network.
     pub network_id: String,
@@ -58,6 +59,7 @@ pub struct Anchor {
 
 /// What became of an update.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum UpdateStatus {
     /// Verified and durable.

@@ -10,6 +10,17 @@ use serde::{Deserializer, Serializer};
 /// The largest integer that every JSON reader keeps exactly.
 pub const NUMBER_MAX: u64 = 1 << 53;
 
+/// How such an integer looks in an OpenAPI document.
+#[cfg(feature = "openapi")]
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+#[serde(untagged)]
+pub enum Wide {
+    /// Up to 2^53.
+    Number(u64),
+    /// Beyond, decimal.
+    Text(String),
+}
+
 /// Writes `value` as a number up to 2^53 and as a decimal string above.
 ///
 /// # Errors

@@ -1,6 +1,28 @@
 //! The services' only clock. Machines get its reading as `now`.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+/// Measures how long something takes, whatever happens to the machine's clock meanwhile.
+#[derive(Clone, Copy, Debug)]
+pub struct Stopwatch(Instant);
+
+impl Stopwatch {
+    /// Starts one.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "for drivers that measure; nothing decides by it"
+    )]
+    #[must_use]
+    pub fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    /// Seconds since the start.
+    #[must_use]
+    pub fn seconds(&self) -> f64 {
+        self.0.elapsed().as_secs_f64()
+    }
+}
 
 /// Milliseconds since the Unix epoch; 0 when the machine's clock stands before it.
 #[expect(
@@ -18,7 +40,7 @@ pub fn now_ms() -> u64 {
 
 /// Time since it was made, on a clock that never goes back.
 #[derive(Clone, Copy, Debug)]
-pub struct SteadyClock(std::time::Instant);
+pub struct SteadyClock(Instant);
 
 impl Default for SteadyClock {
     #[expect(
@@ -26,7 +48,7 @@ impl Default for SteadyClock {
         reason = "this is where drivers read the clock"
     )]
     fn default() -> Self {
-        Self(std::time::Instant::now())
+        Self(Instant::now())
     }
 }
 

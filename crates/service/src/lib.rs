@@ -13,7 +13,7 @@ mod port;
 mod problem;
 mod server;
 
-pub use clock::{SteadyClock, now_ms};
+pub use clock::{SteadyClock, Stopwatch, now_ms};
 pub use files::atomic_write;
 pub use headers::security_headers;
 pub use logs::init_tracing;

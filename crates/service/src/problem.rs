@@ -48,6 +48,12 @@ impl Problem {
         self
     }
 
+    /// The kind's last part, as [`Problem::new`] took it.
+    #[must_use]
+    pub fn slug(&self) -> &str {
+        self.kind.strip_prefix("/problems/").unwrap_or(&self.kind)
+    }
+
     /// Status 500 without any internals; logs `error`.
     pub fn internal(error: &dyn fmt::Display) -> Self {
         tracing::error!(%error, "internal error");

@@ -7,6 +7,8 @@
 
 use axum::Router;
 use axum::extract::ConnectInfo;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -17,6 +19,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
+use tower::util::MapRequest;
 
 /// Connections served at once; further ones wait in the kernel's backlog.
 pub const CONNECTIONS_MAX: usize = 4096;
@@ -48,10 +51,10 @@ pub async fn serve(
             Some(_) = connections.join_next(), if !connections.is_empty() => continue,
         };
         let (stream, address, permit) = accepted;
-        let router = router.clone().layer(axum::Extension(ConnectInfo(address)));
+        let router = router.clone();
         let stopped = stopped.clone();
         connections.spawn(async move {
-            if let Err(error) = serve_connection(stream, router, stopped).await {
+            if let Err(error) = serve_connection(stream, address, router, stopped).await {
                 tracing::debug!(%address, %error, "connection ended");
             }
             drop(permit);
@@ -76,9 +79,15 @@ pub async fn serve(
 /// Serves one connection; when `stopped` closes, the running request is its last.
 async fn serve_connection(
     stream: TcpStream,
+    address: SocketAddr,
     router: Router,
     mut stopped: watch::Receiver<()>,
 ) -> Result<(), hyper::Error> {
+    // Not a layer of the router: that would rebuild every route for every connection.
+    let router = MapRequest::new(router, move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(ConnectInfo(address));
+        request
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(Duration::from_millis(HEADER_TIMEOUT_MS))

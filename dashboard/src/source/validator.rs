@@ -25,7 +25,7 @@ pub(crate) async fn follow_validator(
                 pause_ms = RETRY_MIN_MS;
                 let synced = Input::ValidatorSynced(Box::new(synced));
                 match facts.send(synced).await {
-                    Ok(()) => follow(response, &facts).await,
+                    Ok(()) => follow(response, &client, url, &facts).await,
                     Err(_) => Err(Ended::EngineGone),
                 }
             }
@@ -65,15 +65,24 @@ async fn connect(
         .map_err(|_| "no answer in time".to_owned())?
         .and_then(reqwest::Response::error_for_status)
         .map_err(|error| in_words(&error))?;
-    let synced = Synced {
+    Ok((response, ask(client, url).await?))
+}
+
+/// Asks for everything.
+async fn ask(client: &reqwest::Client, url: &str) -> Result<Synced, String> {
+    Ok(Synced {
         status: get(client, &format!("{url}/api/status")).await?,
         tenants: get(client, &format!("{url}/api/tenants")).await?,
         blocks: get(client, &format!("{url}/api/blocks?limit={BLOCKS_MAX}")).await?,
-    };
-    Ok((response, synced))
+    })
 }
 
-async fn follow(response: reqwest::Response, facts: &mpsc::Sender<Input>) -> Result<(), Ended> {
+async fn follow(
+    response: reqwest::Response,
+    client: &reqwest::Client,
+    url: &str,
+    facts: &mpsc::Sender<Input>,
+) -> Result<(), Ended> {
     let mut reader = Reader::default();
     let mut stream = response.bytes_stream();
     let silence = Duration::from_millis(STREAM_SILENCE_MS);
@@ -87,6 +96,13 @@ async fn follow(response: reqwest::Response, facts: &mpsc::Sender<Input>) -> Res
         let events = reader
             .push(&bytes)
             .map_err(|error| Ended::Lost(error.to_string()))?;
+        // Blocks were left out: what follows in these events is in the answers as well.
+        if events.iter().any(|event| event.name == "resync") {
+            let synced = ask(client, url).await.map_err(Ended::Lost)?;
+            let sent = facts.send(Input::ValidatorSynced(Box::new(synced))).await;
+            sent.map_err(|_| Ended::EngineGone)?;
+            continue;
+        }
         for event in events {
             let Some(change) = change_of(&event).map_err(Ended::Lost)? else {
                 continue;

@@ -15,6 +15,7 @@ fn status(height: u64) -> Status {
         uptime: 1,
         latest_block_time: 1,
         validator_status: "active".to_owned(),
+        consensus: None,
     }
 }
 
@@ -48,6 +49,8 @@ fn tenant(name: &str, last_activity: u64) -> Tenant {
         recent_messages: vec!["Block #1: hi".to_owned()],
         height: 1,
         tip_hash: String::new(),
+        final_height: 0,
+        final_hash: None,
     }
 }
 
@@ -219,6 +222,7 @@ fn long_texts_many_tenants_and_many_transactions_are_cut() {
     let tenants = Tenants {
         tenants,
         total_tenants,
+        next_cursor: None,
     };
     view.handle(0, Input::ValidatorChanged(Change::Tenants(tenants)));
     let mut full = block(1, 'a');

@@ -93,6 +93,22 @@ async fn a_tenant_block_reaches_an_open_page() {
 }
 
 #[tokio::test]
+async fn what_the_stream_left_out_is_asked_for() {
+    let validator = FakeValidator::start().await;
+    let tracker = FakeTracker::start().await;
+    let dashboard = Running::start(&validator.url(), &tracker.url()).await;
+    let mut page = Page::open(dashboard.address).await;
+    let reachable = |snapshot: &Value| snapshot["validator"]["reachable"] == true;
+    page.until("connected", reachable).await;
+    validator.anchor_unseen();
+    let next = page
+        .until("block 2", |snapshot| snapshot["blocks"][0]["height"] == 2)
+        .await;
+    assert_eq!(next["status"]["height"], 2);
+    dashboard.stop().await;
+}
+
+#[tokio::test]
 async fn a_validator_that_comes_back_is_followed_again() {
     let validator = FakeValidator::start().await;
     let tracker = FakeTracker::start().await;

@@ -90,6 +90,7 @@ impl Chain {
             uptime: 0,
             latest_block_time: 0,
             validator_status: "active".to_owned(),
+            consensus: None,
         }
     }
 
@@ -97,6 +98,7 @@ impl Chain {
         Tenants {
             tenants: self.tenants.clone(),
             total_tenants: self.tenants.len(),
+            next_cursor: None,
         }
     }
 
@@ -177,10 +179,19 @@ impl FakeValidator {
             recent_messages: vec![format!("Block #1: {message}")],
             height: 1,
             tip_hash: String::new(),
+            final_height: 0,
+            final_hash: None,
         });
         self.tell("block", &block);
         self.tell("status", &chain.status());
         self.tell("tenants", &chain.tenants());
+    }
+
+    /// Makes an enterprise block and tells every stream only that something was left out.
+    pub(crate) fn anchor_unseen(&self) {
+        let mut chain = self.chain.lock().unwrap();
+        chain.grow();
+        self.tell("resync", &());
     }
 
     /// Ends every open stream.

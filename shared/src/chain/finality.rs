@@ -209,6 +209,7 @@ impl Chain {
             self.disconnect_to(shared)
         };
         let left: BTreeSet<Hash> = left.into_iter().collect();
+        let before = self.nodes.len();
         let mut parent = below;
         for hash in &path {
             let siblings = match self.nodes.get(&parent) {
@@ -220,7 +221,9 @@ impl Chain {
             }
             parent = *hash;
         }
-        self.find_best();
+        if self.nodes.len() < before {
+            self.find_best();
+        }
         if !left.is_empty()
             && let Some(next) = path.get(on_main)
         {

@@ -4,36 +4,62 @@ use std::sync::Arc;
 
 use api::{EnterpriseBlock as BlockShape, EnterpriseTransaction};
 use axum::Json;
-use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use service::Problem;
 use shared::block::Block;
 use shared::enterprise::{EnterpriseHeader, EnterpriseHeight};
 use shared::transaction::{Payload, Transaction};
 
+use super::openapi::Problems;
+use super::page::{Asked, PAGE_MAX, Page, Paged, limit, place, query};
 use super::status::count;
-use super::{App, Page, TRANSACTIONS_SHOWN_MAX, bad_path, bad_query, reading};
+use super::{App, TRANSACTIONS_SHOWN_MAX, bad_path, reading};
 use crate::start::bodies;
 use crate::view::{TenantView, View};
 
+/// Enterprise blocks, newest first, with header and certificate.
+#[utoipa::path(
+    get,
+    path = "/api/blocks",
+    tag = "chain",
+    params(Page),
+    responses((status = 200, description = "The blocks; the `Link` header leads to the next page", body = Vec<BlockShape>), Problems),
+)]
 pub(super) async fn blocks(
     State(app): State<Arc<App>>,
-    page: Result<Query<Page>, QueryRejection>,
-) -> Result<Json<Vec<BlockShape>>, Problem> {
-    let Query(page) = page.map_err(|rejection| bad_query(&rejection))?;
-    let limit = page.limit(BLOCKS_DEFAULT);
+    page: Asked<Page>,
+) -> Result<Paged<Vec<BlockShape>>, Problem> {
+    let page = query(page)?;
+    let limit = limit(page.limit, BLOCKS_DEFAULT, PAGE_MAX);
+    let below = place(page.cursor.as_deref())?;
     let shapes = reading(move || {
         let view = app.handle.view();
         let mut room = TRANSACTIONS_SHOWN_MAX;
-        let heights = (1..=view.head.height.0).rev().take(limit);
+        let head = view.head.height.0;
+        let top = below.map_or(head, |below| head.min(below.saturating_sub(1)));
+        let heights = (1..=top).rev().take(limit);
         heights
             .map(|height| shape(&app, &view, EnterpriseHeight(height), &mut room))
-            .collect()
+            .collect::<Result<Vec<_>, _>>()
     });
-    shapes.await.map(Json)
+    let shapes = shapes.await?;
+    let lowest = shapes.last().map(|block| block.height);
+    let cursor = lowest
+        .filter(|height| *height > 1)
+        .map(|height| height.to_string());
+    Ok(Paged::new(shapes, cursor.as_deref(), limit))
 }
 
+/// One enterprise block.
+#[utoipa::path(
+    get,
+    path = "/api/blocks/{height}",
+    tag = "chain",
+    params(("height" = u64, Path, description = "The height")),
+    responses((status = 200, description = "The block", body = BlockShape), Problems),
+)]
 pub(super) async fn block(
     State(app): State<Arc<App>>,
     height: Result<Path<u64>, PathRejection>,
@@ -63,7 +89,7 @@ pub fn block_shape(
 }
 
 /// Lists as many transactions as there is room for; the counts are of all.
-fn shape(
+pub(super) fn shape(
     app: &App,
     view: &View,
     height: EnterpriseHeight,

@@ -7,8 +7,8 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
@@ -16,21 +16,31 @@ use service::Problem;
 use shared::enterprise::FinalBlock;
 use shared::hash::Hash;
 use shared::ids::Height;
+use utoipa::{IntoParams, ToSchema};
 
-use super::{App, Page, bad_path, bad_query, tenant_unknown};
+use super::openapi::{Binary, Problems};
+use super::page::{Asked, PAGE_MAX, PageFrom, Paged, limit, query};
+use super::{App, bad_path, tenant_unknown, unavailable};
 use crate::engine::Unavailable;
 use crate::view::TenantView;
 
-type Asked<T> = Result<Query<T>, QueryRejection>;
-
 /// What the asker knows.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Known {
     /// Entries of the log that it has verified; 0 for none.
     #[serde(default)]
     size: u64,
 }
 
+/// The proof of a tenant's newest final block for a light client.
+#[utoipa::path(
+    get,
+    path = "/api/tenants/{id}/finality",
+    tag = "proofs",
+    params(("id" = String, Path, description = "The tenant's name or chain id"), Known),
+    responses((status = 200, description = "The proof", body = Binary, content_type = "application/octet-stream"), Problems),
+)]
 pub(super) async fn finality(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
@@ -50,12 +60,21 @@ pub(super) async fn finality(
 }
 
 /// Which receipt.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Wanted {
     /// The id of a transaction in the block, hex, to be proved as well.
     transaction: Option<String>,
 }
 
+/// The receipt of a final block, and of a transaction in it.
+#[utoipa::path(
+    get,
+    path = "/api/tenants/{id}/receipts/{height}",
+    tag = "proofs",
+    params(("id" = String, Path, description = "The tenant's name or chain id"), ("height" = u32, Path, description = "The height of the tenant block"), Wanted),
+    responses((status = 200, description = "The receipt", body = Binary, content_type = "application/octet-stream"), Problems),
+)]
 pub(super) async fn receipt(
     State(app): State<Arc<App>>,
     place: Result<Path<(String, u32)>, PathRejection>,
@@ -104,6 +123,13 @@ pub(super) async fn receipt(
     }
 }
 
+/// The newest header and its certificate.
+#[utoipa::path(
+    get,
+    path = "/api/checkpoint",
+    tag = "proofs",
+    responses((status = 200, description = "The checkpoint", body = Binary, content_type = "application/octet-stream"), Problems),
+)]
 pub(super) async fn checkpoint(State(app): State<Arc<App>>) -> Result<Response, Problem> {
     let newest = app.handle.read(|ledger| ledger.checkpoint()).await;
     let newest = newest.map_err(unavailable)?.ok_or_else(|| {
@@ -114,40 +140,67 @@ pub(super) async fn checkpoint(State(app): State<Arc<App>>) -> Result<Response, 
 }
 
 /// `GET /api/log?from=&limit=`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct LogPage {
+    /// Entries in all.
     size: u64,
+    /// The root over them, hex.
     root: String,
+    /// The entries of this page.
     entries: Vec<LogEntry>,
+    /// Where the next page begins; absent on the last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
-struct LogEntry {
+/// One final height.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct LogEntry {
+    /// Its place in the log; the first is 0.
     index: u64,
+    /// The tenant's chain id, hex.
     chain_id: String,
+    /// The height of the tenant block.
     height: u32,
+    /// Its hash, hex.
     hash: String,
+    /// The work of the chain up to it, decimal.
     work: String,
 }
 
+/// The log of final heights (RFC 9162).
+#[utoipa::path(
+    get,
+    path = "/api/log",
+    tag = "proofs",
+    params(PageFrom),
+    responses((status = 200, description = "A page of the log", body = LogPage), Problems),
+)]
 pub(super) async fn log(
     State(app): State<Arc<App>>,
-    page: Asked<Page>,
-) -> Result<Json<LogPage>, Problem> {
+    page: Asked<PageFrom>,
+) -> Result<Paged<LogPage>, Problem> {
     let page = query(page)?;
-    let (from, limit) = (page.from.unwrap_or(0), page.limit(ENTRIES_DEFAULT));
+    let limit = limit(page.limit, ENTRIES_DEFAULT, PAGE_MAX);
+    let from = page.first(0)?;
     let read = app.handle.read(move |ledger| {
         let log = ledger.state().log();
         let first = usize::try_from(from).unwrap_or(usize::MAX);
         let entries = ledger.log_entries().iter().skip(first).take(limit);
-        let entries = (u64::from(from)..).zip(entries).map(log_entry).collect();
+        let entries: Vec<_> = (from..).zip(entries).map(log_entry).collect();
+        let next = entries.last().map(|last| last.index.saturating_add(1));
         LogPage {
             size: log.size(),
             root: log.root().to_string(),
             entries,
+            next_cursor: next
+                .filter(|next| *next < log.size())
+                .map(|next| next.to_string()),
         }
     });
-    read.await.map(Json).map_err(unavailable)
+    let shape = read.await.map_err(unavailable)?;
+    let cursor = shape.next_cursor.clone();
+    Ok(Paged::new(shape, cursor.as_deref(), limit))
 }
 
 fn log_entry((index, block): (u64, &FinalBlock)) -> LogEntry {
@@ -161,25 +214,40 @@ fn log_entry((index, block): (u64, &FinalBlock)) -> LogEntry {
 }
 
 /// `GET /api/log/inclusion?index=&size=`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Inclusion {
+    /// The entry.
     index: u64,
+    /// Entries of the tree that it is proved in.
     size: u64,
 }
 
 /// `GET /api/log/consistency?from=&to=`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Consistency {
+    /// Entries of the older log.
     from: u64,
+    /// Entries of the newer one.
     to: u64,
 }
 
 /// A path, lowest sibling first.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct LogPath {
+    /// The hashes, hex.
     path: Vec<String>,
 }
 
+/// The path of one of the log's entries.
+#[utoipa::path(
+    get,
+    path = "/api/log/inclusion",
+    tag = "proofs",
+    params(Inclusion),
+    responses((status = 200, description = "The path", body = LogPath), Problems),
+)]
 pub(super) async fn inclusion(
     State(app): State<Arc<App>>,
     asked: Asked<Inclusion>,
@@ -190,6 +258,14 @@ pub(super) async fn inclusion(
     log_path(path.await)
 }
 
+/// The proof that the log was only extended.
+#[utoipa::path(
+    get,
+    path = "/api/log/consistency",
+    tag = "proofs",
+    params(Consistency),
+    responses((status = 200, description = "The path", body = LogPath), Problems),
+)]
 pub(super) async fn consistency(
     State(app): State<Arc<App>>,
     asked: Asked<Consistency>,
@@ -209,26 +285,12 @@ fn log_path(path: Result<Option<Vec<Hash>>, Unavailable>) -> Result<Json<LogPath
     Ok(Json(LogPath { path }))
 }
 
-fn query<T>(asked: Asked<T>) -> Result<T, Problem> {
-    let Query(asked) = asked.map_err(|rejection| bad_query(&rejection))?;
-    Ok(asked)
-}
-
 fn not_final(tenant: &TenantView) -> Problem {
     let delay = tenant.genesis.rules.finality_delay_ms;
     let detail = format!(
         "this is not final yet; a block becomes so {delay} ms of enterprise time after it was anchored, if nothing heavier comes"
     );
     Problem::new(StatusCode::NOT_FOUND, "not-final", detail)
-}
-
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "it is what `map_err` hands over"
-)]
-fn unavailable(error: Unavailable) -> Problem {
-    let detail = error.to_string();
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail)
 }
 
 fn bytes(bytes: Vec<u8>) -> Response {

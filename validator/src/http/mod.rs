@@ -1,43 +1,45 @@
 //! The validator over HTTP: routes, their limits, and what they share.
 //!
 //! Limits: a request body of [`BODY_BYTES_MAX`]; [`UPDATES_MAX`] updates at once, checked on as many threads as there
-//! are processors; pages of [`PAGE_MAX`] items; [`TRANSACTIONS_SHOWN_MAX`] transactions listed in one answer (counts stay
+//! are processors; pages of [`PAGE_MAX`] items, of tenants [`TENANTS_MAX`]; [`TRANSACTIONS_SHOWN_MAX`] transactions listed in one answer (counts stay
 //! true); [`STREAMS_MAX`] event streams. Errors are RFC 9457 problem documents. Text from strangers leaves as JSON only.
 
 mod blocks;
 mod events;
+#[expect(unused_qualifications, reason = "of the code that `IntoParams` writes")]
 mod finality;
+#[expect(unused_qualifications, reason = "of the code that `OpenApi` writes")]
+pub mod openapi;
+mod page;
 mod status;
 mod tenants;
+mod transactions;
 mod update;
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
-use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::rejection::PathRejection;
 use axum::http::StatusCode;
-use axum::routing::{get, post};
-use serde::Deserialize;
 use service::Problem;
 use shared::enterprise::EnterpriseGenesis;
 use shared::ids::{NetworkId, PublicKey};
 use tokio::sync::{Semaphore, watch};
 
-use crate::engine::Handle;
+use crate::engine::{Handle, Unavailable};
+use crate::metrics::Metrics;
 use crate::store::Store;
 
 pub use blocks::block_shape;
-pub use events::{Events, present};
+pub use events::{Events, KEEP_ALIVE_MS, REPLAY_MAX, present};
+pub use page::PAGE_MAX;
 pub use status::status_shape;
-pub use tenants::tenants_shape;
+pub use tenants::{TENANTS_MAX, TenantsPage, tenants_shape};
 
 /// Bytes of a request body.
 pub const BODY_BYTES_MAX: usize = 4 << 20;
 /// Updates that are checked or waiting at once; further ones are told to come again.
 pub const UPDATES_MAX: usize = 64;
-/// Items of one page.
-pub const PAGE_MAX: usize = 100;
 /// Transactions listed in one answer.
 pub const TRANSACTIONS_SHOWN_MAX: usize = 5_000;
 /// Event streams at once.
@@ -58,6 +60,8 @@ pub struct App {
     pub key: PublicKey,
     /// When it started, in ms.
     pub started_at: u64,
+    /// What is counted and measured.
+    pub metrics: Metrics,
     /// The events for streams.
     pub events: Events,
     /// Becomes true when the validator ends.
@@ -72,61 +76,21 @@ pub struct App {
 
 /// The routes.
 pub fn router(app: Arc<App>) -> Router {
-    let router = Router::new()
-        .route("/api/tenant-update", post(update::tenant_update))
-        .route("/api/tenant-blockchain-update", post(update::tenant_update))
-        .route("/api/status", get(status::status))
-        .route("/api/genesis", get(status::genesis))
-        .route("/api/blocks", get(blocks::blocks))
-        .route("/api/blocks/{height}", get(blocks::block))
-        .route("/api/tenants", get(tenants::tenants))
-        .route("/api/tenants/{id}/blocks", get(tenants::tenant_blocks))
-        .route("/api/tenants/{id}/genesis", get(tenants::tenant_genesis))
-        .route("/api/tenants/{id}/finality", get(finality::finality))
-        .route(
-            "/api/tenants/{id}/receipts/{height}",
-            get(finality::receipt),
-        )
-        .route("/api/checkpoint", get(finality::checkpoint))
-        .route("/api/log", get(finality::log))
-        .route("/api/log/inclusion", get(finality::inclusion))
-        .route("/api/log/consistency", get(finality::consistency))
-        .route("/api/transactions", get(tenants::transactions))
-        .route(
-            "/api/network-transactions/{id}",
-            get(tenants::network_transactions),
-        )
-        .route("/api/events", get(events::events))
-        .route("/health", get(status::health))
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+    let router = plain()
         .fallback(Problem::no_such_path)
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(app);
     service::security_headers(router, "default-src 'none'; frame-ancestors 'none'")
 }
 
-/// `?limit=` of a page.
-#[derive(Debug, Deserialize)]
-struct Page {
-    limit: Option<usize>,
-    from: Option<u32>,
-    network: Option<String>,
-}
-
-impl Page {
-    /// The limit, or `otherwise`; at most [`PAGE_MAX`].
-    fn limit(&self, otherwise: usize) -> usize {
-        self.limit.unwrap_or(otherwise).min(PAGE_MAX)
-    }
+/// The routes alone.
+fn plain() -> Router<Arc<App>> {
+    openapi::routes().split_for_parts().0
 }
 
 async fn method_not_allowed() -> Problem {
     let detail = "this path is not served with this method";
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", detail)
-}
-
-fn bad_query(rejection: &QueryRejection) -> Problem {
-    Problem::new(StatusCode::BAD_REQUEST, "bad-query", rejection.body_text())
 }
 
 fn bad_path(rejection: &PathRejection) -> Problem {
@@ -136,6 +100,15 @@ fn bad_path(rejection: &PathRejection) -> Problem {
 fn tenant_unknown() -> Problem {
     let detail = "no tenant has this name or chain id; GET /api/tenants lists them";
     Problem::new(StatusCode::NOT_FOUND, "tenant-unknown", detail)
+}
+
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "it is what `map_err` hands over"
+)]
+fn unavailable(error: Unavailable) -> Problem {
+    let detail = error.to_string();
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail)
 }
 
 /// Runs a read of the store off the async threads.

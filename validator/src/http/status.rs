@@ -1,18 +1,30 @@
-//! `/api/status`, `/api/genesis`, `/health`.
+//! `/api/status`, `/api/genesis`, `/health`, `/ready`, `/metrics`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use api::{Health, HealthStatus, Status};
+use api::{Consensus, ConsensusMember, Health, HealthStatus, Status};
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use service::Problem;
+use utoipa::ToSchema;
 
 use super::App;
+use super::openapi::Problems;
 use crate::engine::QUEUE_MAX;
+use crate::replica::PeerStatus;
 use crate::view::View;
 
+/// The chain in figures.
+#[utoipa::path(
+    get,
+    path = "/api/status",
+    tag = "chain",
+    responses((status = 200, description = "The status", body = Status)),
+)]
 pub(super) async fn status(State(app): State<Arc<App>>) -> Json<Status> {
     Json(status_shape(&app, &app.handle.view()))
 }
@@ -21,12 +33,15 @@ pub(super) async fn status(State(app): State<Arc<App>>) -> Json<Status> {
 #[must_use]
 pub fn status_shape(app: &App, view: &View) -> Status {
     let failed = view.failure.is_some() || !app.handle.is_alive();
-    let word = |good: &str, bad: &str| {
-        if failed {
-            bad.to_owned()
-        } else {
-            good.to_owned()
-        }
+    let health = match (failed, view.consensus.has_quorum()) {
+        (true, _) => "failed",
+        (false, false) => NO_QUORUM,
+        (false, true) => "healthy",
+    };
+    let doing = match (failed, view.consensus.votes) {
+        (true, _) => "read_only",
+        (false, false) => "abstains",
+        (false, true) => "active",
     };
     let height = view.head.height.0;
     Status {
@@ -38,11 +53,89 @@ pub fn status_shape(app: &App, view: &View) -> Status {
         pending_transactions: app.handle.pending_transactions(),
         total_blocks: height,
         total_transactions: view.transactions,
-        chain_health: word("healthy", "failed"),
+        chain_health: health.to_owned(),
         uptime: service::now_ms().saturating_sub(app.started_at) / 1_000,
         latest_block_time: if height == 0 { 0 } else { view.time.0 },
-        validator_status: word("active", "read_only"),
+        validator_status: doing.to_owned(),
+        consensus: Some(consensus_shape(view)),
     }
+}
+
+/// What `chain_health` says while too few validators are alive to decide.
+const NO_QUORUM: &str = "no_quorum";
+
+fn consensus_shape(view: &View) -> Consensus {
+    let consensus = &view.consensus;
+    let small = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    let member = |validator: &PeerStatus| ConsensusMember {
+        name: validator.name.to_string(),
+        key: validator.key.to_string(),
+        alive: validator.is_alive,
+        skipped: validator.is_skipped,
+        height: if validator.is_self {
+            view.head.height.0
+        } else {
+            validator.height.0
+        },
+    };
+    Consensus {
+        quorum: small(consensus.quorum),
+        alive: small(consensus.alive),
+        round: consensus.round.map(|round| round.0),
+        votes: consensus.votes,
+        evidence: small(view.evidence),
+        validators: consensus.validators.iter().map(member).collect(),
+    }
+}
+
+/// Two signed messages of one validator that exclude each other.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct EvidenceShape {
+    /// The validator's name.
+    validator: String,
+    /// Its public key, hex.
+    key: String,
+    /// The height that they are about.
+    height: u64,
+    /// The round.
+    round: u32,
+    /// The first message, as the validators' protocol writes it, hex.
+    first: String,
+    /// What contradicts it, hex.
+    second: String,
+}
+
+/// Proofs that validators have contradicted themselves. Operators decide what follows.
+#[utoipa::path(
+    get,
+    path = "/api/evidence",
+    tag = "chain",
+    responses((status = 200, description = "The proofs, at most a hundred", body = [EvidenceShape]), Problems),
+)]
+pub(super) async fn evidence(
+    State(app): State<Arc<App>>,
+) -> Result<Json<Vec<EvidenceShape>>, Problem> {
+    super::reading(move || {
+        let found = app
+            .store
+            .evidence()
+            .map_err(|error| Problem::internal(&error))?;
+        let set = app.genesis.validators();
+        let shapes = found.into_iter().take(super::PAGE_MAX).map(|evidence| {
+            let index = set.index_of(&evidence.offender);
+            let info = index.and_then(|index| set.get(index));
+            EvidenceShape {
+                validator: info.map_or_else(String::new, |info| info.name.to_string()),
+                key: evidence.offender.to_string(),
+                height: evidence.first.height().0,
+                round: evidence.first.round(),
+                first: hex::encode(evidence.first.encode()),
+                second: hex::encode(evidence.second.encode()),
+            }
+        });
+        Ok(Json(shapes.collect()))
+    })
+    .await
 }
 
 /// The names of the validators in force.
@@ -55,24 +148,38 @@ pub(super) fn active_validators(app: &App) -> Vec<String> {
 }
 
 /// `GET /api/genesis`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct GenesisShape {
+    /// The chain's label.
     id: String,
     /// The enterprise genesis hash: the chain id, and what a tenant's genesis pins.
     hash: String,
     /// The canonical bytes, hex.
     genesis: String,
+    /// When it was made, in ms.
     created_at: u64,
+    /// How many validators decide a block.
     quorum: usize,
+    /// The validators.
     validators: Vec<ValidatorShape>,
 }
 
-#[derive(Debug, Serialize)]
-struct ValidatorShape {
+/// One validator.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ValidatorShape {
+    /// The name.
     name: String,
+    /// The public key, hex.
     key: String,
 }
 
+/// The enterprise genesis, its hash, the validators and the quorum.
+#[utoipa::path(
+    get,
+    path = "/api/genesis",
+    tag = "chain",
+    responses((status = 200, description = "The genesis", body = GenesisShape)),
+)]
 pub(super) async fn genesis(State(app): State<Arc<App>>) -> Json<GenesisShape> {
     let genesis = &app.genesis;
     let validators = genesis
@@ -93,6 +200,13 @@ pub(super) async fn genesis(State(app): State<Arc<App>>) -> Json<GenesisShape> {
     })
 }
 
+/// How the validator judges itself.
+#[utoipa::path(
+    get,
+    path = "/health",
+    tag = "operations",
+    responses((status = 200, description = "It works", body = Health), (status = 503, description = "It takes no writes", body = Health)),
+)]
 pub(super) async fn health(State(app): State<Arc<App>>) -> (StatusCode, Json<Health>) {
     let view = app.handle.view();
     let mut checks = BTreeMap::new();
@@ -121,11 +235,16 @@ pub(super) async fn health(State(app): State<Arc<App>>) -> (StatusCode, Json<Hea
         queue,
         format!("{waiting} of {QUEUE_MAX} updates wait"),
     );
-    let quorum = app.genesis.validators().quorum();
+    let (alive, quorum) = (view.consensus.alive, view.consensus.quorum);
+    let verdict = if view.consensus.has_quorum() {
+        HealthStatus::Healthy
+    } else {
+        HealthStatus::Degraded
+    };
     check(
         "quorum",
-        HealthStatus::Healthy,
-        format!("{quorum} of {quorum} needed"),
+        verdict,
+        format!("{alive} alive, {quorum} needed to decide"),
     );
     check(
         "chain",
@@ -145,6 +264,57 @@ pub(super) async fn health(State(app): State<Arc<App>>) -> (StatusCode, Json<Hea
     };
     (code, Json(health))
 }
+
+/// `GET /ready`.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Ready {
+    /// Always true: who is not ready answers with a problem document.
+    ready: bool,
+    /// The height up to which it is.
+    height: u64,
+}
+
+/// Whether updates may be sent here: the chain is verified, and the engine decides and has room.
+#[utoipa::path(
+    get,
+    path = "/ready",
+    tag = "operations",
+    responses((status = 200, description = "Updates may be sent", body = Ready), Problems),
+)]
+pub(super) async fn ready(State(app): State<Arc<App>>) -> Result<Json<Ready>, Problem> {
+    let view = app.handle.view();
+    let waiting = app.handle.waiting();
+    let reason = if let Some(reason) = &view.failure {
+        format!("writes failed: {reason}")
+    } else if *app.ending.borrow() || !app.handle.is_alive() {
+        "the validator is ending".into()
+    } else if waiting >= QUEUE_MAX {
+        format!("{waiting} updates wait, the most there is room for")
+    } else {
+        let height = view.head.height.0;
+        return Ok(Json(Ready {
+            ready: true,
+            height,
+        }));
+    };
+    let code = StatusCode::SERVICE_UNAVAILABLE;
+    Err(Problem::new(code, "not-ready", reason))
+}
+
+/// What is counted and measured, as Prometheus' text.
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    tag = "operations",
+    responses((status = 200, description = "The measures", body = String, content_type = "text/plain")),
+)]
+pub(super) async fn metrics(State(app): State<Arc<App>>) -> Response {
+    let text = app.metrics.render(&app);
+    ([(header::CONTENT_TYPE, METRICS_TYPE)], text).into_response()
+}
+
+/// The text format of Prometheus.
+const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 pub(super) fn count(length: usize) -> u64 {
     u64::try_from(length).unwrap_or(u64::MAX)

@@ -1,42 +1,149 @@
-//! Tenants, their blocks, and their transactions.
+//! Tenants, one tenant, its blocks, its genesis and its refused forks.
+//!
+//! A tenant's JSON is made once for each of its pictures, by the first reader, and served from there.
 
+use std::cmp::Reverse;
+use std::ops::Bound;
 use std::sync::Arc;
 
-use api::{EnterpriseTransaction, NetworkGenesis, Tenant, TenantBlock, Tenants, Transactions};
+use api::{NetworkGenesis, Tenant, TenantBlock, Tenants};
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
-use serde::Serialize;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
 use service::Problem;
 use shared::block::{Block, UncheckedBlock};
 use shared::enterprise::EnterpriseHeight;
 use shared::hash::Hash;
+use utoipa::ToSchema;
 
-use super::blocks::{archived, transaction_shape};
-use super::{App, Page, bad_query, reading, tenant_unknown};
-use crate::store::{BodyKey, anchored};
-use crate::view::{TenantView, View};
+use super::blocks::archived;
+use super::openapi::Problems;
+use super::page::{Asked, PAGE_MAX, Page, PageFrom, Paged, bad_cursor, limit, query};
+use super::{App, reading, tenant_unknown, unavailable};
+use crate::view::{ReadyJson, TenantView, View};
 
-pub(super) async fn tenants(State(app): State<Arc<App>>) -> Json<Tenants> {
-    Json(tenants_shape(&app.handle.view()))
+/// Tenants of one page, and of one event.
+pub const TENANTS_MAX: usize = 1_000;
+
+/// `GET /api/tenants` as written: the shape [`api::Tenants`] with tenants in ready-made JSON.
+#[derive(Debug, Serialize)]
+pub struct TenantsPage {
+    #[serde(serialize_with = "as_they_are")]
+    tenants: Vec<Arc<RawValue>>,
+    total_tenants: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<String>,
 }
 
-/// The tenants of a picture, by name.
-#[must_use]
-pub fn tenants_shape(view: &View) -> Tenants {
-    let tenants = view
+fn as_they_are<S: Serializer>(tenants: &[Arc<RawValue>], into: S) -> Result<S::Ok, S::Error> {
+    into.collect_seq(tenants.iter().map(|json| &**json))
+}
+
+/// Tenants by name, with the tip and the newest final block of each.
+#[utoipa::path(
+    get,
+    path = "/api/tenants",
+    tag = "tenants",
+    params(Page),
+    responses((status = 200, description = "The tenants", body = Tenants), Problems),
+)]
+pub(super) async fn tenants(
+    State(app): State<Arc<App>>,
+    page: Asked<Page>,
+) -> Result<Paged<TenantsPage>, Problem> {
+    let page = query(page)?;
+    let limit = limit(page.limit, TENANTS_MAX, TENANTS_MAX);
+    let shape = by_name(&app.handle.view(), page.cursor.as_deref(), limit)?;
+    let cursor = shape.next_cursor.clone();
+    Ok(Paged::new(shape, cursor.as_deref(), limit))
+}
+
+/// The tenants after a name, by name.
+fn by_name(view: &View, after: Option<&str>, limit: usize) -> Result<TenantsPage, Problem> {
+    let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+    let mut rest = view
         .names
-        .values()
-        .filter_map(|chain_id| view.tenants.get(chain_id));
-    let tenants: Vec<Tenant> = tenants.map(|tenant| tenant_shape(tenant)).collect();
-    Tenants {
-        total_tenants: tenants.len(),
-        tenants,
+        .range::<str, _>((start, Bound::Unbounded))
+        .peekable();
+    let mut page = TenantsPage {
+        tenants: Vec::new(),
+        total_tenants: view.tenants.len(),
+        next_cursor: None,
+    };
+    let mut bytes = 0_usize;
+    while let Some((name, chain_id)) = rest.next() {
+        if let Some(tenant) = view.tenants.get(chain_id) {
+            let json = ready(tenant)?;
+            bytes = bytes.saturating_add(json.bytes.len());
+            page.tenants.push(Arc::clone(&json.value));
+        }
+        let full = page.tenants.len() >= limit || bytes > PAGE_BYTES_MAX;
+        if full && rest.peek().is_some() {
+            page.next_cursor = Some(name.clone());
+            break;
+        }
     }
+    Ok(page)
+}
+
+/// The tenants of a picture, by name; the most recently active ones when they are more than one page holds.
+///
+/// # Errors
+/// When one has no JSON.
+pub fn tenants_shape(view: &View) -> Result<TenantsPage, Problem> {
+    let mut shown: Vec<&Arc<TenantView>> = view.tenants.values().collect();
+    if shown.len() > TENANTS_MAX {
+        shown.sort_by_key(|tenant| Reverse(tenant.last_activity));
+        shown.truncate(TENANTS_MAX);
+    }
+    shown.sort_by(|left, right| left.name.cmp(&right.name));
+    let json = |tenant: &Arc<TenantView>| ready(tenant).map(|json| Arc::clone(&json.value));
+    let tenants: Result<_, _> = shown.into_iter().map(json).collect();
+    Ok(TenantsPage {
+        tenants: tenants?,
+        total_tenants: view.tenants.len(),
+        next_cursor: None,
+    })
+}
+
+/// One tenant.
+#[utoipa::path(
+    get,
+    path = "/api/tenants/{id}",
+    tag = "tenants",
+    params(("id" = String, Path, description = "The tenant's name or chain id")),
+    responses((status = 200, description = "The tenant", body = Tenant), Problems),
+)]
+pub(super) async fn tenant(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    let view = app.handle.view();
+    let json = ready(view.tenant(&id).ok_or_else(tenant_unknown)?)?;
+    let kind = HeaderValue::from_static("application/json");
+    Ok(([(header::CONTENT_TYPE, kind)], json.bytes.clone()).into_response())
+}
+
+/// A tenant's JSON.
+fn ready(tenant: &TenantView) -> Result<&ReadyJson, Problem> {
+    if let Some(json) = tenant.json.get() {
+        return Ok(json);
+    }
+    let made = serde_json::value::to_raw_value(&tenant_shape(tenant));
+    let value: Arc<RawValue> = Arc::from(made.map_err(|error| Problem::internal(&error))?);
+    let bytes = Bytes::from(value.get().to_owned());
+    Ok(tenant.json.get_or_init(|| ReadyJson { value, bytes }))
 }
 
 fn tenant_shape(tenant: &TenantView) -> Tenant {
-    let message = |(height, text): &(u32, String)| format!("Block #{height}: {text}");
+    let message = |(height, text): &(u32, Arc<str>)| format!("Block #{height}: {text}");
+    let (final_height, final_hash) = tenant.newest_final.map_or((0, None), |(height, hash)| {
+        (height.0, Some(hash.to_string()))
+    });
     Tenant {
         tenant_id: tenant.name.clone(),
         chain_id: tenant.chain_id.to_string(),
@@ -46,63 +153,101 @@ fn tenant_shape(tenant: &TenantView) -> Tenant {
         recent_messages: tenant.recent_messages.iter().map(message).collect(),
         height: tenant.height.0,
         tip_hash: tenant.tip.to_string(),
+        final_height,
+        final_hash,
     }
 }
 
 /// `GET /api/tenants/{id}/blocks?from=&limit=`: the heaviest anchored chain with bodies, ascending.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct TenantBlocks {
+    /// The name shown.
     network_id: String,
+    /// The chain id, hex.
     chain_id: String,
+    /// The height of the chain.
     height: u32,
+    /// The hash of its tip, hex.
     tip_hash: String,
+    /// The blocks.
     blocks: Vec<AnchoredBlock>,
+    /// Where the next page begins; absent on the last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
-struct AnchoredBlock {
+/// A tenant block and where it is anchored.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct AnchoredBlock {
     #[serde(flatten)]
     block: TenantBlock,
     /// The enterprise block that anchors it.
     enterprise_height: u64,
 }
 
+/// A tenant's heaviest anchored chain with bodies, ascending.
+#[utoipa::path(
+    get,
+    path = "/api/tenants/{id}/blocks",
+    tag = "tenants",
+    params(("id" = String, Path, description = "The tenant's name or chain id"), PageFrom),
+    responses((status = 200, description = "The blocks", body = TenantBlocks), Problems),
+)]
 pub(super) async fn tenant_blocks(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
-    page: Result<Query<Page>, QueryRejection>,
-) -> Result<Json<TenantBlocks>, Problem> {
-    let Query(page) = page.map_err(|rejection| bad_query(&rejection))?;
+    page: Asked<PageFrom>,
+) -> Result<Paged<TenantBlocks>, Problem> {
+    let page = query(page)?;
+    let limit = limit(page.limit, BLOCKS_DEFAULT, PAGE_MAX);
+    let first = u32::try_from(page.first(1)?).unwrap_or(u32::MAX).max(1);
     let tenant = Arc::clone(app.handle.view().tenant(&id).ok_or_else(tenant_unknown)?);
-    let answer = reading(move || {
-        let mut blocks = Vec::new();
-        let mut bytes = 0_usize;
-        for hash in tenant
-            .main
-            .page(page.from.unwrap_or(1), page.limit(BLOCKS_DEFAULT))
-        {
-            let (block, anchor) = read_block(&app, &tenant, hash)?;
-            bytes = bytes.saturating_add(block.encode().len());
-            if bytes > PAGE_BYTES_MAX && !blocks.is_empty() {
-                break;
-            }
-            let block = TenantBlock::from(&block);
-            blocks.push(AnchoredBlock {
-                block,
-                enterprise_height: anchor.0,
-            });
-        }
-        Ok(TenantBlocks {
-            network_id: tenant.name.clone(),
-            chain_id: tenant.chain_id.to_string(),
-            height: tenant.height.0,
-            tip_hash: tenant.tip.to_string(),
-            blocks,
-        })
-    });
-    answer.await.map(Json)
+    let shape = reading(move || blocks_shape(&app, &tenant, first, limit)).await?;
+    let cursor = shape.next_cursor.clone();
+    Ok(Paged::new(shape, cursor.as_deref(), limit))
 }
 
+fn blocks_shape(
+    app: &App,
+    tenant: &TenantView,
+    first: u32,
+    limit: usize,
+) -> Result<TenantBlocks, Problem> {
+    let mut blocks = Vec::new();
+    let mut bytes = 0_usize;
+    let mut next = first;
+    for hash in tenant.main.page(first, limit) {
+        let (block, anchor) = read_block(app, tenant, hash)?;
+        bytes = bytes.saturating_add(block.encode().len());
+        if bytes > PAGE_BYTES_MAX && !blocks.is_empty() {
+            break;
+        }
+        let block = TenantBlock::from(&block);
+        blocks.push(AnchoredBlock {
+            block,
+            enterprise_height: anchor.0,
+        });
+        next = next.saturating_add(1);
+    }
+    let more = !blocks.is_empty() && next <= tenant.height.0;
+    Ok(TenantBlocks {
+        network_id: tenant.name.clone(),
+        chain_id: tenant.chain_id.to_string(),
+        height: tenant.height.0,
+        tip_hash: tenant.tip.to_string(),
+        blocks,
+        next_cursor: more.then(|| next.to_string()),
+    })
+}
+
+/// A tenant's genesis.
+#[utoipa::path(
+    get,
+    path = "/api/tenants/{id}/genesis",
+    tag = "tenants",
+    params(("id" = String, Path, description = "The tenant's name or chain id")),
+    responses((status = 200, description = "The genesis", body = NetworkGenesis), Problems),
+)]
 pub(super) async fn tenant_genesis(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
@@ -117,99 +262,69 @@ pub(super) async fn tenant_genesis(
     }))
 }
 
-pub(super) async fn transactions(
-    State(app): State<Arc<App>>,
-    page: Result<Query<Page>, QueryRejection>,
-) -> Result<Json<Transactions>, Problem> {
-    let Query(page) = page.map_err(|rejection| bad_query(&rejection))?;
-    let limit = page.limit(TRANSACTIONS_DEFAULT);
-    match page.network {
-        Some(id) => of_tenant(app, &id, limit).await,
-        None => reading(move || newest(&app, limit)).await.map(Json),
-    }
+/// `GET /api/tenants/{id}/incidents`: forks that left a final block out and were refused, by hash.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Incidents {
+    /// The name shown.
+    network_id: String,
+    /// The chain id, hex.
+    chain_id: String,
+    /// The incidents.
+    incidents: Vec<Incident>,
+    /// Where the next page begins; absent on the last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<String>,
 }
 
-pub(super) async fn network_transactions(
+/// One refused fork.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Incident {
+    /// The hash of the tenant block that was refused, hex.
+    hash: String,
+}
+
+/// Forks that left a final block out and were refused on record.
+#[utoipa::path(
+    get,
+    path = "/api/tenants/{id}/incidents",
+    tag = "tenants",
+    params(("id" = String, Path, description = "The tenant's name or chain id"), Page),
+    responses((status = 200, description = "The refused forks", body = Incidents), Problems),
+)]
+pub(super) async fn incidents(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
-    page: Result<Query<Page>, QueryRejection>,
-) -> Result<Json<Transactions>, Problem> {
-    let Query(page) = page.map_err(|rejection| bad_query(&rejection))?;
-    let limit = page.limit(TRANSACTIONS_DEFAULT);
-    of_tenant(app, &id, limit).await
-}
-
-async fn of_tenant(app: Arc<App>, id: &str, limit: usize) -> Result<Json<Transactions>, Problem> {
-    let tenant = Arc::clone(app.handle.view().tenant(id).ok_or_else(tenant_unknown)?);
-    let answer = reading(move || {
-        let mut transactions = Vec::new();
-        let mut at = tenant.tip;
-        for _ in 0..BLOCKS_SCANNED_MAX {
-            if transactions.len() >= limit || at == tenant.chain_id.0 {
-                break;
-            }
-            let (block, anchor) = read_block(&app, &tenant, at)?;
-            list(&mut transactions, &block, &tenant, anchor, limit);
-            at = block.header().previous;
-        }
-        Ok(Transactions {
-            transactions,
-            total: tenant.transactions,
-        })
+    page: Asked<Page>,
+) -> Result<Paged<Incidents>, Problem> {
+    let page = query(page)?;
+    let limit = limit(page.limit, INCIDENTS_DEFAULT, PAGE_MAX);
+    let after = page.cursor.as_deref().map(str::parse::<Hash>).transpose();
+    let after = after.map_err(|_| bad_cursor())?;
+    let tenant = Arc::clone(app.handle.view().tenant(&id).ok_or_else(tenant_unknown)?);
+    let chain_id = tenant.chain_id;
+    let look = app.handle.read(move |ledger| {
+        let all = ledger.state().incidents(chain_id);
+        let rest = all.filter(|hash| after.is_none_or(|after| **hash > after));
+        rest.take(limit.saturating_add(1)).copied().collect()
     });
-    answer.await.map(Json)
+    let mut found: Vec<Hash> = look.await.map_err(unavailable)?;
+    let more = found.len() > limit;
+    found.truncate(limit);
+    let cursor = found.last().filter(|_| more).map(Hash::to_string);
+    let incident = |hash: &Hash| Incident {
+        hash: hash.to_string(),
+    };
+    let shape = Incidents {
+        network_id: tenant.name.clone(),
+        chain_id: chain_id.to_string(),
+        incidents: found.iter().map(incident).collect(),
+        next_cursor: cursor.clone(),
+    };
+    Ok(Paged::new(shape, cursor.as_deref(), limit))
 }
 
-/// The newest transactions of all tenants, those of replaced blocks left out.
-fn newest(app: &App, limit: usize) -> Result<Transactions, Problem> {
-    let view = app.handle.view();
-    let mut transactions = Vec::new();
-    for height in (1..=view.head.height.0).rev().take(BLOCKS_SCANNED_MAX) {
-        let height = EnterpriseHeight(height);
-        let (block, _) = app
-            .store
-            .block(height)
-            .map_err(|error| Problem::internal(&error))?;
-        let mut keys: Vec<BodyKey> = anchored(&block).collect();
-        keys.reverse();
-        for (chain_id, hash) in keys {
-            if transactions.len() >= limit {
-                return Ok(Transactions {
-                    transactions,
-                    total: view.transactions,
-                });
-            }
-            let Some(tenant) = view.tenants.get(&chain_id) else {
-                continue;
-            };
-            let (block, anchor) = read_block(app, tenant, hash)?;
-            if tenant.main.has(block.header().height, &hash) {
-                list(&mut transactions, &block, tenant, anchor, limit);
-            }
-        }
-    }
-    Ok(Transactions {
-        transactions,
-        total: view.transactions,
-    })
-}
-
-fn list(
-    transactions: &mut Vec<EnterpriseTransaction>,
-    block: &Block,
-    tenant: &TenantView,
-    anchor: EnterpriseHeight,
-    limit: usize,
-) {
-    let room = limit.saturating_sub(transactions.len());
-    let newest_first = block.transactions().iter().rev().take(room);
-    let height = block.header().height.0;
-    transactions.extend(
-        newest_first.map(|transaction| transaction_shape(transaction, tenant, height, anchor)),
-    );
-}
-
-fn read_block(
+/// A tenant block on record and the enterprise block that anchors it.
+pub(super) fn read_block(
     app: &App,
     tenant: &TenantView,
     hash: Hash,
@@ -229,7 +344,5 @@ fn read_block(
 }
 
 const BLOCKS_DEFAULT: usize = 50;
-const TRANSACTIONS_DEFAULT: usize = 50;
+const INCIDENTS_DEFAULT: usize = 50;
 const PAGE_BYTES_MAX: usize = 1 << 20;
-/// Blocks looked through for one page; a page that ends there is short.
-const BLOCKS_SCANNED_MAX: usize = 2_000;

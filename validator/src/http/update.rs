@@ -13,21 +13,56 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
 use axum::http::StatusCode;
-use service::Problem;
+use service::{Problem, Stopwatch};
 use shared::block::UncheckedBlock;
 use shared::genesis::Genesis;
 use shared::ids::{ChainId, Height, NetworkId};
 use shared::limits::GENESIS_BYTES_MAX;
 
 use super::App;
+use super::openapi::Problems;
 use crate::engine::Unavailable;
 use crate::ledger::{Receipt, Refusal, Submission};
 use crate::view::View;
 
+/// Takes new blocks of one tenant; 200 means that they are durable.
+#[utoipa::path(
+    post,
+    path = "/api/tenant-update",
+    tag = "updates",
+    request_body = BlockchainUpdate,
+    responses((status = 200, description = "Taken", body = TenantUpdateAccepted), Problems),
+)]
 pub(super) async fn tenant_update(
     State(app): State<Arc<App>>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<TenantUpdateAccepted>, Problem> {
+    let taken = take(&app, body).await;
+    if let Err(problem) = &taken {
+        app.metrics.update_refused(problem.slug());
+    }
+    taken.map(Json)
+}
+
+/// The same under the name that the predecessor had.
+#[utoipa::path(
+    post,
+    path = "/api/tenant-blockchain-update",
+    tag = "updates",
+    request_body = BlockchainUpdate,
+    responses((status = 200, description = "Taken", body = TenantUpdateAccepted), Problems),
+)]
+pub(super) async fn tenant_blockchain_update(
+    app: State<Arc<App>>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Json<TenantUpdateAccepted>, Problem> {
+    tenant_update(app, body).await
+}
+
+async fn take(
+    app: &App,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<TenantUpdateAccepted, Problem> {
     let body = body.map_err(|rejection| body_problem(&rejection))?;
     let _room = app.updates.try_acquire().map_err(|_| busy())?;
     let submission = {
@@ -41,6 +76,7 @@ pub(super) async fn tenant_update(
         checked.map_err(|error| Problem::internal(&error))??
     };
     let (chain_id, genesis) = (submission.chain_id, Arc::clone(&submission.genesis));
+    let watch = Stopwatch::start();
     let verdict = app
         .handle
         .submit(submission)
@@ -48,7 +84,10 @@ pub(super) async fn tenant_update(
         .map_err(|error| unavailable(&error))?;
     let view = app.handle.view();
     match verdict {
-        Ok(receipt) => Ok(Json(accepted(&view, chain_id, &genesis, receipt))),
+        Ok(receipt) => {
+            app.metrics.update_accepted(receipt.blocks, watch.seconds());
+            Ok(accepted(&view, chain_id, &genesis, receipt))
+        }
         Err(refusal) => Err(with_tip(&view, chain_id, refused(&refusal))),
     }
 }

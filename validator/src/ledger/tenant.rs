@@ -112,6 +112,17 @@ pub struct TenantLedger {
     state: TenantState,
     anchored_in: Head,
     last_activity: TimestampMs,
+    recent: Vec<(u32, Arc<str>)>,
+}
+
+/// Heights and texts of a block's messages, newest first.
+fn messages_of(block: &Block) -> impl Iterator<Item = (u32, Arc<str>)> {
+    let height = block.header().height.0;
+    let newest_first = block.transactions().iter().rev();
+    newest_first.filter_map(move |transaction| match transaction.payload() {
+        Payload::Message(text) => Some((height, Arc::from(text.as_str()))),
+        _ => None,
+    })
 }
 
 impl TenantLedger {
@@ -134,6 +145,7 @@ impl TenantLedger {
                 hash: Hash::ZERO,
             },
             last_activity: TimestampMs(0),
+            recent: Vec::new(),
         }
     }
 
@@ -188,26 +200,40 @@ impl TenantLedger {
             .unwrap_or(0)
     }
 
-    /// The newest messages of the heaviest anchored chain with the heights of their blocks, newest first.
+    /// Heights and texts of the newest messages on the anchored chain, newest first.
     #[must_use]
-    pub fn recent_messages(&self) -> Vec<(u32, String)> {
-        let mut messages = Vec::new();
-        let mut at = self.state.hash;
+    pub fn recent_messages(&self) -> Vec<(u32, Arc<str>)> {
+        self.recent.clone()
+    }
+
+    /// The newest messages of the chain that ends with a block.
+    fn messages_at(&self, tip: Hash) -> Vec<(u32, Arc<str>)> {
+        let (mut messages, mut at) = (Vec::new(), tip);
         for _ in 0..RECENT_BLOCKS_MAX {
             let Some(block) = self.chain.block(&at) else {
                 break;
             };
-            for transaction in block.transactions().iter().rev() {
-                if let Payload::Message(text) = transaction.payload() {
-                    messages.push((block.header().height.0, text.clone()));
-                }
-                if messages.len() >= RECENT_MESSAGES_MAX {
-                    return messages;
-                }
+            let rest = RECENT_MESSAGES_MAX.saturating_sub(messages.len());
+            messages.extend(messages_of(block).take(rest));
+            if messages.len() >= RECENT_MESSAGES_MAX {
+                break;
             }
             at = block.header().previous;
         }
         messages
+    }
+
+    /// The newest messages once the chain ends with a block: those before, if it only grew by that one.
+    fn renew_messages(&mut self, tip: Hash) {
+        let grown = self.chain.block(&tip);
+        let grown = grown.filter(|block| block.header().previous == self.state.hash);
+        self.recent = match grown {
+            Some(block) => {
+                let all = messages_of(block).chain(self.recent.iter().cloned());
+                all.take(RECENT_MESSAGES_MAX).collect()
+            }
+            None => self.messages_at(tip),
+        };
     }
 
     /// Whether a block may be added: it extends the heaviest chain, makes its branch the heaviest, is known, or there is
@@ -269,6 +295,7 @@ impl TenantLedger {
     /// Takes over where a decided block leaves the tenant.
     pub(super) fn stand(&mut self, state: TenantState, head: Head, time: TimestampMs) {
         if state.hash != self.state.hash {
+            self.renew_messages(state.hash);
             self.anchored_in = head;
             self.main.follow(&self.chain, state.hash);
         }

@@ -11,12 +11,14 @@
 //! Opening checks every page of the file; a damaged file is refused, never repaired into an older state in silence: the
 //! [`head`] file beside it says which tip it must reach.
 
+mod copy;
 mod head;
 mod record;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use metrics::Histogram;
 use redb::{Database, Durability, ReadableDatabase as _, ReadableTable as _, TableDefinition};
 use shared::enterprise::{
     BlockLimits, Certificate, DecidedBlock, EnterpriseBlock, EnterpriseGenesis, EnterpriseHeight,
@@ -27,6 +29,7 @@ use shared::ids::ChainId;
 
 use crate::agreement::Evidence;
 
+pub use copy::Wanted;
 pub use head::{Head, HeadFile};
 
 /// A tenant block in the store.
@@ -168,6 +171,7 @@ impl Storage for Store {
 pub struct Store {
     database: Database,
     genesis: EnterpriseGenesis,
+    commits: Histogram,
 }
 
 impl Store {
@@ -225,7 +229,18 @@ impl Store {
             .map_err(|error| StoreError::Damaged(format!("the enterprise genesis: {error}")))?;
         drop(meta);
         drop(read);
-        Ok(Self { database, genesis })
+        let commits = Histogram::noop();
+        Ok(Self {
+            database,
+            genesis,
+            commits,
+        })
+    }
+
+    /// The same store, noting how many seconds each commit takes.
+    #[must_use]
+    pub fn measured(self, commits: Histogram) -> Self {
+        Self { commits, ..self }
     }
 
     /// The genesis of the chain in the store.
@@ -239,6 +254,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Io`], and then nothing of them is written.
     pub fn commit(&self, batches: &[Batch]) -> Result<(), StoreError> {
+        let watch = service::Stopwatch::start();
         let transaction = begin(&self.database)?;
         for batch in batches {
             write_bodies(&transaction, batch)?;
@@ -247,7 +263,9 @@ impl Store {
                 write_decided(&transaction, decided)?;
             }
         }
-        transaction.commit().map_err(io)
+        transaction.commit().map_err(io)?;
+        self.commits.record(watch.seconds());
+        Ok(())
     }
 
     /// The tip that the last decision wrote; none before the first.
@@ -255,16 +273,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when it cannot be read.
     pub fn tip(&self) -> Result<Option<Head>, StoreError> {
-        let read = self.database.begin_read().map_err(reading)?;
-        let meta = read.open_table(META).map_err(reading)?;
-        let Some(value) = meta.get(TIP_KEY).map_err(reading)? else {
-            return Ok(None);
-        };
-        let bytes =
-            record::open("meta", TIP_KEY.as_bytes(), value.value()).map_err(StoreError::Damaged)?;
-        Head::decode(bytes)
-            .map(Some)
-            .ok_or_else(|| StoreError::Damaged("the tip record is malformed".into()))
+        tip_of(&self.database.begin_read().map_err(reading)?)
     }
 
     /// How many blocks there are.
@@ -501,6 +510,18 @@ fn write_decided(
     let sealed = record::seal("meta", TIP_KEY.as_bytes(), &head.encode());
     meta.insert(TIP_KEY, sealed.as_slice()).map_err(io)?;
     Ok(())
+}
+
+fn tip_of(read: &redb::ReadTransaction) -> Result<Option<Head>, StoreError> {
+    let meta = read.open_table(META).map_err(reading)?;
+    let Some(value) = meta.get(TIP_KEY).map_err(reading)? else {
+        return Ok(None);
+    };
+    let bytes =
+        record::open("meta", TIP_KEY.as_bytes(), value.value()).map_err(StoreError::Damaged)?;
+    Head::decode(bytes)
+        .map(Some)
+        .ok_or_else(|| StoreError::Damaged("the tip record is malformed".into()))
 }
 
 fn meta_value(

@@ -6,10 +6,15 @@
     reason = "a test says what failed by panicking"
 )]
 
+mod backup;
 mod damage;
+mod document;
 mod finality;
+mod measures;
+mod pages;
 mod program;
 mod reads;
 mod server;
+mod streams;
 mod tenant;
 mod updates;

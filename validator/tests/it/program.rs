@@ -11,22 +11,22 @@ use api::{Status, TenantUpdateAccepted};
 use crate::server::{hour_ago, problem};
 use crate::tenant::TestTenant;
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_validator");
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_validator");
 
 /// A running validator program; killed when dropped.
-struct Program {
+pub(crate) struct Program {
     child: Child,
-    base: String,
+    pub(crate) base: String,
 }
 
 impl Program {
     /// Starts the program on a free port and waits until it serves; the address is in its log.
-    fn start(directory: &Path) -> Self {
+    pub(crate) fn start(directory: &Path) -> Self {
         Self::run(Command::new(PROGRAM), directory)
     }
 
     /// As [`Self::start`], with no file growing beyond 2 MiB: to the program it is a full disk.
-    fn start_on_a_full_disk(directory: &Path) -> Self {
+    pub(crate) fn start_on_a_full_disk(directory: &Path) -> Self {
         let mut shell = Command::new("sh");
         shell.args([
             "-c",
@@ -61,10 +61,19 @@ impl Program {
         }
     }
 
-    fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         // SIGKILL: no handler runs, nothing is flushed by the program.
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+}
+
+impl Program {
+    /// Asks it to end and waits until it has.
+    pub(crate) fn terminate(&mut self) {
+        let id = self.child.id().to_string();
+        Command::new("kill").arg(id).status().unwrap();
+        assert!(self.child.wait().unwrap().success());
     }
 }
 
@@ -140,7 +149,7 @@ async fn a_full_disk_stops_writes_with_the_reason_and_loses_nothing_acknowledged
     let mut program = Program::start_on_a_full_disk(directory.path());
     let mut tenant = TestTenant::new("shop", 1, hour_ago());
     let long = "long ".repeat(800);
-    let mut acknowledged = 0;
+    let mut blocks = Vec::new();
     let (refused, last) = loop {
         let block = tenant.mine(&[long.as_str(); 20]);
         let url = format!("{}/api/tenant-update", program.base);
@@ -152,7 +161,7 @@ async fn a_full_disk_stops_writes_with_the_reason_and_loses_nothing_acknowledged
             .await
             .unwrap();
         if response.status().as_u16() == 200 {
-            acknowledged = block.header().height.0;
+            blocks.push(block);
             continue;
         }
         break (problem(response).await, update);
@@ -162,18 +171,44 @@ async fn a_full_disk_stops_writes_with_the_reason_and_loses_nothing_acknowledged
         (503, "/problems/store-failed")
     );
     assert!(refused.detail.contains("free space"), "{}", refused.detail);
-    assert!(acknowledged > 0);
-    let get = |path: &str| reqwest::get(format!("{}{path}", program.base));
+    assert!(!blocks.is_empty());
+    let acknowledged = u32::try_from(blocks.len()).unwrap();
+    let base = program.base.clone();
+    let get = |path: &str| reqwest::get(format!("{base}{path}"));
     assert_eq!(get("/health").await.unwrap().status().as_u16(), 503);
+    let ready = problem(get("/ready").await.unwrap()).await;
+    assert_eq!(
+        (ready.status, ready.kind.as_str()),
+        (503, "/problems/not-ready")
+    );
+    let measures = get("/metrics").await.unwrap().text().await.unwrap();
+    assert!(measures.contains("distli_writes_failed 1"), "{measures}");
     let status: Status = get("/api/status").await.unwrap().json().await.unwrap();
     assert_eq!(
         (status.height, status.validator_status.as_str()),
         (acknowledged.into(), "read_only")
     );
     program.kill();
+    // What the refused commit left behind is no damage, and with room again every acknowledged block is there.
+    verify(directory.path());
     let program = Program::start(directory.path());
+    for block in &blocks {
+        let height = block.header().height;
+        let path = format!("/api/tenants/shop/blocks?from={height}&limit=1");
+        let page = reqwest::get(format!("{}{path}", program.base));
+        let page: serde_json::Value = page.await.unwrap().json().await.unwrap();
+        let shown: api::TenantBlock = serde_json::from_value(page["blocks"][0].clone()).unwrap();
+        assert_eq!(shown, api::TenantBlock::from(block));
+    }
     let accepted = post(&program.base, &last).await.unwrap();
     assert_eq!(accepted.tenant_height, acknowledged + 1);
+}
+
+/// Runs `validator verify` over a directory that no validator uses.
+pub(crate) fn verify(directory: &Path) {
+    let mut command = Command::new(PROGRAM);
+    command.args(["--id", "v", "--data"]).arg(directory);
+    assert!(command.arg("verify").status().unwrap().success());
 }
 
 /// Mines and sends block after block until the program is gone; answers the highest acknowledged height.
@@ -199,7 +234,10 @@ async fn write(tenant: Arc<Mutex<TestTenant>>, base: String, total: Arc<AtomicU3
     }
 }
 
-async fn post(base: &str, update: &api::BlockchainUpdate) -> Option<TenantUpdateAccepted> {
+pub(crate) async fn post(
+    base: &str,
+    update: &api::BlockchainUpdate,
+) -> Option<TenantUpdateAccepted> {
     let url = format!("{base}/api/tenant-update");
     let response = reqwest::Client::new()
         .post(url)

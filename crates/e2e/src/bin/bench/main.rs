@@ -1,4 +1,4 @@
-//! The figures: `bench core` and `bench web` print one line each, `figure <name> <value> <unit>`.
+//! The figures: `bench core`, `bench reads` and `bench web` print one line each, `figure <name> <value> <unit>`.
 //!
 //! Every figure is measured at the moment of printing, by real programs; ratios come from one run on one core.
 #![expect(
@@ -10,6 +10,7 @@
 mod mesh;
 mod native;
 mod proxy;
+mod reads;
 mod validators;
 mod web;
 mod workers;
@@ -33,6 +34,11 @@ struct Arguments {
 enum Part {
     /// The chain's code on this processor.
     Core,
+    /// Reads of the validator beside a bare axum route.
+    Reads,
+    /// The bare route itself.
+    #[value(hide = true)]
+    Bare,
     /// The product in Chromium, with tracker, validator and dashboard.
     Web,
     /// Sets of one, four and seven validators.
@@ -44,6 +50,8 @@ async fn main() -> Result<()> {
     let arguments = Arguments::parse();
     match arguments.part {
         Part::Core => native::run(),
+        Part::Reads => reads::run().await,
+        Part::Bare => reads::bare().await,
         Part::Web => web::run(&arguments.only).await,
         Part::Validators => validators::run(&arguments.sizes).await,
     }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use shared::ids::{PublicKey, TimestampMs};
+use shared::ids::{ChainId, PublicKey, TimestampMs};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -22,9 +22,9 @@ use crate::ledger::{Ledger, Receipt, Refusal, Submission};
 use crate::replica::{Input, Message, Now, Output, Replica, ReplicaError, StoreOrder};
 use crate::store::{HeadFile, Store, StoreError};
 use crate::transport::Links;
-use crate::view::View;
+use crate::view::{TenantView, View};
 use crate::vote_log::VoteLog;
-use crate::writer::{Answer, Desk, Job, Serve, Writer};
+use crate::writer::{Answer, Desk, Job, PAUSE_MS, Serve, Writer};
 
 /// Commands that wait for the engine.
 pub const QUEUE_MAX: usize = 1_024;
@@ -52,7 +52,16 @@ pub enum Unavailable {
 }
 
 /// The answer to a submission: the verdict, once what was taken is durable.
-pub type Verdict = Result<Receipt, Refusal>;
+pub type Verdict = Result<Taken, Refusal>;
+
+/// What was taken, and where it leaves the tenant.
+#[derive(Clone, Debug)]
+pub struct Taken {
+    /// What was new.
+    pub receipt: Receipt,
+    /// The tenant then; none before its first block is decided.
+    pub tenant: Option<Arc<TenantView>>,
+}
 
 type Reply = oneshot::Sender<Result<Verdict, Unavailable>>;
 
@@ -243,6 +252,7 @@ impl Engine {
             links: self.links.clone(),
             view: publish,
             pending: Arc::clone(&pending),
+            pause: if self.log.is_some() { PAUSE_MS } else { 0 },
         })?;
         let run = Run {
             replica: self.replica,
@@ -365,6 +375,13 @@ impl Run {
             self.shown = Arc::new(self.shown.after(ledger, consensus, changed));
             job.view = Some(Arc::clone(&self.shown));
         }
+        for answer in &mut job.answers {
+            answer.show(&self.shown);
+        }
+        if self.log.is_some() {
+            // What an answer says is in the logs of a quorum; the store follows.
+            self.writer.answer(std::mem::take(&mut job.answers));
+        }
         self.writer.put(job);
         Ok(())
     }
@@ -473,7 +490,7 @@ enum Next {
 #[derive(Default)]
 struct Clients {
     last: u64,
-    waiting: BTreeMap<u64, (Reply, u64)>,
+    waiting: BTreeMap<u64, (Reply, u64, ChainId)>,
 }
 
 impl Clients {
@@ -484,17 +501,24 @@ impl Clients {
             transactions,
             reply,
         } = submitted;
-        self.waiting.insert(self.last, (reply, transactions));
+        let waiting = (reply, transactions, submission.chain_id);
+        self.waiting.insert(self.last, waiting);
         Input::Submit {
             client: self.last,
             submission,
         }
     }
 
-    fn answer(&mut self, client: u64, verdict: Verdict, is_acknowledged: bool) -> Option<Answer> {
-        let (reply, transactions) = self.waiting.remove(&client)?;
+    fn answer(
+        &mut self,
+        client: u64,
+        verdict: Result<Receipt, Refusal>,
+        is_acknowledged: bool,
+    ) -> Option<Answer> {
+        let (reply, transactions, chain_id) = self.waiting.remove(&client)?;
+        let tenant = None;
         let verdict = if is_acknowledged {
-            Ok(verdict)
+            Ok(verdict.map(|receipt| Taken { receipt, tenant }))
         } else {
             Err(Unavailable::NotAcknowledged)
         };
@@ -502,15 +526,17 @@ impl Clients {
             reply,
             verdict,
             transactions,
+            chain_id,
         })
     }
 
     fn refuse(&mut self, reason: &Arc<str>) -> Vec<Answer> {
         let waiting = std::mem::take(&mut self.waiting).into_values();
-        let refused = waiting.map(|(reply, transactions)| Answer {
+        let refused = waiting.map(|(reply, transactions, chain_id)| Answer {
             reply,
             verdict: Err(Unavailable::Failed(Arc::clone(reason))),
             transactions,
+            chain_id,
         });
         refused.collect()
     }

@@ -22,7 +22,7 @@ use crate::store::{Batch, Head, HeadFile, Store, StoreError, anchored};
 use crate::view::View;
 
 /// The shortest time between two writes.
-pub const PAUSE_MS: u64 = 2_000;
+pub const PAUSE_MS: u64 = 3_000;
 /// Writing takes at most one part in this many of the time.
 const PAUSE_FACTOR: u64 = 100;
 

@@ -3,15 +3,18 @@
 //! The engine goes on deciding meanwhile; what the store does not have yet is in the vote log. Jobs that wait are committed
 //! in one transaction. It decides nothing.
 //!
+//! With a log that holds them meanwhile, commits are at least [`PAUSE_MS`] apart: each costs the same whatever is in it.
+//!
 //! Limits: [`JOBS_MAX`] jobs wait, then the engine waits.
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use shared::enterprise::EnterpriseHeight;
-use shared::ids::PublicKey;
+use shared::ids::{ChainId, PublicKey};
 use tokio::sync::{oneshot, watch};
 
 use crate::engine::{Unavailable, Verdict};
@@ -21,9 +24,11 @@ use crate::transport::Links;
 use crate::view::View;
 
 /// Jobs that wait for the writer.
-pub(crate) const JOBS_MAX: usize = 8;
+pub(crate) const JOBS_MAX: usize = 64;
 /// Jobs of one transaction.
-const MERGED_MAX: usize = 16;
+const MERGED_MAX: usize = 64;
+/// The shortest time between two commits beside a log, in ms.
+pub(crate) const PAUSE_MS: u64 = 50;
 
 /// What one cycle of the engine leaves to do, in this order.
 #[derive(Default)]
@@ -63,12 +68,29 @@ pub(crate) struct Answer {
     pub(crate) reply: oneshot::Sender<Result<Verdict, Unavailable>>,
     pub(crate) verdict: Result<Verdict, Unavailable>,
     pub(crate) transactions: u64,
+    pub(crate) chain_id: ChainId,
+}
+
+impl Answer {
+    /// Puts the tenant into the answer as a picture shows it.
+    pub(crate) fn show(&mut self, view: &View) {
+        if let Ok(Ok(taken)) = &mut self.verdict {
+            taken.tenant = view.tenants.get(&self.chain_id).cloned();
+        }
+    }
+
+    fn send(self, pending: &AtomicU64) {
+        pending.fetch_sub(self.transactions, Ordering::Relaxed);
+        // A sender that has gone away finds its blocks known when it asks again.
+        let _ = self.reply.send(self.verdict);
+    }
 }
 
 /// The way to the writer.
 pub(crate) struct Writer {
     jobs: SyncSender<Job>,
     failure: Arc<OnceLock<Arc<str>>>,
+    pending: Arc<AtomicU64>,
 }
 
 /// What the writer works with.
@@ -78,6 +100,8 @@ pub(crate) struct Desk {
     pub(crate) links: Links,
     pub(crate) view: watch::Sender<Arc<View>>,
     pub(crate) pending: Arc<AtomicU64>,
+    /// The shortest time between two commits, in ms.
+    pub(crate) pause: u64,
 }
 
 impl Writer {
@@ -88,11 +112,16 @@ impl Writer {
     pub(crate) fn start(desk: Desk) -> io::Result<(Self, std::thread::JoinHandle<()>)> {
         let (jobs, received) = sync_channel(JOBS_MAX);
         let failure = Arc::new(OnceLock::new());
-        let seen = Arc::clone(&failure);
+        let (seen, pending) = (Arc::clone(&failure), Arc::clone(&desk.pending));
         let thread = std::thread::Builder::new()
             .name("writer".into())
             .spawn(move || desk.run(&received, &seen))?;
-        Ok((Self { jobs, failure }, thread))
+        let writer = Self {
+            jobs,
+            failure,
+            pending,
+        };
+        Ok((writer, thread))
     }
 
     /// Hands a job over; waits for room.
@@ -100,6 +129,13 @@ impl Writer {
         if !job.is_empty() {
             // A writer that has gone away has panicked; its clients hear that their answer is lost.
             let _ = self.jobs.send(job);
+        }
+    }
+
+    /// Answers at once.
+    pub(crate) fn answer(&self, answers: Vec<Answer>) {
+        for answer in answers {
+            answer.send(&self.pending);
         }
     }
 
@@ -122,10 +158,17 @@ impl Desk {
     fn run(mut self, jobs: &Receiver<Job>, failure: &OnceLock<Arc<str>>) {
         while let Ok(first) = jobs.recv() {
             let mut merged = vec![first];
-            while merged.len() < MERGED_MAX
-                && let Ok(next) = jobs.try_recv()
-            {
-                merged.push(next);
+            let began = service::SteadyClock::default();
+            loop {
+                let left = self.pause.saturating_sub(began.elapsed_ms());
+                let is_wanted = merged.last().is_some_and(|job| job.done.is_some());
+                if merged.len() >= MERGED_MAX || is_wanted {
+                    break;
+                }
+                match jobs.recv_timeout(Duration::from_millis(left)) {
+                    Ok(next) => merged.push(next),
+                    Err(_) => break,
+                }
             }
             if failure.get().is_none()
                 && let Err(error) = self.commit(&mut merged)
@@ -170,19 +213,14 @@ impl Desk {
                 tracing::error!(%error, "a validator cannot be served from the store");
             }
         }
-        // Before the picture that shows them decided, so that no reader counts them twice.
-        let transactions = job.answers.iter().map(|answer| answer.transactions).sum();
-        self.pending.fetch_sub(transactions, Ordering::Relaxed);
         if let Some(view) = job.view.filter(|_| failure.is_none()) {
             self.view.send_replace(view);
         }
-        for answer in job.answers {
-            let verdict = match failure {
-                None => answer.verdict,
-                Some(reason) => Err(Unavailable::Failed(Arc::clone(reason))),
-            };
-            // A sender that has gone away finds its blocks known when it asks again.
-            let _ = answer.reply.send(verdict);
+        for mut answer in job.answers {
+            if let Some(reason) = failure {
+                answer.verdict = Err(Unavailable::Failed(Arc::clone(reason)));
+            }
+            answer.send(&self.pending);
         }
         if let Some(done) = job.done {
             // As above.

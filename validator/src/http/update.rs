@@ -21,7 +21,7 @@ use shared::limits::GENESIS_BYTES_MAX;
 
 use super::App;
 use super::openapi::Problems;
-use crate::engine::Unavailable;
+use crate::engine::{Taken, Unavailable};
 use crate::ledger::{Receipt, Refusal, Submission};
 use crate::view::View;
 
@@ -72,8 +72,12 @@ async fn take(
             .await
             .map_err(|error| Problem::internal(&error))?;
         let view = app.handle.view();
-        let checked = tokio::task::spawn_blocking(move || checked(&view, &body)).await;
-        checked.map_err(|error| Problem::internal(&error))??
+        if body.len() <= INLINE_BYTES_MAX {
+            checked(&view, &body)?
+        } else {
+            let checked = tokio::task::spawn_blocking(move || checked(&view, &body)).await;
+            checked.map_err(|error| Problem::internal(&error))??
+        }
     };
     let (chain_id, genesis) = (submission.chain_id, Arc::clone(&submission.genesis));
     let watch = Stopwatch::start();
@@ -84,13 +88,17 @@ async fn take(
         .map_err(|error| unavailable(&error))?;
     let view = app.handle.view();
     match verdict {
-        Ok(receipt) => {
-            app.metrics.update_accepted(receipt.blocks, watch.seconds());
-            Ok(accepted(&view, chain_id, &genesis, receipt))
+        Ok(taken) => {
+            app.metrics
+                .update_accepted(taken.receipt.blocks, watch.seconds());
+            Ok(accepted(&view, chain_id, &genesis, taken))
         }
         Err(refusal) => Err(with_tip(&view, chain_id, refused(&refusal))),
     }
 }
+
+/// Bodies up to this size are checked where they are: that takes less than handing them to another thread.
+const INLINE_BYTES_MAX: usize = 4 << 10;
 
 /// Parses an update and checks every block by itself.
 fn checked(view: &View, body: &[u8]) -> Result<Submission, Problem> {
@@ -229,9 +237,10 @@ fn accepted(
     view: &View,
     chain_id: ChainId,
     genesis: &Genesis,
-    receipt: Receipt,
+    taken: Taken,
 ) -> TenantUpdateAccepted {
-    let known = view.tenants.get(&chain_id);
+    let Taken { receipt, tenant } = taken;
+    let known = tenant.as_ref();
     let name = known.map_or(genesis.network_id.as_str(), |tenant| tenant.name.as_str());
     let (height, tip) = known.map_or((Height(0), chain_id.0), |tenant| {
         (tenant.height, tenant.tip)

@@ -171,6 +171,8 @@ pub struct Replica {
     /// What a log that was found says of heights to come.
     log_tail: Vec<LogRecord>,
     outputs: VecDeque<Output>,
+    /// What may be said once the log is durable.
+    promises: Vec<Output>,
 }
 
 impl Replica {
@@ -206,6 +208,7 @@ impl Replica {
             is_log_behind: false,
             log_tail: start.records,
             outputs: VecDeque::new(),
+            promises: Vec::new(),
         };
         replica.take_accepted();
         replica.enter(now)?;
@@ -254,6 +257,7 @@ impl Replica {
         self.decide_on(now)?;
         self.store_the_rest(now);
         self.keep_in_step(now);
+        self.keep_promises();
         self.answer(now);
         Ok(())
     }
@@ -374,17 +378,17 @@ impl Replica {
 
     /// Sends what was signed, after the log that knows of it is durable.
     fn publish(&mut self, message: Message) {
-        if self.is_alone() {
-            return;
+        if !self.is_alone() {
+            self.promises.push(Output::Broadcast(message));
         }
-        self.sync_log();
-        self.outputs.push_back(Output::Broadcast(message));
     }
 
-    fn sync_log(&mut self) {
+    /// Makes the log durable once for all that was promised since the last time, and lets that out.
+    fn keep_promises(&mut self) {
         if std::mem::take(&mut self.is_log_behind) {
             self.outputs.push_back(Output::SyncLog);
         }
+        self.outputs.extend(self.promises.drain(..));
     }
 
     /// Goes on deciding while there is something to decide and it depends on nobody else.

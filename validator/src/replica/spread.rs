@@ -195,13 +195,9 @@ impl Replica {
             return;
         }
         self.log_accepted(now);
-        let stored = std::mem::take(&mut self.spread.stored);
-        if !stored.is_empty() {
-            self.sync_log();
-        }
-        for (peer, ticket) in stored {
-            self.outputs
-                .push_back(Output::Send(peer, Message::Stored { ticket }));
+        for (peer, ticket) in std::mem::take(&mut self.spread.stored) {
+            let stored = Message::Stored { ticket };
+            self.promises.push(Output::Send(peer, stored));
         }
     }
 
@@ -219,8 +215,6 @@ impl Replica {
         self.spread.logged_all(batch);
         self.spread.unstored_since.get_or_insert(now.steady);
         self.log(LogRecord::Accepted { geneses, bodies });
-        // Durable before any client hears of it, also when nothing is published for a while.
-        self.sync_log();
     }
 
     /// Hands to the store what no decision has taken there.

@@ -15,6 +15,9 @@ use super::{Frame, HANDSHAKE_MS, MESSAGE_BYTES_MAX, PREFACE, SILENCE_MS, Transpo
 use crate::engine::{PeerEvent, Unavailable};
 use crate::replica::{Message, WireError, submissions};
 
+/// Updates up to this size are checked where they are: that takes less than handing them to another thread.
+const INLINE_BYTES_MAX: usize = 4 << 10;
+
 /// Why a link ends.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum LinkError {
@@ -117,8 +120,12 @@ async fn receive(
         let bytes = bytes.map_err(|_| LinkError::Silence)??;
         let message = Message::decode(&bytes)?;
         let event = if let Message::Update { ticket, tenants } = message {
-            let checked = tokio::task::spawn_blocking(move || submissions(tenants)).await;
-            let checked = checked.map_err(io::Error::other)?;
+            let checked = if bytes.len() <= INLINE_BYTES_MAX {
+                submissions(tenants)
+            } else {
+                let checked = tokio::task::spawn_blocking(move || submissions(tenants)).await;
+                checked.map_err(io::Error::other)?
+            };
             let submissions = checked.map_err(|error| LinkError::Update(error.to_string()))?;
             PeerEvent::Update {
                 from: key,

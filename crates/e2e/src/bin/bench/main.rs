@@ -28,6 +28,9 @@ struct Arguments {
     /// Of `validators`, how many there are
     #[arg(long, value_delimiter = ',', default_values_t = [1, 4, 7])]
     sizes: Vec<usize>,
+    /// Of `validators`, updates a second while the time to a decision is measured
+    #[arg(long, default_value_t = 1_500)]
+    rate: u64,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -53,7 +56,7 @@ async fn main() -> Result<()> {
         Part::Reads => reads::run().await,
         Part::Bare => reads::bare().await,
         Part::Web => web::run(&arguments.only).await,
-        Part::Validators => validators::run(&arguments.sizes).await,
+        Part::Validators => validators::run(&arguments.sizes, arguments.rate).await,
     }
 }
 

@@ -25,24 +25,22 @@ use crate::figure;
 
 /// Tenants that send at once.
 const TENANTS: usize = 100;
-/// The load of the latency figure, in updates a second.
-const RATE: u64 = 1_500;
 /// How long each load lasts, in seconds.
 const SECONDS: u64 = 8;
 /// The first block's time: long enough ago for all of them.
 const CREATED_AGO_MS: u64 = 24 * 3_600_000;
 
 /// Measures sets of one, four and seven.
-pub(crate) async fn run(sizes: &[usize]) -> Result<()> {
+pub(crate) async fn run(sizes: &[usize], rate: u64) -> Result<()> {
     redb_limit()?;
     for count in sizes {
-        set_of(*count).await?;
+        set_of(*count, rate).await?;
     }
     Ok(())
 }
 
-async fn set_of(count: usize) -> Result<()> {
-    let blocks = usize::try_from(RATE * SECONDS)? * 3 / TENANTS + 200;
+async fn set_of(count: usize, rate: u64) -> Result<()> {
+    let blocks = usize::try_from(1_500 * SECONDS)? * 3 / TENANTS + 200;
     let mut set = Set::start(count).await?;
     let tenants: Vec<Arc<Tenant>> = tenants(blocks)?;
     // Registers the tenants.
@@ -50,7 +48,7 @@ async fn set_of(count: usize) -> Result<()> {
         post(&set.client, &set.url(tenant.home), tenant, 0).await?;
         tenant.sent.store(1, Ordering::Relaxed);
     }
-    let paced = paced(&set, &tenants).await?;
+    let paced = paced(&set, &tenants, rate).await?;
     figure(&format!("updates_per_s_n{count}"), paced.rate, "updates/s");
     crate::percentiles(&format!("finality_n{count}"), paced.latencies)?;
     let healthy = flat_out(&set, &tenants, None).await?;
@@ -129,9 +127,9 @@ struct Paced {
     latencies: Vec<f64>,
 }
 
-/// Sends at [`RATE`], whether answers come or not, each tenant's updates one after the other.
-async fn paced(set: &Set, tenants: &[Arc<Tenant>]) -> Result<Paced> {
-    let pause = Duration::from_nanos(1_000_000_000 * TENANTS as u64 / RATE);
+/// Sends at a rate, whether answers come or not, each tenant's updates one after the other.
+async fn paced(set: &Set, tenants: &[Arc<Tenant>], rate: u64) -> Result<Paced> {
+    let pause = Duration::from_nanos(1_000_000_000 * TENANTS as u64 / rate);
     let began = Instant::now();
     let end = began + Duration::from_secs(SECONDS);
     let mut tasks = Vec::new();

@@ -42,10 +42,10 @@ pub struct Timeouts {
 impl Default for Timeouts {
     fn default() -> Self {
         Self {
-            propose_ms: 1_000,
-            prevote_ms: 500,
-            precommit_ms: 500,
-            growth_ms: 250,
+            propose_ms: 400,
+            prevote_ms: 200,
+            precommit_ms: 200,
+            growth_ms: 200,
             max_ms: 10_000,
         }
     }

@@ -1,0 +1,331 @@
+//! Four real processes, each linked to the others through a relay of this test that can be cut.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::check::Decided;
+
+pub(crate) const COUNT: usize = 4;
+const PROGRAM: &str = env!("CARGO_BIN_EXE_validator");
+
+/// The validators and their network.
+pub(crate) struct Cluster {
+    home: PathBuf,
+    _folder: Option<tempfile::TempDir>,
+    children: Vec<Option<Child>>,
+    ports: Vec<u16>,
+    peer_ports: Vec<u16>,
+    /// Set while a validator is cut off.
+    cuts: Vec<Arc<AtomicBool>>,
+    /// The relay that leads from one to another.
+    relays: Vec<Vec<u16>>,
+    client: reqwest::Client,
+}
+
+fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+impl Cluster {
+    pub(crate) async fn start_all() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let home = folder.path().to_owned();
+        let status = Command::new(PROGRAM)
+            .arg("--data")
+            .arg(&home)
+            .args(["init", "--validators", "4"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .unwrap();
+        assert!(status.success());
+        let peer_ports: Vec<u16> = (0..COUNT).map(|_| free_port()).collect();
+        let cuts: Vec<Arc<AtomicBool>> = (0..COUNT).map(|_| Arc::default()).collect();
+        let mut relays = Vec::new();
+        for from in 0..COUNT {
+            let mut row = Vec::new();
+            for to in 0..COUNT {
+                let cuts = [Arc::clone(&cuts[from]), Arc::clone(&cuts[to])];
+                row.push(relay(peer_ports[to], cuts).await);
+            }
+            relays.push(row);
+        }
+        let client = reqwest::Client::builder().timeout(Duration::from_secs(5));
+        let mut cluster = Self {
+            home,
+            _folder: Some(folder),
+            children: (0..COUNT).map(|_| None).collect(),
+            ports: (0..COUNT).map(|_| free_port()).collect(),
+            peer_ports,
+            cuts,
+            relays,
+            client: client.build().unwrap(),
+        };
+        for index in 0..COUNT {
+            cluster.start(index).await;
+        }
+        cluster.says(0, "healthy").await;
+        cluster
+    }
+
+    pub(crate) fn urls(&self) -> Vec<String> {
+        let urls = self.ports.iter().map(|port| format!("http://127.0.0.1:{port}"));
+        urls.collect()
+    }
+
+    fn name(index: usize) -> String {
+        format!("validator{}", index + 1)
+    }
+
+    fn log(&self, index: usize) -> PathBuf {
+        self.home.join(format!("{}.log", Self::name(index)))
+    }
+
+    pub(crate) async fn start(&mut self, index: usize) {
+        let name = Self::name(index);
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.log(index))
+            .unwrap();
+        let mut command = Command::new(PROGRAM);
+        command
+            .args(["--id", &name, "--port", &self.ports[index].to_string()])
+            .args(["--peer-bind", &format!("127.0.0.1:{}", self.peer_ports[index])])
+            .arg("--data")
+            .arg(self.home.join(&name));
+        for other in (0..COUNT).filter(|other| *other != index) {
+            let relay = self.relays[index][other];
+            command.args(["--peers", &format!("{}=127.0.0.1:{relay}", Self::name(other))]);
+        }
+        let child = command.stdout(log.try_clone().unwrap()).stderr(log).spawn();
+        self.children[index] = Some(child.unwrap());
+        let url = format!("{}/health", self.urls()[index]);
+        for _ in 0..600 {
+            let ended = self.children[index].as_mut().unwrap().try_wait().unwrap();
+            if let Some(status) = ended {
+                panic!("{name} ended with {status}:\n{}", self.tail(index));
+            }
+            if self.client.get(&url).send().await.is_ok() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("{name} does not answer:\n{}", self.tail(index));
+    }
+
+    fn tail(&self, index: usize) -> String {
+        let text = std::fs::read_to_string(self.log(index)).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(25)..].join("\n")
+    }
+
+    pub(crate) fn kill(&mut self, index: usize) {
+        if let Some(mut child) = self.children[index].take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    pub(crate) fn signal(&self, index: usize, signal: &str) {
+        if let Some(child) = &self.children[index] {
+            let status = Command::new("kill")
+                .args([format!("-{signal}"), child.id().to_string()])
+                .status();
+            assert!(status.unwrap().success());
+        }
+    }
+
+    /// Cuts a validator off from all others: links break, and new ones are not made.
+    pub(crate) fn cut(&self, index: usize, is_cut: bool) {
+        self.cuts[index].store(is_cut, Ordering::Relaxed);
+    }
+
+    /// Leaves a stopped validator its key and the genesis file.
+    pub(crate) fn wipe(&self, index: usize) {
+        let name = Self::name(index);
+        let keep = [format!("validator_{name}.key"), "enterprise_genesis.json".into()];
+        for entry in std::fs::read_dir(self.home.join(&name)).unwrap() {
+            let entry = entry.unwrap();
+            if !keep.contains(&entry.file_name().to_string_lossy().into_owned()) {
+                let path = entry.path();
+                if path.is_dir() {
+                    std::fs::remove_dir_all(path).unwrap();
+                } else {
+                    std::fs::remove_file(path).unwrap();
+                }
+            }
+        }
+    }
+
+    pub(crate) async fn status(&self, index: usize) -> Value {
+        let url = format!("{}/api/status", self.urls()[index]);
+        match self.client.get(url).send().await {
+            Ok(answer) => answer.json().await.unwrap_or_default(),
+            Err(_) => Value::Null,
+        }
+    }
+
+    async fn eventually(&self, what: &str, mut holds: impl AsyncFnMut() -> bool) {
+        for _ in 0..1_200 {
+            if holds().await {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let mut statuses = Vec::new();
+        for index in 0..COUNT {
+            statuses.push(format!("{}\n{}", self.status(index).await, self.tail(index)));
+        }
+        panic!("not within a minute: {what}\n{}", statuses.join("\n"));
+    }
+
+    pub(crate) async fn says(&self, index: usize, health: &str) {
+        self.eventually(health, async || self.status(index).await["chain_health"] == health)
+            .await;
+    }
+
+    pub(crate) async fn votes_again(&self, index: usize) {
+        self.eventually("it votes again", async || {
+            self.status(index).await["consensus"]["votes"] == true
+        })
+        .await;
+    }
+
+    /// All stand at about the same height.
+    pub(crate) async fn in_step(&self) {
+        self.eventually("all are in step", async || {
+            let mut heights = Vec::new();
+            for index in 0..COUNT {
+                heights.push(self.status(index).await["height"].as_u64());
+            }
+            let known: Option<Vec<u64>> = heights.into_iter().collect();
+            known.is_some_and(|known| {
+                let (low, high) = (known.iter().min().unwrap(), known.iter().max().unwrap());
+                high - low <= 3
+            })
+        })
+        .await;
+    }
+
+    /// What each validator shows of the whole chain, once all show the same height.
+    pub(crate) async fn chains(&self) -> Vec<Vec<Decided>> {
+        self.eventually("all have one tip", async || {
+            let mut tips = Vec::new();
+            for index in 0..COUNT {
+                tips.push(self.status(index).await["latest_hash"].to_string());
+            }
+            tips.iter().all(|tip| *tip == tips[0] && tip != "null")
+        })
+        .await;
+        let mut chains = Vec::new();
+        for url in self.urls() {
+            chains.push(self.chain(&url).await);
+        }
+        chains
+    }
+
+    async fn chain(&self, url: &str) -> Vec<Decided> {
+        let mut chain = Vec::new();
+        let mut cursor = String::new();
+        loop {
+            let page = format!("{url}/api/blocks?limit=50{cursor}");
+            let answer = self.client.get(page).send().await.unwrap();
+            let blocks: Vec<Value> = answer.json().await.unwrap();
+            let Some(last) = blocks.last() else {
+                break;
+            };
+            cursor = format!("&cursor={}", last["height"].as_u64().unwrap());
+            for block in &blocks {
+                chain.push(self.decided(url, block).await);
+            }
+        }
+        chain.reverse();
+        chain
+    }
+
+    async fn decided(&self, url: &str, block: &Value) -> Decided {
+        let height = block["height"].as_u64().unwrap();
+        let shown = self.client.get(format!("{url}/api/blocks/{height}")).send().await;
+        let shown: Value = shown.unwrap().json().await.unwrap();
+        let anchors = shown["transactions"].as_array().unwrap().iter();
+        let anchors = anchors.map(|transaction| transaction["tx_id"].as_str().unwrap().to_owned());
+        Decided {
+            hash: block["hash"].as_str().unwrap().to_owned(),
+            anchors: anchors.collect(),
+        }
+    }
+
+    /// Ends all as an operator would, and verifies what each has on disk.
+    pub(crate) async fn end_and_verify(&mut self) {
+        for index in 0..COUNT {
+            self.signal(index, "TERM");
+            let mut child = self.children[index].take().unwrap();
+            let ended = tokio::task::spawn_blocking(move || child.wait()).await;
+            assert!(ended.unwrap().unwrap().success(), "{}", self.tail(index));
+            let name = Self::name(index);
+            let verified = Command::new(PROGRAM)
+                .args(["--id", &name, "--data"])
+                .arg(self.home.join(&name))
+                .arg("verify")
+                .output()
+                .unwrap();
+            let said = String::from_utf8_lossy(&verified.stderr).into_owned();
+            assert!(verified.status.success(), "{said}");
+        }
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        for index in 0..COUNT {
+            self.kill(index);
+        }
+        if std::thread::panicking()
+            && let Some(folder) = self._folder.take()
+        {
+            println!("logs are kept in {}", folder.keep().display());
+        }
+    }
+}
+
+/// A relay to a port, which breaks and refuses while one of its ends is cut off.
+async fn relay(to: u16, cuts: [Arc<AtomicBool>; 2]) -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        loop {
+            let Ok((mut left, _)) = listener.accept().await else {
+                return;
+            };
+            let cuts = cuts.clone();
+            tokio::spawn(async move {
+                let is_cut = || cuts.iter().any(|cut| cut.load(Ordering::Relaxed));
+                if is_cut() {
+                    return;
+                }
+                let Ok(mut right) = TcpStream::connect(("127.0.0.1", to)).await else {
+                    return;
+                };
+                let broken = async {
+                    while !is_cut() {
+                        tokio::time::sleep(Duration::from_millis(20)).await;
+                    }
+                };
+                tokio::select! {
+                    _ = tokio::io::copy_bidirectional(&mut left, &mut right) => {}
+                    () = broken => {}
+                }
+            });
+        }
+    });
+    port
+}

@@ -1,0 +1,165 @@
+//! Four real validator processes under write load, while a seeded nemesis kills, stops, cuts off and wipes them, one at a
+//! time and now and then all; a checker reads the history afterwards.
+//!
+//! `DISTLI_NEMESIS_SECONDS` and `DISTLI_NEMESIS_SEED` make the run longer or another one.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test says what failed by panicking, and what it did by printing"
+)]
+
+mod check;
+mod cluster;
+mod load;
+#[path = "../it/tenant.rs"]
+#[expect(dead_code, reason = "the integration tests use what these do not")]
+mod tenant;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cluster::Cluster;
+use load::{History, Load};
+
+/// Xorshift, so that a seed is a schedule.
+struct Draw(u64);
+
+impl Draw {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % limit
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Action {
+    Kill,
+    Stop,
+    CutOff,
+    Wipe,
+    KillAll,
+}
+
+const ACTIONS: [Action; 7] = [
+    Action::Kill,
+    Action::Kill,
+    Action::Stop,
+    Action::CutOff,
+    Action::CutOff,
+    Action::Wipe,
+    Action::KillAll,
+];
+
+fn number(name: &str, otherwise: u64) -> u64 {
+    let text = std::env::var(name).ok();
+    text.map_or(otherwise, |text| text.parse().unwrap())
+}
+
+async fn pause(milliseconds: u64) {
+    tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+}
+
+/// Does one thing to one validator (or all), and makes it good again.
+async fn strike(cluster: &mut Cluster, action: Action, victim: usize, draw: &mut Draw) {
+    match action {
+        Action::Kill => {
+            cluster.kill(victim);
+            pause(draw.below(2_500)).await;
+            cluster.start(victim).await;
+        }
+        Action::Stop => {
+            cluster.signal(victim, "STOP");
+            pause(1_000 + draw.below(3_000)).await;
+            cluster.signal(victim, "CONT");
+        }
+        Action::CutOff => {
+            cluster.cut(victim, true);
+            pause(1_000 + draw.below(3_000)).await;
+            cluster.cut(victim, false);
+        }
+        Action::Wipe => {
+            cluster.kill(victim);
+            cluster.wipe(victim);
+            cluster.start(victim).await;
+            // It abstains until a block is younger than its start; no other may fail before that.
+            cluster.votes_again(victim).await;
+        }
+        Action::KillAll => {
+            for index in 0..cluster::COUNT {
+                cluster.kill(index);
+            }
+            for index in 0..cluster::COUNT {
+                cluster.start(index).await;
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_acknowledged_is_lost_and_nothing_forks_whatever_the_nemesis_does() {
+    let (seconds, seed) = (
+        number("DISTLI_NEMESIS_SECONDS", 45),
+        number("DISTLI_NEMESIS_SEED", 7),
+    );
+    let mut draw = Draw(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let mut cluster = Cluster::start_all().await;
+    let history = Arc::new(History::default());
+    let load = Load::start(cluster.urls(), Arc::clone(&history));
+    let clock = service::SteadyClock::default();
+    let mut done: BTreeMap<Action, u32> = BTreeMap::new();
+    while clock.elapsed_ms() < seconds * 1_000 {
+        pause(500 + draw.below(2_000)).await;
+        let action = ACTIONS[usize::try_from(draw.below(7)).unwrap()];
+        let victim = usize::try_from(draw.below(4)).unwrap();
+        strike(&mut cluster, action, victim, &mut draw).await;
+        *done.entry(action).or_default() += 1;
+        // Whoever was away catches up before the next one fails.
+        cluster.in_step().await;
+    }
+    load.stop().await;
+    cluster.in_step().await;
+    let chains = cluster.chains().await;
+    let acknowledged = history.acknowledged();
+    println!(
+        "seed {seed}: {done:?}; {} transactions acknowledged, {} sends not, height {}",
+        acknowledged.len(),
+        history.refused(),
+        chains[0].len()
+    );
+    assert!(!done.is_empty() && acknowledged.len() > 50, "hardly anything happened");
+    check::same(&chains).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+    check::complete(&chains[0], &acknowledged).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+    cluster.end_and_verify().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_dead_changes_nothing_and_two_dead_stop_decisions_but_lose_nothing() {
+    let mut cluster = Cluster::start_all().await;
+    let history = Arc::new(History::default());
+    let mut writer = load::Writer::new(1);
+    let urls = cluster.urls();
+    assert!(writer.send(&urls[0], &history).await, "four are alive");
+    cluster.kill(3);
+    for _ in 0..5 {
+        assert!(writer.send(&urls[0], &history).await, "three decide");
+    }
+    cluster.kill(2);
+    cluster.says(0, "no_quorum").await;
+    let height = cluster.status(0).await["height"].clone();
+    // Two are more than f: they promise to keep it, and cannot decide it.
+    writer.send(&urls[0], &history).await;
+    assert_eq!(cluster.status(0).await["height"], height, "two decide nothing");
+    cluster.start(2).await;
+    cluster.says(0, "healthy").await;
+    assert!(writer.send(&urls[1], &history).await, "three decide again");
+    cluster.start(3).await;
+    cluster.in_step().await;
+    let chains = cluster.chains().await;
+    check::same(&chains).unwrap();
+    check::complete(&chains[0], &history.acknowledged()).unwrap();
+}

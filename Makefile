@@ -176,7 +176,7 @@ deny: ## Licences, sources and banned crates, where cargo-deny is installed
 # --- figures -----------------------------------------------------------------------------------------------------
 
 .PHONY: bench
-bench: bench-core bench-receipts bench-reads bench-sim bench-web ## Measure; one line each: figure <name> <value> <unit>
+bench: bench-core bench-receipts bench-validators bench-reads bench-sim bench-web ## Measure; one line each: figure <name> <value> <unit>
 
 .PHONY: bench-core
 bench-core: ## Mining and validation on this processor
@@ -191,6 +191,11 @@ bench-receipts: ## How many of the receipts with a change in them are taken: non
 bench-reads: ## What a read of the validator costs beside a bare axum route with the same bytes, in processor time (Linux)
 	@cargo build --locked --profile quick $(OURS) --bins
 	@$(TARGET)/quick/bench reads
+
+.PHONY: bench-validators
+bench-validators: ## Updates/s and the time to a decision of 1, 4 and 7 validators as processes, with one of 4 dead, and catching up
+	@cargo build --locked --profile quick $(OURS) --bins
+	@$(TARGET)/quick/bench validators
 
 .PHONY: bench-sim
 bench-sim: ## How 500 simulated nodes spread a block and heal, and what a flood of orphans costs (virtual time, counted bytes)
@@ -208,8 +213,12 @@ bench-web: build-web browser ## Mining and validation in Chromium, first load, t
 	@DISTLI_BENCH_WWW=$(TARGET)/bench-web $(TARGET)/quick/bench web $(ONLY)
 
 .PHONY: soak
-soak: build-web browser ## What takes long: the simulation with new seeds (SEEDS=<how many>, default 1000), and a crowd of real tabs
+soak: build-web browser ## What takes long: the simulations with new seeds (SEEDS=<how many>, default 1000), an hour of the nemesis (SECONDS=<how long>), and a crowd of real tabs
 	@DISTLI_SIM_SEEDS=$(or $(SEEDS),1000) cargo test --locked --release -p sim -- --nocapture
+	@DISTLI_SIM_SEEDS=$(or $(SEEDS),1000) DISTLI_SIM_SECONDS=7200 DISTLI_SIM_FIRST=$$(date +%s) \
+	  cargo test --locked --release -p validator --test sim -- --nocapture random
+	@DISTLI_NEMESIS_SECONDS=$(or $(SECONDS),3600) DISTLI_NEMESIS_SEED=$$(date +%s) \
+	  cargo test --locked -p validator --test nemesis -- --nocapture
 	@cargo build --locked --profile quick $(OURS) --bins
 	@$(TARGET)/quick/soak
 

@@ -57,10 +57,11 @@ async fn post_to_one(
         reason: "no validator is configured".into(),
     };
     for url in urls {
-        match post(client, url, update).await {
-            answer @ Answer::Failed { .. } => failed = answer,
-            answer => return answer,
+        let answer = post(client, url, update).await;
+        if !matches!(answer, Answer::Failed { .. }) {
+            return answer;
         }
+        failed = answer;
     }
     failed
 }

@@ -434,7 +434,7 @@ impl Run {
         match order {
             StoreOrder::Commit(batch) => {
                 let is_decision = batch.decided.is_some();
-                job.batches.push(batch);
+                job.batches.push(*batch);
                 if let Some(log) = self
                     .log
                     .as_mut()

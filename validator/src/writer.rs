@@ -193,8 +193,11 @@ impl Desk {
             return Ok(());
         }
         self.store.commit(&batches)?;
-        let newest = batches.iter().filter_map(|batch| batch.decided.as_ref());
-        if let Some(decided) = newest.last() {
+        let mut newest = batches
+            .iter()
+            .rev()
+            .filter_map(|batch| batch.decided.as_ref());
+        if let Some(decided) = newest.next() {
             let head = Head {
                 height: decided.block().header().height,
                 hash: decided.certificate().block_hash,

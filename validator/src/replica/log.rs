@@ -182,7 +182,7 @@ impl Replica {
         let tenant = self.ledger.tenants().get(&chain_id);
         let genesis = tenant
             .map(|tenant| tenant.genesis())
-            .or(known.get(&chain_id));
+            .or_else(|| known.get(&chain_id));
         let (Some(genesis), Ok(body)) = (genesis.cloned(), UncheckedBlock::decode(bytes)) else {
             return;
         };

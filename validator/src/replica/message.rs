@@ -3,7 +3,7 @@
 //! | kind | name | content |
 //! | ---: | --- | --- |
 //! | 1 | status | height (8) and hash (32) of the newest decided block |
-//! | 2 | agreement | [`agreement::Message`](crate::agreement::Message) |
+//! | 2 | agreement | [`agreement::Message`] |
 //! | 3 | block | round (4), an undecided block |
 //! | 4 | update | ticket (8), then per tenant: genesis (4 + n), number of blocks (4), blocks (4 + n each) |
 //! | 5 | stored | ticket (8): what the update of this ticket brought is durable here |

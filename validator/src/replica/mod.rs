@@ -116,7 +116,7 @@ pub enum Output {
 #[derive(Debug)]
 pub enum StoreOrder {
     /// Write; durable before the next one.
-    Commit(Batch),
+    Commit(Box<Batch>),
     /// Send a validator decided blocks from the store.
     ServeBlocks(PublicKey, EnterpriseHeight),
     /// Send a validator tenant blocks.

@@ -226,7 +226,7 @@ impl Replica {
         if (self.is_alone() || is_due) && !self.ledger.batch().is_empty() {
             let batch = self.ledger.take_batch();
             self.spread.handed_over();
-            self.store(StoreOrder::Commit(batch));
+            self.store(StoreOrder::Commit(Box::new(batch)));
         }
     }
 

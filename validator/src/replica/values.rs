@@ -314,7 +314,7 @@ impl Replica {
         let mut batch = self.ledger.take_batch();
         batch.decided = Some(decided);
         self.spread.handed_over();
-        self.store(StoreOrder::Commit(batch));
+        self.store(StoreOrder::Commit(Box::new(batch)));
         let set = self.set().clone();
         self.rotation.advance(&set, &header);
         let head = self.ledger.finish()?;

@@ -14,11 +14,18 @@ pub(crate) fn same(chains: &[Vec<Decided>]) -> Result<(), String> {
     let first = chains.first().ok_or("no chain")?;
     for (index, chain) in chains.iter().enumerate() {
         if chain.len() != first.len() {
-            return Err(format!("chain {index} has {} blocks, chain 0 has {}", chain.len(), first.len()));
+            return Err(format!(
+                "chain {index} has {} blocks, chain 0 has {}",
+                chain.len(),
+                first.len()
+            ));
         }
         for (height, (left, right)) in first.iter().zip(chain).enumerate() {
             if left != right {
-                return Err(format!("chain {index} forks at height {}: {left:?} {right:?}", height + 1));
+                return Err(format!(
+                    "chain {index} forks at height {}: {left:?} {right:?}",
+                    height + 1
+                ));
             }
         }
     }
@@ -31,7 +38,11 @@ pub(crate) fn complete(chain: &[Decided], acknowledged: &BTreeSet<String>) -> Re
     for (index, block) in chain.iter().enumerate() {
         for anchor in &block.anchors {
             if let Some(before) = anchored.insert(anchor, index) {
-                return Err(format!("{anchor} is anchored at {} and {}", before + 1, index + 1));
+                return Err(format!(
+                    "{anchor} is anchored at {} and {}",
+                    before + 1,
+                    index + 1
+                ));
             }
         }
     }
@@ -42,7 +53,11 @@ pub(crate) fn complete(chain: &[Decided], acknowledged: &BTreeSet<String>) -> Re
     if lost.is_empty() {
         Ok(())
     } else {
-        Err(format!("{} of {} acknowledged transactions are lost: {lost:?}", lost.len(), acknowledged.len()))
+        Err(format!(
+            "{} of {} acknowledged transactions are lost: {lost:?}",
+            lost.len(),
+            acknowledged.len()
+        ))
     }
 }
 

@@ -77,7 +77,10 @@ impl Cluster {
     }
 
     pub(crate) fn urls(&self) -> Vec<String> {
-        let urls = self.ports.iter().map(|port| format!("http://127.0.0.1:{port}"));
+        let urls = self
+            .ports
+            .iter()
+            .map(|port| format!("http://127.0.0.1:{port}"));
         urls.collect()
     }
 
@@ -99,12 +102,18 @@ impl Cluster {
         let mut command = Command::new(PROGRAM);
         command
             .args(["--id", &name, "--port", &self.ports[index].to_string()])
-            .args(["--peer-bind", &format!("127.0.0.1:{}", self.peer_ports[index])])
+            .args([
+                "--peer-bind",
+                &format!("127.0.0.1:{}", self.peer_ports[index]),
+            ])
             .arg("--data")
             .arg(self.home.join(&name));
         for other in (0..COUNT).filter(|other| *other != index) {
             let relay = self.relays[index][other];
-            command.args(["--peers", &format!("{}=127.0.0.1:{relay}", Self::name(other))]);
+            command.args([
+                "--peers",
+                &format!("{}=127.0.0.1:{relay}", Self::name(other)),
+            ]);
         }
         let child = command.stdout(log.try_clone().unwrap()).stderr(log).spawn();
         self.children[index] = Some(child.unwrap());
@@ -152,7 +161,10 @@ impl Cluster {
     /// Leaves a stopped validator its key and the genesis file.
     pub(crate) fn wipe(&self, index: usize) {
         let name = Self::name(index);
-        let keep = [format!("validator_{name}.key"), "enterprise_genesis.json".into()];
+        let keep = [
+            format!("validator_{name}.key"),
+            "enterprise_genesis.json".into(),
+        ];
         for entry in std::fs::read_dir(self.home.join(&name)).unwrap() {
             let entry = entry.unwrap();
             if !keep.contains(&entry.file_name().to_string_lossy().into_owned()) {
@@ -183,14 +195,20 @@ impl Cluster {
         }
         let mut statuses = Vec::new();
         for index in 0..COUNT {
-            statuses.push(format!("{}\n{}", self.status(index).await, self.tail(index)));
+            statuses.push(format!(
+                "{}\n{}",
+                self.status(index).await,
+                self.tail(index)
+            ));
         }
         panic!("not within a minute: {what}\n{}", statuses.join("\n"));
     }
 
     pub(crate) async fn says(&self, index: usize, health: &str) {
-        self.eventually(health, async || self.status(index).await["chain_health"] == health)
-            .await;
+        self.eventually(health, async || {
+            self.status(index).await["chain_health"] == health
+        })
+        .await;
     }
 
     pub(crate) async fn votes_again(&self, index: usize) {
@@ -254,7 +272,11 @@ impl Cluster {
 
     async fn decided(&self, url: &str, block: &Value) -> Decided {
         let height = block["height"].as_u64().unwrap();
-        let shown = self.client.get(format!("{url}/api/blocks/{height}")).send().await;
+        let shown = self
+            .client
+            .get(format!("{url}/api/blocks/{height}"))
+            .send()
+            .await;
         let shown: Value = shown.unwrap().json().await.unwrap();
         let anchors = shown["transactions"].as_array().unwrap().iter();
         let anchors = anchors.map(|transaction| transaction["tx_id"].as_str().unwrap().to_owned());

@@ -66,7 +66,10 @@ impl Writer {
         }
         if sent == Some(200) {
             for block in self.waiting.drain(..) {
-                let ids = block.transactions().iter().map(|sent| sent.id().to_string());
+                let ids = block
+                    .transactions()
+                    .iter()
+                    .map(|sent| sent.id().to_string());
                 history.acknowledged.lock().unwrap().extend(ids);
             }
             true

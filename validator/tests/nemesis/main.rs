@@ -131,9 +131,13 @@ async fn nothing_acknowledged_is_lost_and_nothing_forks_whatever_the_nemesis_doe
         history.refused(),
         chains[0].len()
     );
-    assert!(!done.is_empty() && acknowledged.len() > 50, "hardly anything happened");
+    assert!(
+        !done.is_empty() && acknowledged.len() > 50,
+        "hardly anything happened"
+    );
     check::same(&chains).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
-    check::complete(&chains[0], &acknowledged).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+    check::complete(&chains[0], &acknowledged)
+        .unwrap_or_else(|error| panic!("seed {seed}: {error}"));
     cluster.end_and_verify().await;
 }
 
@@ -153,7 +157,11 @@ async fn one_dead_changes_nothing_and_two_dead_stop_decisions_but_lose_nothing()
     let height = cluster.status(0).await["height"].clone();
     // Two are more than f: they promise to keep it, and cannot decide it.
     writer.send(&urls[0], &history).await;
-    assert_eq!(cluster.status(0).await["height"], height, "two decide nothing");
+    assert_eq!(
+        cluster.status(0).await["height"],
+        height,
+        "two decide nothing"
+    );
     cluster.start(2).await;
     cluster.says(0, "healthy").await;
     assert!(writer.send(&urls[1], &history).await, "three decide again");

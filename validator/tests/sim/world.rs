@@ -200,6 +200,22 @@ fn genesis(validators: u8) -> EnterpriseGenesis {
         .unwrap()
 }
 
+fn clients() -> Vec<Client> {
+    let clients = (1..=3).map(|seed| {
+        let tenant = TestTenant::with(&format!("t{seed}"), seed, START, |genesis| {
+            genesis.rules.interval_ms = 2_000;
+            genesis.rules.finality_delay_ms = 12_000;
+        });
+        Client {
+            tenant,
+            blocks: Vec::new(),
+            acknowledged: 0,
+            from: 0,
+        }
+    });
+    clients.collect()
+}
+
 impl World {
     pub(crate) fn new(setup: Setup) -> Self {
         let genesis = genesis(setup.validators);
@@ -234,18 +250,6 @@ impl World {
             nodes[index].actor = Some(actor);
             nodes[index].is_honest = false;
         }
-        let tenants = (1..=3).map(|seed| {
-            let tenant = TestTenant::with(&format!("t{seed}"), seed, START, |genesis| {
-                genesis.rules.interval_ms = 2_000;
-                genesis.rules.finality_delay_ms = 12_000;
-            });
-            Client {
-                tenant,
-                blocks: Vec::new(),
-                acknowledged: 0,
-                from: 0,
-            }
-        });
         let cut = vec![false; nodes.len()];
         let mut world = Self {
             setup_seed: setup.seed,
@@ -259,7 +263,7 @@ impl World {
             order: 0,
             arrives: BTreeMap::new(),
             cut,
-            clients: tenants.collect(),
+            clients: clients(),
             next_client: 0,
             submit_every_ms: setup.submit_every_ms,
             observer: Observer::default(),

@@ -461,8 +461,18 @@ fn a_set_has_one_order_and_each_key_once() {
 #[test]
 fn hashes_of_genesis_header_and_vote_are_pinned() {
     // Changing one of these changes what every validator signed: a reviewed act with a new version.
+    let timeouts = Timeouts {
+        propose_ms: 1_000,
+        prevote_ms: 500,
+        precommit_ms: 500,
+        growth_ms: 250,
+        max_ms: 10_000,
+    };
+    let genesis = genesis(4);
+    let (blocks, tenants) = (genesis.blocks(), genesis.tenants());
+    let genesis = genesis.with_limits(timeouts, blocks, tenants).unwrap();
     let pins = [
-        (genesis(4).hash(), GENESIS_PIN),
+        (genesis.hash(), GENESIS_PIN),
         (sample_header().hash(), HEADER_PIN),
         (
             sha256(&[&Vote::precommit(EnterpriseHeight(7), Round(1), Hash([5; 32])).encode()]),

@@ -300,3 +300,57 @@ impl ClientCertVerifier for Pinned {
         vec![SignatureScheme::ED25519]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shared::identity::Identity;
+    use tokio::net::TcpListener;
+
+    fn key(seed: u8) -> PublicKey {
+        Identity::from_seed([seed; 32]).public_key()
+    }
+
+    /// Links the holder of one key to the holder of another; each end says whom it found.
+    async fn link(
+        (server, server_members): (u8, &[u8]),
+        (client, client_members): (u8, &[u8]),
+        expected: u8,
+    ) -> (Option<PublicKey>, Option<PublicKey>) {
+        let end = |seed: u8, members: &[u8]| {
+            let keys: Vec<PublicKey> = members.iter().map(|seed| key(*seed)).collect();
+            Tls::new(&[seed; 32], Members::new(keys)).unwrap()
+        };
+        let (server, client) = (end(server, server_members), end(client, client_members));
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let accepted = tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            let stream = server.accept(stream).await.ok()?;
+            peer_key(stream.get_ref().1.peer_certificates()).ok()
+        });
+        let stream = TcpStream::connect(address).await.unwrap();
+        let found = match client.connect(stream, key(expected)).await {
+            Ok(stream) => peer_key(stream.get_ref().1.peer_certificates()).ok(),
+            Err(_) => None,
+        };
+        (accepted.await.unwrap(), found)
+    }
+
+    #[tokio::test]
+    async fn members_prove_their_keys_to_each_other() {
+        let both = [1, 2];
+        let found = link((1, &both), (2, &both), 1).await;
+        assert_eq!(found, (Some(key(2)), Some(key(1))));
+    }
+
+    #[tokio::test]
+    async fn strangers_and_members_in_anothers_place_are_refused() {
+        let (stranger, _) = link((1, &[1, 2]), (3, &[1, 2, 3]), 1).await;
+        assert_eq!(stranger, None, "the server knows no key 3");
+        let (_, impostor) = link((2, &[1, 2, 3]), (3, &[1, 2, 3]), 1).await;
+        assert_eq!(impostor, None, "the client asked for key 1");
+        let (_, stranger) = link((4, &[1, 4]), (1, &[1, 2]), 4).await;
+        assert_eq!(stranger, None, "the client knows no key 4");
+    }
+}

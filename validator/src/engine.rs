@@ -411,6 +411,8 @@ impl Run {
                 }
             }
             Output::BeginLog => {
+                // The block that allows it has to outlive a crash, or an older height would be voted on again.
+                self.writer.finish(std::mem::take(job));
                 let chain = self.replica.ledger().genesis().chain_id();
                 let log = VoteLog::create(&self.log_path, chain).map_err(EngineError::Log)?;
                 self.log = Some(log);
@@ -433,13 +435,12 @@ impl Run {
     fn order(&mut self, order: StoreOrder, job: &mut Job) -> Result<(), EngineError> {
         match order {
             StoreOrder::Commit(batch) => {
-                let is_decision = batch.decided.is_some();
+                let decided = batch.decided.as_ref();
+                let height = decided.map(|decided| decided.block().header().height);
                 job.batches.push(*batch);
-                if let Some(log) = self
-                    .log
-                    .as_mut()
-                    .filter(|log| is_decision && log.is_large())
-                {
+                let log = self.log.as_mut();
+                let log = log.filter(|log| height.is_some_and(|at| log.should_be_cut(at)));
+                if let Some(log) = log {
                     // All that the log holds is in this batch and those before it.
                     self.writer.finish(std::mem::take(job));
                     log.cut().map_err(EngineError::Log)?;

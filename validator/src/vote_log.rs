@@ -14,6 +14,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
+use shared::enterprise::EnterpriseHeight;
 use shared::hash::sha256;
 use shared::ids::ChainId;
 
@@ -38,6 +39,8 @@ pub struct VoteLog {
     generation: u32,
     bytes: u64,
     buffer: Vec<u8>,
+    /// The highest height that a record is about.
+    highest: EnterpriseHeight,
 }
 
 /// What a log holds.
@@ -84,6 +87,7 @@ impl VoteLog {
             generation: 0,
             bytes: HEADER_BYTES,
             buffer: Vec::new(),
+            highest: EnterpriseHeight(0),
         })
     }
 
@@ -104,12 +108,14 @@ impl VoteLog {
         match read(&bytes, chain) {
             Ok((generation, records, end)) => {
                 file.seek(SeekFrom::Start(end))?;
+                let heights = records.iter().filter_map(LogRecord::height);
                 let log = Self {
                     file,
                     chain,
                     generation,
                     bytes: end,
                     buffer: Vec::new(),
+                    highest: heights.max().unwrap_or_default(),
                 };
                 Ok((Some(log), Found::Intact(records)))
             }
@@ -122,6 +128,7 @@ impl VoteLog {
         let framed = frame(self.generation, &record.encode());
         let length = u64::try_from(framed.len()).unwrap_or(u64::MAX);
         self.bytes = self.bytes.saturating_add(length);
+        self.highest = self.highest.max(record.height().unwrap_or_default());
         self.buffer.extend_from_slice(&framed);
     }
 
@@ -135,10 +142,11 @@ impl VoteLog {
         self.file.sync_data()
     }
 
-    /// Whether it has grown so much that it should be cut back.
+    /// Whether it has grown so much that it should be cut back, and may be once this height is in the store: after a crash
+    /// it can hold votes of heights above.
     #[must_use]
-    pub const fn is_large(&self) -> bool {
-        self.bytes >= CUT_BYTES
+    pub fn should_be_cut(&self, decided: EnterpriseHeight) -> bool {
+        self.bytes >= CUT_BYTES && self.highest <= decided
     }
 
     /// The store holds all that the records say: they are of no use any more.
@@ -243,7 +251,6 @@ fn unfinished(path: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use shared::enterprise::EnterpriseHeight;
     use shared::hash::Hash;
 
     const CHAIN: ChainId = ChainId(Hash([7; 32]));

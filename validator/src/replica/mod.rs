@@ -100,7 +100,7 @@ pub enum Output {
     Log(LogRecord),
     /// The vote log has to be durable before the next order.
     SyncLog,
-    /// Begin a new vote log: this validator votes again.
+    /// Once the store has carried out all orders so far, begin a new vote log: this validator votes again.
     BeginLog,
     /// Send to one validator, if it is linked.
     Send(PublicKey, Message),

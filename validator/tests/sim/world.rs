@@ -492,7 +492,12 @@ impl World {
                     disk.log.append(&mut disk.buffer);
                 }
             }
-            Output::BeginLog => self.nodes[index].disk.has_log = true,
+            Output::BeginLog => {
+                self.carry_out(index);
+                if self.nodes[index].replica.is_some() {
+                    self.nodes[index].disk.has_log = true;
+                }
+            }
             Output::Send(to, message) => self.send(index, to, message),
             Output::Broadcast(message) => {
                 let mut keys: Vec<PublicKey> = self.nodes.iter().map(|node| node.key).collect();
@@ -506,8 +511,15 @@ impl World {
                 }
             }
             Output::Store(order) => {
-                let is_decision =
-                    matches!(&order, StoreOrder::Commit(batch) if batch.decided.is_some());
+                let disk = &self.nodes[index].disk;
+                let heights = disk.log.iter().chain(&disk.buffer);
+                let highest = heights.filter_map(LogRecord::height).max();
+                let is_decision = match &order {
+                    StoreOrder::Commit(batch) => batch.decided.as_ref().is_some_and(|decided| {
+                        highest.is_none_or(|highest| highest <= decided.block().header().height)
+                    }),
+                    _ => false,
+                };
                 self.nodes[index].disk.orders.push_back(order);
                 if is_decision && self.draw.percent(5) {
                     // The log is cut back, once the store has all that it holds.

@@ -4,8 +4,6 @@
 //! The rules that the code follows are switches here, and each is shown to be needed: without it the checker finds a
 //! validator that published two votes of one height.
 
-#![expect(clippy::unwrap_used, reason = "a test says what failed by panicking")]
-
 use std::collections::BTreeMap;
 
 use stateright::{Checker as _, Model, Property};

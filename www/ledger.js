@@ -22,7 +22,7 @@ export function showPending(pending, status, names) {
   const shown = pending.slice(0, PENDING_SHOWN_MAX);
   reconcile(byId("pending-list"), shown, (transaction) => transaction.tx_id,
     (transaction) => message(transaction, names, { testid: "pending-item", txid: transaction.tx_id }),
-    (item) => setStage(item, "pending", "Pending"));
+    (item, transaction) => setStage(item, "pending", transaction.on_peers > 0 ? `On ${plural(transaction.on_peers, "peer")}` : "On this device only"));
   const more = byId("pending-more");
   more.hidden = pending.length <= PENDING_SHOWN_MAX;
   setText(more, `and ${count(pending.length - PENDING_SHOWN_MAX)} more`);

@@ -89,6 +89,7 @@ fn proofs(
         ..plain.clone()
     };
     let proof = FinalityProof {
+        links: Vec::new(),
         genesis: genesis.clone(),
         receipt: plain.clone(),
         from_size: 2,

@@ -26,6 +26,7 @@ fn node() -> Node {
         identity: Identity::from_seed([4; 32]),
         seed: [5; 32],
         keep: node::Keep::Archive,
+        helpers: 0,
     })
 }
 

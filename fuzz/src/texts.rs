@@ -47,6 +47,7 @@ pub(crate) fn import(bytes: &[u8]) {
         seed: ByteBuf::from([2; 32]),
         listed: None,
         recent_blocks: None,
+        helpers: None,
     };
     let Ok(mut engine) = Engine::new(config) else {
         return;

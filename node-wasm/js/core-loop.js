@@ -13,7 +13,7 @@ const TIMEOUT_MAX_MS = 2 ** 31 - 1;
 
 /**
  * @typedef {{type: string, [field: string]: any}} Output
- * @typedef {{handle: (now: number, input: object) => void, poll: () => Output | undefined}} Machine
+ * @typedef {{handle: (now: number, input: object) => void, poll: () => Output | undefined, pollFree: () => Output | undefined}} Machine
  * @typedef {{
  *   perform: (output: Output) => void,
  *   persist: (changes: import("./chain-store.js").Change[]) => Promise<void>,
@@ -54,7 +54,13 @@ export class CoreLoop {
     } catch (error) {
       this.#onRefusal(error, input.type, input.request);
     }
+    if (this.#draining) this.#performFree();
     this.#drain();
+  }
+
+  /** While a write lasts, orders that need not wait for it are carried out all the same. */
+  #performFree() {
+    for (const output of this.#pollAll(() => this.#machine.pollFree())) this.#perform(output);
   }
 
   /** Resolves when everything asked so far has been carried out. */
@@ -99,13 +105,16 @@ export class CoreLoop {
     for (const resolve of this.#idle.splice(0)) resolve();
   }
 
-  /** @returns {Output[]} */
-  #pollAll() {
+  /**
+   * @param {() => Output | undefined} [poll]
+   * @returns {Output[]}
+   */
+  #pollAll(poll = () => this.#machine.poll()) {
     /** @type {Output[]} */
     const batch = [];
     if (this.#stopped) return batch;
     try {
-      for (let output = this.#machine.poll(); output; output = this.#machine.poll()) batch.push(output);
+      for (let output = poll(); output; output = poll()) batch.push(output);
     } catch (error) {
       this.#onRefusal(error, "poll");
     }

@@ -78,7 +78,10 @@ export interface TenantTransaction {
   height?: number;
 }
 
-export type PendingTransaction = TenantTransaction;
+export interface PendingTransaction extends TenantTransaction {
+  /** How many linked peers have it or were sent it. */
+  on_peers: number;
+}
 
 export interface LostTransaction extends TenantTransaction {
   /** Id of the transaction that has its place, if known. */

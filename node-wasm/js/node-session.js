@@ -7,6 +7,7 @@
 import { CoreLoop } from "./core-loop.js";
 import { DistliError, flatten } from "./errors.js";
 import { MiningPool } from "./mining-pool.js";
+import { VerifyPool } from "./verify-pool.js";
 import { createNetwork, findNetwork } from "./open-network.js";
 import { Reporter } from "./reporter.js";
 import { Archive } from "./storage.js";
@@ -85,7 +86,9 @@ export class NodeSession {
     this.#trackerHttp = trackerUrl && httpOf(trackerUrl);
     const { chainId, genesis, listed } = network;
     const seed = crypto.getRandomValues(new Uint8Array(32));
-    this.core = new wasm.Core({ genesis, identitySeed: identity.seed, seed, listed, recentBlocks });
+    this.verifiers = new VerifyPool(wasm.module, genesis, (job, valid) => this.loop.handle({ type: "verified", job, valid }));
+    const helpers = this.verifiers.size;
+    this.core = new wasm.Core({ genesis, identitySeed: identity.seed, seed, listed, recentBlocks, helpers });
     this.store = archive.openChain(chainId, identity.slot, (shared) => this.#onShared(shared));
     this.pool = new MiningPool(wasm.module, {
       found: (job, nonce) => this.loop.handle({ type: "nonce_found", job, nonce }),
@@ -275,6 +278,9 @@ export class NodeSession {
       case "stop_mining":
         this.pool.stop();
         break;
+      case "verify":
+        this.verifiers.verify(output.job, output.blocks);
+        break;
       case "event":
         this.#onEvent(output.event);
         break;
@@ -366,6 +372,7 @@ export class NodeSession {
   /** @param {string} reason */
   #onBroken(reason) {
     this.pool.close();
+    this.verifiers.close();
     this.#closeLocal();
     this.#tracker?.close();
     const error = new DistliError(`The node stopped on an internal error: ${reason}`, "Reload the page; the stored chain is safe.");
@@ -383,6 +390,7 @@ export class NodeSession {
   /** Lets go of everything another tab may want. */
   async #close() {
     this.pool.close();
+    this.verifiers.close();
     this.#closeLocal();
     this.#tracker?.close();
     await Promise.race([this.loop.settled(), new Promise((done) => setTimeout(done, SETTLE_MS))]);

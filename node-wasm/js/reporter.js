@@ -5,10 +5,15 @@
 const STATUS_MS = 250;
 const MINING_STATUS_MS = 500;
 const PENDING_MS = 10;
+/** Beyond, how many peers have each pending transaction is told when something else happens to them. */
+const PENDING_FOLLOWED_MAX = 50;
 const WINDOW_MS = 1_000;
 const QUOTA_MS = 30_000;
 /** After a long sync only the newest blocks of a step are announced; the others are there to be read. */
 const ANNOUNCED_MAX = 50;
+/** So far behind the best header, new blocks are announced now and then: showing each would take the time to get the next. */
+const BEHIND_BLOCKS = 50;
+const BEHIND_MS = 500;
 const ALMOST_FULL = 0.9;
 
 /** A task that takes long is run so seldom that it takes a tenth of the time at most. */
@@ -53,6 +58,8 @@ export class Reporter {
   #notedHeight = 0;
   #status = throttled(STATUS_MS, () => this.#sendStatus());
   #pending = throttled(PENDING_MS, () => this.#session.event("pending", this.#session.core.pending()));
+  #unannounced = 0;
+  #behind = throttled(BEHIND_MS, () => this.#announce());
   #window = throttled(WINDOW_MS, () => this.#sendWindow());
 
   /**
@@ -84,6 +91,7 @@ export class Reporter {
     clearInterval(this.#miningTimer);
     this.#status.cancel();
     this.#pending.cancel();
+    this.#behind.cancel();
     this.#window.cancel();
     if (this.#started) await this.#sendWindow();
     this.#started = false;
@@ -158,14 +166,24 @@ export class Reporter {
   /** @param {{height: number, connected?: number}} event */
   #onTip({ height, connected }) {
     if (!this.#started) return;
-    const count = Math.min(connected ?? 1, ANNOUNCED_MAX);
-    for (const block of this.#session.core.blocks(height - count + 1, count)) this.#session.event("block", { block });
-    this.#pending.call();
+    this.#unannounced += connected ?? 1;
+    if (this.#session.core.bestHeight() > height + BEHIND_BLOCKS) this.#behind.call();
+    else this.#announce();
     this.#window.call();
   }
 
+  #announce() {
+    const count = Math.min(this.#unannounced, ANNOUNCED_MAX);
+    this.#unannounced = 0;
+    for (const block of this.#session.core.blocks(undefined, count)) this.#session.event("block", { block });
+    this.#pending.call();
+  }
+
   #sendStatus() {
-    this.#session.event("status", this.status());
+    const status = this.status();
+    this.#session.event("status", status);
+    // Which peers have what waits changes without an event of its own.
+    if (status.pendingCount > 0 && status.pendingCount <= PENDING_FOLLOWED_MAX) this.#pending.call();
   }
 
   /** Hands the window to the page, if this tab is the one that writes. */

@@ -1,7 +1,7 @@
 //! The browser node: the shared machines compiled to WebAssembly.
 //!
 //! [`Core`] runs in the page's node worker and composes the mesh and the node machine of one network; [`MiningJob`] runs in
-//! mining workers. Both are thin: they turn JavaScript values into inputs and outputs back. [`engine`] holds the
+//! mining workers, [`BlockVerifier`] in those that verify a share of what sync brings. All are thin: they turn JavaScript values into inputs and outputs back. [`engine`] holds the
 //! composition itself, without any JavaScript, so that it is tested natively too.
 //!
 //! What it deliberately does not do: no sockets, timers, storage, random numbers. The drivers in `js/` do, one order after
@@ -18,11 +18,13 @@ mod network;
 mod node_core;
 mod qr;
 pub mod seam;
+mod verifying;
 
 pub use mining::MiningJob;
 pub use network::{create_genesis, genesis_info, read_invitation};
 pub use node_core::Core;
 pub use qr::qr_code;
+pub use verifying::BlockVerifier;
 
 /// Reports a panic (a broken invariant, so a bug) to the console with its place.
 #[wasm_bindgen::prelude::wasm_bindgen(start)]

@@ -49,12 +49,30 @@ impl Core {
             .map_or(Ok(JsValue::UNDEFINED), |output| write(&output))
     }
 
+    /// As `poll`, only orders that may be carried out while something before them is not durable yet.
+    ///
+    /// # Errors
+    /// As [`Self::poll`].
+    #[wasm_bindgen(js_name = pollFree)]
+    pub fn poll_free(&mut self) -> Result<JsValue, JsError> {
+        self.engine
+            .poll_free()
+            .map_or(Ok(JsValue::UNDEFINED), |output| write(&output))
+    }
+
     /// Where the node stands.
     ///
     /// # Errors
     /// As [`Self::poll`].
     pub fn status(&self) -> Result<JsValue, JsError> {
         write(&self.engine.status())
+    }
+
+    /// The height of the best header known.
+    #[wasm_bindgen(js_name = bestHeight)]
+    #[must_use]
+    pub fn best_height(&self) -> u32 {
+        self.engine.best_height()
     }
 
     /// Up to `limit` main-chain blocks (50 if absent), lowest first, beginning at height `from`, or the newest ones without it.

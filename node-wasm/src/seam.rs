@@ -135,6 +135,13 @@ pub enum Input {
         /// The job.
         job: u32,
     },
+    /// The answer to `verify`.
+    Verified {
+        /// The job.
+        job: u32,
+        /// For each block whether it holds; shorter if a helper failed.
+        valid: Vec<bool>,
+    },
     /// The user gave a file.
     Import {
         /// The caller's number for the answer.
@@ -289,6 +296,13 @@ pub enum Output {
     },
     /// Stop mining.
     StopMining,
+    /// Have a helper check blocks and answer with `verified`; may be carried out ahead of everything else.
+    Verify {
+        /// The job.
+        job: u32,
+        /// The blocks.
+        blocks: Vec<ByteBuf>,
+    },
     /// Ask the tracker for a proof of finality, and answer with `proof_received` or `proof_failed`.
     AskProof {
         /// Entries of the enterprise log that were verified before.
@@ -514,4 +528,7 @@ pub struct Config {
     /// Keep the bodies of so many newest blocks; all if absent.
     #[serde(default)]
     pub recent_blocks: Option<u32>,
+    /// How many helpers verify blocks beside the node; none if absent.
+    #[serde(default)]
+    pub helpers: Option<u8>,
 }

@@ -76,6 +76,7 @@ fn node(chain: &Chain, seed: u8, now: TimestampMs, records: Vec<Record>) -> Node
         identity: Identity::from_seed([seed; 32]),
         seed: [seed; 32],
         keep: Keep::Archive,
+        helpers: 0,
     });
     let start = Instant::now();
     node.handle(now, Input::Restored { records })

@@ -31,7 +31,8 @@ pub struct Config {
     /// Without one the validator is alone in its set
     #[arg(long, env = "DISTLI_VALIDATOR_GENESIS")]
     pub genesis: Option<PathBuf>,
-    /// Where other validators are reached, as name=host:port, instead of what the genesis file says; repeatable
+    /// Where other validators are reached, as name=host:port, instead of what the genesis file says; repeatable. By its
+    /// public key instead of a name, one that is not in the set may follow the chain, as it has to before it joins
     #[arg(long = "peers", env = "DISTLI_VALIDATOR_PEERS", value_delimiter = ',', value_parser = parse_peer)]
     pub peers: Vec<(String, String)>,
     /// Where this validator takes the others' links, as address:port, instead of what the genesis file says

@@ -14,14 +14,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use shared::enterprise::{EnterpriseError, SetChange};
 use shared::ids::{ChainId, PublicKey, TimestampMs};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::agreement::Evidence;
 use crate::ledger::{Ledger, Receipt, Refusal, Submission};
 use crate::replica::{Input, Message, Now, Output, Replica, ReplicaError, StoreOrder};
 use crate::store::{HeadFile, Store, StoreError};
 use crate::transport::Links;
+use crate::transport::tls::Members;
 use crate::view::{TenantView, View};
 use crate::vote_log::VoteLog;
 use crate::writer::{Answer, Desk, Job, PAUSE_MS, Serve, Writer};
@@ -70,6 +73,7 @@ enum Command {
     Submit(Submitted),
     Read(Reading),
     Peer(PeerEvent),
+    Change(Box<SetChange>, oneshot::Sender<Result<(), EnterpriseError>>),
 }
 
 /// A reader's look at the ledger, between two batches.
@@ -150,6 +154,24 @@ impl Handle {
         answer.await.map_err(|_| Unavailable::Ending)
     }
 
+    /// Hands in a set change that a quorum signed; it waits for a block, also on the other validators, and is not kept over a
+    /// restart of all.
+    ///
+    /// # Errors
+    /// [`Unavailable::Ending`] when the engine has ended.
+    pub async fn change_set(
+        &self,
+        change: SetChange,
+    ) -> Result<Result<(), EnterpriseError>, Unavailable> {
+        let (reply, answer) = oneshot::channel();
+        let sent = self
+            .commands
+            .send(Command::Change(Box::new(change), reply))
+            .await;
+        sent.map_err(|_| Unavailable::Ending)?;
+        answer.await.map_err(|_| Unavailable::Ending)
+    }
+
     /// Hands in what the transport heard; waits for room.
     ///
     /// # Errors
@@ -222,6 +244,8 @@ pub struct Engine {
     pub log_path: std::path::PathBuf,
     /// The links to other validators.
     pub links: Links,
+    /// Who may link.
+    pub members: Members,
     /// The clock.
     pub clock: Clock,
 }
@@ -260,6 +284,7 @@ impl Engine {
             log: self.log,
             log_path: self.log_path,
             links: self.links,
+            members: self.members,
             clock: self.clock,
             clients: Clients::default(),
             shown,
@@ -290,6 +315,7 @@ struct Run {
     log: Option<VoteLog>,
     log_path: std::path::PathBuf,
     links: Links,
+    members: Members,
     clock: Clock,
     clients: Clients,
     /// The newest picture, which the writer shows when it is durable.
@@ -322,6 +348,11 @@ impl Run {
                     Command::Read(look) => look(self.replica.ledger()),
                     Command::Submit(submitted) => batch.push(self.clients.enter(submitted)),
                     Command::Peer(event) => batch.push(event.into()),
+                    Command::Change(change, reply) => {
+                        // Whoever asked may have gone away.
+                        let _ = reply.send(self.replica.change_set(*change));
+                        batch.push(Input::Tick);
+                    }
                 }
                 if batch.len() < BATCH_MAX {
                     next = commands.try_recv().ok();
@@ -421,14 +452,22 @@ impl Run {
             Output::Send(to, message) => self.links.send(&to, &message),
             Output::Broadcast(message) => self.links.broadcast(&message),
             Output::Store(order) => self.order(order, job)?,
-            Output::Evidence(evidence) => {
-                tracing::error!(validator = %evidence.offender, "a validator has contradicted itself");
-                self.store.keep_evidence(&evidence)?;
-                let evidence = self.shown.evidence.saturating_add(1);
-                let view = View::clone(&self.shown);
-                self.shown = Arc::new(View { evidence, ..view });
+            Output::Members(keys) => {
+                tracing::info!(count = keys.len(), "these may link from now on");
+                self.links.retain(&keys);
+                self.members.set(keys);
             }
+            Output::Evidence(evidence) => self.keep(&evidence)?,
         }
+        Ok(())
+    }
+
+    fn keep(&mut self, evidence: &Evidence) -> Result<(), StoreError> {
+        tracing::error!(validator = %evidence.offender, "a validator has contradicted itself");
+        self.store.keep_evidence(evidence)?;
+        let evidence = self.shown.evidence.saturating_add(1);
+        let view = View::clone(&self.shown);
+        self.shown = Arc::new(View { evidence, ..view });
         Ok(())
     }
 

@@ -103,8 +103,7 @@ pub fn write(app: &App, view: &View, path: &Path) -> io::Result<()> {
     let rest = serde_json::json!({
         "pending_tenant_updates": [],
         "validator_id": app.id.as_str(),
-        "active_validators": app.genesis.validators().validators().iter()
-            .map(|validator| validator.name.to_string()).collect::<Vec<_>>(),
+        "active_validators": crate::http::active_validators(view),
         "last_validator_heartbeat": now,
         "exported_at": now,
         "export_version": "2.0",

@@ -17,6 +17,7 @@ pub mod ledger;
 pub mod metrics;
 pub mod network;
 pub mod replica;
+pub mod set_change;
 pub mod start;
 pub mod store;
 pub mod transport;
@@ -24,10 +25,11 @@ pub mod view;
 pub mod vote_log;
 mod writer;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 
+use shared::enterprise::{ValidatorInfo, ValidatorSet};
 use shared::ids::PublicKey;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
@@ -90,7 +92,13 @@ pub async fn run(
         .await
         .map_err(io::Error::other)??;
     let (end, ending) = watch::channel(false);
-    let (app, engine, transport) = begin(&config, &files, opened, ending.clone())?;
+    let addresses = Addresses::new(
+        &config,
+        network.as_ref(),
+        opened.ledger.verifier().validators(),
+        &opened.secret.identity().public_key(),
+    )?;
+    let (app, engine, transport) = begin(&config, &files, opened, &addresses, ending.clone())?;
     let view = app.handle.view();
     tracing::info!(
         address = %listener.local_addr()?, chain = %app.genesis.hash(), height = view.head.height.0,
@@ -105,14 +113,17 @@ pub async fn run(
             backup::socket(&config.data, &config.id),
         )),
     ];
-    if let Some(transport) = transport {
-        let (bind, peers) = addresses(&config, network.as_ref(), &transport.key)?;
+    if let (Some(transport), Some(bind)) = (transport, addresses.bind) {
         let listener = TcpListener::bind(&bind).await.map_err(|error| {
             io::Error::other(format!(
                 "cannot take the others' links on {bind}: {error}. Choose another --peer-bind"
             ))
         })?;
-        tasks.push(tokio::spawn(transport.run(listener, peers, ending)));
+        tasks.push(tokio::spawn(transport.run(
+            listener,
+            addresses.peers,
+            ending,
+        )));
     }
     let ended = async move {
         shutdown.await;
@@ -140,30 +151,60 @@ fn network_of(config: &Config, files: &Files) -> Result<Option<Network>, Network
     }
 }
 
-/// Where to listen, and where the others are.
-fn addresses(
-    config: &Config,
-    network: Option<&Network>,
-    key: &PublicKey,
-) -> io::Result<(String, BTreeMap<PublicKey, String>)> {
-    let Some(network) = network else {
-        return Err(io::Error::other(
-            "the store belongs to a network of several validators, and its genesis file is missing: start with --genesis",
-        ));
-    };
-    let mut peers = network.addresses.clone();
-    for info in network.genesis.validators().validators() {
-        let told = config
-            .peers
-            .iter()
-            .find(|(name, _)| *name == info.name.as_str());
-        if let Some((_, address)) = told {
+/// Where validators are reached by each other.
+#[derive(Debug)]
+struct Addresses {
+    /// Where this one takes links; none while it is alone and takes none.
+    bind: Option<String>,
+    /// Where the others are.
+    peers: BTreeMap<PublicKey, String>,
+    /// Those named by their key: they may follow the chain, whether they are in the set or not.
+    followers: BTreeSet<PublicKey>,
+}
+
+impl Addresses {
+    fn new(
+        config: &Config,
+        network: Option<&Network>,
+        set: &ValidatorSet,
+        own: &PublicKey,
+    ) -> io::Result<Self> {
+        let mut peers = network.map_or_else(BTreeMap::new, |network| network.addresses.clone());
+        let genesis = network.map(|network| network.genesis.validators().validators());
+        let named = genesis.unwrap_or_default().iter().chain(set.validators());
+        let named: Vec<&ValidatorInfo> = named.collect();
+        let mut followers = BTreeSet::new();
+        for (name, address) in &config.peers {
+            if let Ok(key) = name.parse::<PublicKey>() {
+                followers.insert(key);
+                peers.insert(key, address.clone());
+                continue;
+            }
+            let info = named.iter().find(|info| info.name.as_str() == name);
+            let info = info.ok_or_else(|| {
+                io::Error::other(format!(
+                    "--peers names {name}, which is not in the set; name one that shall join by its public key"
+                ))
+            })?;
             peers.insert(info.key, address.clone());
         }
+        followers.remove(own);
+        let told = peers.remove(own).filter(|address| !address.is_empty());
+        let bind = config.peer_bind.clone().or(told);
+        let is_alone = set.validators().len() == 1 && set.index_of(own).is_some();
+        let bind =
+            bind.filter(|_| !is_alone || !followers.is_empty() || config.peer_bind.is_some());
+        if bind.is_none() && (!is_alone || !followers.is_empty()) {
+            return Err(io::Error::other(
+                "this validator is one of several: say with --peer-bind where it takes the others' links, or give the genesis file with --genesis",
+            ));
+        }
+        Ok(Self {
+            bind,
+            peers,
+            followers,
+        })
     }
-    let own = peers.remove(key).unwrap_or_default();
-    let bind = config.peer_bind.clone().unwrap_or(own);
-    Ok((bind, peers))
 }
 
 /// What runs: the routes' state, the engine's thread, and the transport of a validator that is not alone.
@@ -174,6 +215,7 @@ fn begin(
     config: &Config,
     files: &Files,
     opened: Opened,
+    addresses: &Addresses,
     ending: watch::Receiver<bool>,
 ) -> Result<Begun, Error> {
     let Opened {
@@ -190,10 +232,14 @@ fn begin(
     let (identity, chain) = (secret.identity(), genesis.chain_id());
     let key = identity.public_key();
     let set = ledger.verifier().validators().clone();
-    let is_alone = set.validators().len() == 1;
+    let is_alone = addresses.bind.is_none();
+    if set.index_of(&key).is_none() {
+        tracing::warn!(%key, "this validator is not in the set: it follows, and votes once a set change took it in");
+    }
     let clock = Clock::default();
     let agreement = Tendermint::new(identity, chain, genesis.timeouts(), &set);
-    let start = start_of(votes, clock.now(), is_alone);
+    let mut start = start_of(votes, clock.now(), is_alone);
+    start.followers.clone_from(&addresses.followers);
     let replica = Replica::new(
         ledger,
         rotation,
@@ -203,6 +249,7 @@ fn begin(
         start,
     )?;
     let links = Links::default();
+    let members = Members::default();
     let engine = Engine {
         replica,
         store: Arc::clone(&store),
@@ -210,23 +257,18 @@ fn begin(
         log: log.filter(|_| !is_alone),
         log_path: files.votes.clone(),
         links: links.clone(),
+        members: members.clone(),
         clock,
     };
     let (handle, thread) = engine.start()?;
-    let transport = if is_alone {
-        None
-    } else {
-        let members = Members::new(set.validators().iter().map(|info| info.key));
-        let tls = Tls::new(secret.seed(), members)?;
-        let handle = handle.clone();
-        Some(Transport {
-            tls,
-            chain,
-            key,
-            handle,
-            links,
-        })
-    };
+    let tls = Tls::new(secret.seed(), members)?;
+    let transport = (!is_alone).then(|| Transport {
+        tls,
+        chain,
+        key,
+        handle: handle.clone(),
+        links,
+    });
     let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let app = App {
         handle,
@@ -234,6 +276,7 @@ fn begin(
         genesis,
         id: config.id.clone(),
         key,
+        takes_links: !is_alone,
         started_at: service::now_ms(),
         events: Events::default(),
         metrics,
@@ -251,7 +294,7 @@ fn start_of(votes: Found, now: Now, is_alone: bool) -> Start {
         Found::Intact(records) => {
             return Start {
                 records,
-                abstains_until: None,
+                ..Start::default()
             };
         }
         _ if is_alone => return Start::default(),
@@ -263,7 +306,7 @@ fn start_of(votes: Found, now: Now, is_alone: bool) -> Start {
         "this validator follows and does not vote until a block is decided that is younger than its start"
     );
     Start {
-        records: Vec::new(),
         abstains_until: Some(now.wall.plus_ms(PROPOSAL_AHEAD_MAX_MS)),
+        ..Start::default()
     }
 }

@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 use shared::enterprise::ValidatorInfo;
 use shared::ids::NetworkId;
 use validator::network::{self, Network};
+use validator::set_change::{self, Wish};
 use validator::start::Files;
 
 #[derive(Debug, Parser)]
@@ -43,6 +44,49 @@ enum Command {
     Init(Init),
     /// Prepares a validator that has a key and has never voted: its vote log, and the genesis file (--genesis) beside it
     Adopt,
+    /// Prepares a validator that has been alone to be joined by others (--peer-bind says where it takes links)
+    OpenUp,
+    /// Changes the validator set: made by one operator, signed by a quorum of them, handed to any validator
+    #[command(subcommand)]
+    SetChange(SetChange),
+}
+
+#[derive(Debug, Subcommand)]
+enum SetChange {
+    /// Writes the file that operators sign: the set of a running validator with these changes
+    Make {
+        /// A validator's HTTP address
+        #[arg(long, default_value = "http://127.0.0.1:8080")]
+        to: String,
+        /// A validator to take in, as name=key; in the place of one with the same name, whose key it replaces; repeatable
+        #[arg(long, value_parser = named_key)]
+        add: Vec<ValidatorInfo>,
+        /// The name of one to let go; repeatable
+        #[arg(long)]
+        remove: Vec<String>,
+        /// The file to write
+        file: PathBuf,
+    },
+    /// Adds this validator's signature to the file
+    Sign {
+        /// The file
+        file: PathBuf,
+    },
+    /// Puts the signatures of several copies together into the first
+    Merge {
+        /// The file to write to
+        file: PathBuf,
+        /// The copies
+        others: Vec<PathBuf>,
+    },
+    /// Hands the file in, and waits until the new set is in force
+    Submit {
+        /// A validator's HTTP address
+        #[arg(long, default_value = "http://127.0.0.1:8080")]
+        to: String,
+        /// The file
+        file: PathBuf,
+    },
 }
 
 #[derive(Debug, clap::Args)]
@@ -116,6 +160,51 @@ fn init(config: &validator::Config, init: Init) -> anyhow::Result<()> {
     Ok(())
 }
 
+fn named_key(text: &str) -> Result<ValidatorInfo, String> {
+    let (name, key) = text.split_once('=').ok_or("a validator is name=key")?;
+    let name = NetworkId::parse(name).map_err(|error| error.to_string())?;
+    let key = key
+        .parse()
+        .map_err(|_| "the key is not 64 hexadecimal digits")?;
+    Ok(ValidatorInfo { key, name })
+}
+
+async fn change_set(files: &Files, command: SetChange) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    match command {
+        SetChange::Make {
+            to,
+            add,
+            remove,
+            file,
+        } => {
+            let wish = set_change::make(&to, add, &remove).await?;
+            wish.write(&file)?;
+            writeln!(out, "{}", wish.describe())?;
+        }
+        SetChange::Sign { file } => {
+            let mut wish = Wish::read(&file)?;
+            wish.sign(files)?;
+            wish.write(&file)?;
+            writeln!(out, "{}", wish.describe())?;
+        }
+        SetChange::Merge { file, others } => {
+            let mut wish = Wish::read(&file)?;
+            for other in others {
+                wish.merge(&Wish::read(&other)?)?;
+            }
+            wish.write(&file)?;
+            writeln!(out, "{}", wish.describe())?;
+        }
+        SetChange::Submit { to, file } => {
+            let wish = Wish::read(&file)?;
+            let height = set_change::submit(&to, &wish).await?;
+            writeln!(out, "the new set is in force from height {height} on")?;
+        }
+    }
+    Ok(())
+}
+
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let Arguments { config, command } = Arguments::parse();
@@ -147,6 +236,14 @@ async fn main() -> anyhow::Result<()> {
             network::adopt(&files, &Network::read(&path)?)?;
             tracing::info!(log = %files.votes.display(), "ready to validate");
         }
+        Some(Command::OpenUp) => {
+            let address = config.peer_bind.clone();
+            let address = address.context("say with --peer-bind where the others will link")?;
+            network::open_up(&files, &address)?;
+            let mut out = std::io::stdout().lock();
+            writeln!(out, "{}", files.network.display())?;
+        }
+        Some(Command::SetChange(command)) => change_set(&files, command).await?,
         None => {
             let listener = service::bind(config.bind, config.port, "validator", "--port").await?;
             validator::run(listener, config, service::shutdown_signal()).await?;

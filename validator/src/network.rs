@@ -56,6 +56,11 @@ pub enum NetworkError {
     /// A key could not be made or read.
     #[error(transparent)]
     Start(#[from] Box<StartError>),
+    /// Others are in the set, so that a lost vote log may hold promises to them.
+    #[error(
+        "this validator is not alone in its set; without its vote log it waits for the others by itself"
+    )]
+    NotAlone,
     /// There is something already where the set would be made.
     #[error("{} is there already; choose another --data, or remove it if nothing in it is needed", .0.display())]
     Exists(PathBuf),
@@ -220,6 +225,36 @@ pub fn keygen(files: &Files) -> Result<PublicKey, NetworkError> {
         error,
     })?;
     Ok(secret.identity().public_key())
+}
+
+/// Prepares a validator that has decided its chain alone to be joined by others: a vote log from the newest block on, and the
+/// genesis file that the others need. Alone it said nothing to anybody before it was in the store, so nothing is forgotten.
+///
+/// # Errors
+/// [`NetworkError::Exists`] when it has a vote log, [`NetworkError::NotAlone`], or the store is not intact or in use.
+pub fn open_up(files: &Files, address: &str) -> Result<Network, NetworkError> {
+    if files.votes.exists() {
+        return Err(NetworkError::Exists(files.votes.clone()));
+    }
+    let boxed = |error| NetworkError::Start(Box::new(error));
+    let (_store, ledger, _) = crate::start::verified(files, None).map_err(boxed)?;
+    let key = crate::start::key(files, true).map_err(boxed)?;
+    let key = key.identity().public_key();
+    let set = ledger.verifier().next_validators();
+    if set.validators().len() != 1 || set.index_of(&key).is_none() {
+        return Err(NetworkError::NotAlone);
+    }
+    let genesis = ledger.genesis().clone();
+    let chain = genesis.chain_id();
+    let addresses = BTreeMap::from([(key, address.to_owned())]);
+    let network = Network { genesis, addresses };
+    network.write(&files.network)?;
+    let made = VoteLog::create(&files.votes, chain);
+    made.map_err(|error| NetworkError::Io {
+        path: files.votes.clone(),
+        error,
+    })?;
+    Ok(network)
 }
 
 /// Prepares a validator that has never voted for a network: an empty vote log, and the genesis file beside it.

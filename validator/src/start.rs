@@ -251,12 +251,9 @@ pub fn open(
             expected,
         });
     }
-    if ledger
-        .verifier()
-        .validators()
-        .index_of(&identity.public_key())
-        .is_none()
-    {
+    let is_member = |set: &ValidatorSet| set.index_of(&identity.public_key()).is_some();
+    // A member of a network may follow before it is in the set, and after it was.
+    if network.is_none() && !is_member(ledger.verifier().validators()) {
         let (key, store) = (files.key.clone(), files.store.clone());
         return Err(StartError::OtherKey { key, store });
     }

@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use axum::body::Bytes;
 use serde_json::value::RawValue;
+use shared::enterprise::{EnterpriseHeight, ValidatorSet};
 use shared::genesis::Genesis;
 use shared::hash::Hash;
 use shared::ids::{ChainId, Height, TimestampMs};
@@ -36,6 +37,8 @@ pub struct View {
     pub consensus: Arc<Consensus>,
     /// Proofs that a validator has contradicted itself.
     pub evidence: usize,
+    /// The validator sets, each with the height from which on it is in force, ascending.
+    pub sets: Arc<Vec<(EnterpriseHeight, ValidatorSet)>>,
 }
 
 /// One tenant at one tip.
@@ -74,6 +77,13 @@ pub(crate) struct ReadyJson {
     pub(crate) bytes: Bytes,
 }
 
+fn sets_of(ledger: &Ledger) -> Arc<Vec<(EnterpriseHeight, ValidatorSet)>> {
+    let first = (EnterpriseHeight(0), ledger.genesis().validators().clone());
+    let links = ledger.links().iter();
+    let later = links.map(|link| (link.checkpoint.header.height.next(), link.next.clone()));
+    Arc::new([first].into_iter().chain(later).collect())
+}
+
 impl View {
     /// The picture of a ledger.
     #[must_use]
@@ -91,6 +101,7 @@ impl View {
             failure: None,
             consensus,
             evidence: 0,
+            sets: sets_of(ledger),
         };
         for tenant in ledger.tenants().values() {
             view.put(ledger, tenant);
@@ -117,6 +128,9 @@ impl View {
             consensus,
             ..self.clone()
         };
+        if view.sets.len() != ledger.links().len().saturating_add(1) {
+            view.sets = sets_of(ledger);
+        }
         for chain_id in changed {
             // A tenant without an anchored block is pending: nobody was told of it yet.
             if let Some(tenant) = ledger.tenants().get(&chain_id) {
@@ -135,6 +149,13 @@ impl View {
             failure: Some(reason.into()),
             ..self.clone()
         }
+    }
+
+    /// The validator set in force at a height.
+    #[must_use]
+    pub fn set_at(&self, height: EnterpriseHeight) -> Option<&ValidatorSet> {
+        let from = self.sets.iter().rev().find(|(from, _)| *from <= height);
+        from.map(|(_, set)| set)
     }
 
     /// The tenant with this name or chain id.

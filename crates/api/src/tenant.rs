@@ -48,6 +48,9 @@ pub struct PendingTransaction {
     /// The transaction.
     #[serde(flatten)]
     pub transaction: TenantTransaction,
+    /// How many linked peers have it or were sent it.
+    #[serde(default)]
+    pub on_peers: u32,
     /// Whether it is in a block of the main chain.
     pub confirmed: bool,
     /// The height of that block.

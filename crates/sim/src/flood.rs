@@ -54,6 +54,7 @@ pub fn orphan_flood(count: u32) -> Result<Flood, String> {
         identity: Identity::from_seed([1; 32]),
         seed: [2; 32],
         keep: Keep::Archive,
+        helpers: 0,
     });
     let give = |node: &mut Node, input: Input| {
         let result = node.handle(now, input);

@@ -166,6 +166,7 @@ impl Host {
                 identity: Identity::from_seed(self.seed),
                 seed: random.bytes32(),
                 keep: node::Keep::Archive,
+                helpers: [0, 1, 3][random.index(3)],
             };
             let mut stack = Stack::new(mesh, Mind::Honest(Box::new(Node::new(config))));
             let record = |(key, value): (&String, &Vec<u8>)| Record {

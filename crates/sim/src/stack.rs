@@ -10,7 +10,7 @@ use shared::{
         self, LinkId, Mesh, ToTracker,
         signal::{Role, SignalKind},
     },
-    node::{self, Change, Event, Job, Node},
+    node::{self, Change, Event, Job, Node, VerifyId},
 };
 
 use crate::actors::Actor;
@@ -54,6 +54,10 @@ pub(crate) enum Order {
     /// The node sends this message: the orders that follow carry it.
     Says {
         bytes: Vec<u8>,
+    },
+    Verify {
+        job: VerifyId,
+        blocks: Vec<Vec<u8>>,
     },
     Mine {
         job: Job,
@@ -236,6 +240,7 @@ impl Stack {
                 Order::WakeAt { at }
             }
             node::Output::Persist { records } => Order::Persist { changes: records },
+            node::Output::Verify { job, blocks } => Order::Verify { job, blocks },
             node::Output::Mine { job } => Order::Mine { job },
             node::Output::StopMining => Order::StopMining,
             node::Output::Report { blocks } => Order::Report { blocks },

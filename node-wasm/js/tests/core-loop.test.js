@@ -13,6 +13,7 @@ function loopWith(persist = async () => {}) {
       queue.push(...(input.outputs ?? []));
     },
     poll: () => queue.shift(),
+    pollFree: () => (queue[0]?.type === "verify" ? queue.shift() : undefined),
   };
   const loop = new CoreLoop(machine, {
     perform: (output) => log.push(output.type === "send" ? output.name : output.type),
@@ -68,4 +69,17 @@ test("a wake-up in the past comes at once, and the earliest wins", async () => {
   loop.handle({ type: "x", outputs: [{ type: "wake_at", at: Date.now() + 60_000 }, { type: "wake_at", at: 0 }] });
   assert.equal(await woken, "woken");
   loop.stop();
+});
+
+test("what needs nothing durable is done while a write lasts", async () => {
+  let finish;
+  const durable = new Promise((done) => (finish = done));
+  const { loop, log } = loopWith(() => durable);
+  loop.handle({ type: "x", outputs: [persist("k", 1), send("after")] });
+  loop.handle({ type: "x", outputs: [{ type: "verify" }, send("later")] });
+  await Promise.resolve();
+  assert.deepEqual(log, ["verify"]);
+  finish();
+  await loop.settled();
+  assert.deepEqual(log, ["verify", "stored k=1", "after", "later"]);
 });

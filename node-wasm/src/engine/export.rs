@@ -45,12 +45,14 @@ impl Engine {
     /// The transactions that wait for a block, in an order that keeps each sender's.
     #[must_use]
     pub fn pending(&self) -> Vec<PendingTransaction> {
-        let shape = |transaction| PendingTransaction {
-            transaction,
+        let waiting = self.node.mempool().iter();
+        let shape = waiting.map(|transaction| PendingTransaction {
+            on_peers: u32::try_from(self.node.holders(&transaction.id())).unwrap_or(u32::MAX),
+            transaction: TenantTransaction::from(&**transaction),
             confirmed: false,
             height: None,
-        };
-        self.pending_transactions().into_iter().map(shape).collect()
+        });
+        shape.collect()
     }
 
     /// The transactions that lost their place to another, oldest first: nothing a user sent disappears.

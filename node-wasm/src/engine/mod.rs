@@ -17,7 +17,7 @@ use shared::identity::Identity;
 use shared::ids::TimestampMs;
 use shared::mesh::signal::{SignalError, SignalKind};
 use shared::mesh::{self, LinkId, Listing, Mesh, MeshError};
-use shared::node::{self, JobId, Node};
+use shared::node::{self, JobId, Node, VerifyId};
 use shared::transaction::Payload;
 
 use crate::seam::{
@@ -45,6 +45,10 @@ pub struct Engine {
     mesh: Mesh,
     node: Node,
     outputs: VecDeque<Output>,
+    /// Orders that wait for nothing.
+    free: VecDeque<Output>,
+    /// Whether what is ordered now waits for nothing.
+    is_free: bool,
     ice_servers: Vec<IceServer>,
     update_bytes_max: usize,
     is_reporting: bool,
@@ -112,8 +116,11 @@ impl Engine {
                 keep: config
                     .recent_blocks
                     .map_or(node::Keep::Archive, |blocks| node::Keep::Recent { blocks }),
+                helpers: config.helpers.unwrap_or_default(),
             }),
             outputs: VecDeque::new(),
+            free: VecDeque::new(),
+            is_free: false,
             ice_servers: Vec::new(),
             update_bytes_max: tracker::UPDATE_BYTES_DEFAULT,
             is_reporting: false,
@@ -152,6 +159,12 @@ impl Engine {
                 Err(reason) => self.event(Event::PairingRefused { request, reason }),
             },
             Input::Woken => return self.on_woken(now),
+            Input::Verified { job, valid } => {
+                let job = VerifyId(job);
+                // Whom the verdict blames is told by the node's own event.
+                self.node_fact(now, node::Input::Verified { job, valid });
+                self.drain(now);
+            }
             other => match sorted(other)? {
                 Sorted::Mesh(input) => self.mesh_fact(now, input),
                 Sorted::Node(input) => return self.node_demand(now, input),
@@ -162,7 +175,12 @@ impl Engine {
 
     /// The next order, oldest first.
     pub fn poll(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        self.poll_free().or_else(|| self.outputs.pop_front())
+    }
+
+    /// The next of those orders that need nothing durable before them.
+    pub fn poll_free(&mut self) -> Option<Output> {
+        self.free.pop_front()
     }
 
     fn on_woken(&mut self, now: TimestampMs) -> Result<(), EngineError> {
@@ -232,6 +250,10 @@ impl Engine {
         loop {
             if let Some(output) = self.mesh.poll() {
                 self.on_mesh_output(now, output);
+            } else if let Some(output) = self.node.poll_free() {
+                self.is_free = true;
+                self.on_node_output(now, output);
+                self.is_free = false;
             } else if let Some(output) = self.node.poll() {
                 self.on_node_output(now, output);
             } else {
@@ -306,6 +328,10 @@ impl Engine {
                 header: ByteBuf::from(job.header.encode()),
                 target: ByteBuf::from(job.target.to_be_bytes()),
             }),
+            node::Output::Verify { job, blocks } => self.push(Output::Verify {
+                job: job.0,
+                blocks: blocks.into_iter().map(ByteBuf::from).collect(),
+            }),
             node::Output::AskProof { size } => self.push(Output::AskProof { size }),
             node::Output::StopMining => self.push(Output::StopMining),
             node::Output::Report { blocks } => self.report(now, &blocks),
@@ -361,7 +387,11 @@ impl Engine {
     }
 
     fn push(&mut self, output: Output) {
-        self.outputs.push_back(output);
+        if self.is_free {
+            self.free.push_back(output);
+        } else {
+            self.outputs.push_back(output);
+        }
     }
 }
 

@@ -8,6 +8,13 @@ use super::Engine;
 use crate::seam::{Counted, Event, MiningStatus, MiningWhen, PeerStatus, Status, Transport};
 
 impl Engine {
+    /// The height of the best header known, the tip's at least.
+    #[must_use]
+    pub fn best_height(&self) -> u32 {
+        let chain = self.node.chain();
+        chain.best_header().height.max(chain.tip().height).0
+    }
+
     /// Where the node stands.
     #[must_use]
     pub fn status(&self) -> Status {

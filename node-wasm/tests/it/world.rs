@@ -557,6 +557,7 @@ impl Tab {
             seed: ByteBuf::from([key.wrapping_mul(16) + lives; 32]),
             listed: None,
             recent_blocks: keeps,
+            helpers: None,
         };
         Self {
             engine: Engine::new(config).unwrap(),

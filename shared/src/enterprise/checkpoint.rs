@@ -10,13 +10,14 @@ use super::error::EnterpriseError;
 use super::genesis::EnterpriseGenesis;
 use super::header::EnterpriseHeader;
 use super::receipt::CERTIFICATE_BYTES_MAX;
+use super::set_change::SetLink;
 use super::validators::ValidatorSet;
 use crate::encoding::{Reader, Writer};
 use crate::hash::Hash;
 use crate::ids::{ChainId, PublicKey};
 use crate::merkle::{self, ProofError};
 
-/// What a light client trusts: the enterprise chain that the tenant's genesis pins, and its validators.
+/// What a light client trusts: the enterprise chain that the tenant's genesis pins, and its validators at some height.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trust {
     chain: ChainId,
@@ -40,6 +41,28 @@ impl Trust {
             chain: genesis.chain_id(),
             set: genesis.validators().clone(),
         })
+    }
+
+    /// Trusts the set that takes the place of this one: a quorum of this one signed a header that names it.
+    ///
+    /// # Errors
+    /// [`EnterpriseError`] naming what does not hold; the trust is as before then.
+    pub fn follow(&mut self, link: &SetLink) -> Result<(), EnterpriseError> {
+        let header = &link.checkpoint.header;
+        let computed = link.next.hash();
+        if header.next_validators != computed {
+            return Err(EnterpriseError::Mismatch {
+                field: "the next validator set",
+                found: header.next_validators,
+                computed,
+            });
+        }
+        if header.validators == computed {
+            return Err(EnterpriseError::NoChange);
+        }
+        link.checkpoint.verify(self)?;
+        self.set = link.next.clone();
+        Ok(())
     }
 
     /// The enterprise chain.

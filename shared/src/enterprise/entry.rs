@@ -5,10 +5,11 @@
 //! | 1 | a tenant is registered: its genesis bytes |
 //! | 2 | a tenant block is anchored: chain id (32), tenant header (116) |
 //! | 3 | a tenant block is refused because it forks below the newest final one: chain id (32), tenant header (116) |
+//! | 4 | the validator set changes, from header version 0x0201 on and once a block: a [`SetChange`] |
 //!
 //! An entry is its kind (1 byte) and its content. Its leaf in the data root is `distli/enterprise/entry/1` and these
 //! bytes. Bodies of anchored blocks are not entries: the tenant header commits to them, validators keep and serve them
-//! beside the chain. Further kinds (set changes, reports of private tenants, resets, evidence) get the next
+//! beside the chain. Further kinds (reports of private tenants, resets) get the next
 //! numbers; a program that does not know a kind refuses the block.
 //!
 //! A tenant's leaf in the state root is `distli/enterprise/tenant/1`, chain id (32), height (4), tip hash (32) and
@@ -21,6 +22,7 @@ use alloc::vec::Vec;
 
 use super::error::EnterpriseError;
 use super::finality::FinalBlock;
+use super::set_change::SetChange;
 use crate::encoding::{Reader, Writer};
 use crate::genesis::Genesis;
 use crate::hash::Hash;
@@ -60,6 +62,8 @@ pub enum Entry {
     BlockAnchored(Anchor),
     /// A tenant block is refused, because it leaves out the newest final one.
     ForkRefused(Anchor),
+    /// The validator set changes.
+    SetChanged(Box<SetChange>),
 }
 
 impl Entry {
@@ -71,6 +75,7 @@ impl Entry {
             Self::TenantRegistered(genesis) => writer.u8(REGISTERED).bytes(&genesis.encode()),
             Self::BlockAnchored(anchor) => anchor.write(writer.u8(ANCHORED)),
             Self::ForkRefused(anchor) => anchor.write(writer.u8(REFUSED)),
+            Self::SetChanged(change) => writer.u8(SET_CHANGED).bytes(&change.encode()),
         };
         writer.finish()
     }
@@ -88,6 +93,10 @@ impl Entry {
             }
             ANCHORED => Ok(Self::BlockAnchored(Anchor::decode(bytes, &mut reader)?)),
             REFUSED => Ok(Self::ForkRefused(Anchor::decode(bytes, &mut reader)?)),
+            SET_CHANGED => {
+                let change = SetChange::decode(bytes.get(1..).unwrap_or_default())?;
+                Ok(Self::SetChanged(Box::new(change)))
+            }
             kind => Err(EnterpriseError::EntryKind(kind)),
         }
     }
@@ -162,4 +171,5 @@ impl TenantState {
 const REGISTERED: u8 = 1;
 const ANCHORED: u8 = 2;
 const REFUSED: u8 = 3;
+const SET_CHANGED: u8 = 4;
 const ANCHOR_HEADER: usize = 1 + 32;

@@ -5,7 +5,7 @@ use alloc::string::String;
 use super::header::{EnterpriseHeight, Round};
 use crate::encoding::DecodeError;
 use crate::hash::Hash;
-use crate::ids::{ChainId, Height, TimestampMs};
+use crate::ids::{ChainId, Height, PublicKey, TimestampMs};
 use crate::pow::CompactError;
 
 /// Why an enterprise genesis, block or certificate is refused; says what was found and what is allowed.
@@ -42,6 +42,20 @@ pub enum EnterpriseError {
     /// An identifier is not valid.
     #[error("the identifier {0:?} is not valid")]
     Identifier(String),
+    /// A signature of somebody outside the set.
+    #[error("{0} is not in the validator set that is replaced")]
+    NotAMember(PublicKey),
+    /// A set change that changes nothing.
+    #[error("the next validator set is the one in force")]
+    NoChange,
+    /// A set change out of turn: another was decided before, or it has been decided already.
+    #[error("set change {found}, the next one is {expected}")]
+    ChangeNumber {
+        /// The number in the change.
+        found: u32,
+        /// The number of the next one.
+        expected: u32,
+    },
     /// An entry of an unknown kind.
     #[error("entry kind {0} is not known")]
     EntryKind(u8),

@@ -1,7 +1,8 @@
 //! A light client: what a browser needs of the enterprise chain to prove that a block of its own tenant is final.
 //!
-//! It trusts one hash, the enterprise genesis that the tenant's genesis pins. A [`FinalityProof`] holds that genesis and a
-//! [`Receipt`]: a header that a quorum of its validators signed, and the final block's place in the log under that header.
+//! It trusts one hash, the enterprise genesis that the tenant's genesis pins. A [`FinalityProof`] holds that genesis, a
+//! [`SetLink`] for every change of the validators since, and a [`Receipt`]: a header that a quorum of the validators signed,
+//! and the final block's place in the log under that header.
 //!
 //! The client remembers the newest header it accepted and demands of every later one that its log extends the log
 //! verified before (RFC 9162 §2.1.4). Two headers of one height that are both signed by a quorum are proof that more than
@@ -9,8 +10,9 @@
 //!
 //! | bytes | field of a proof |
 //! | ---: | --- |
-//! | 2 | format 1 |
+//! | 2 | format: 1, or 2 with changes of the validators |
 //! | 4 + n | the enterprise genesis |
+//! | 2 | only in format 2: number of links, 1 or more; then each with its length (4), in the order of their heights |
 //! | 4 + n | the receipt |
 //! | 8 | the size of the log that the asker had verified |
 //! | 1 + 32 × n | consistency proof from that size to the receipt's header |
@@ -26,12 +28,15 @@ use super::finality::FinalBlock;
 use super::genesis::EnterpriseGenesis;
 use super::header::EnterpriseHeight;
 use super::receipt::{Receipt, ReceiptError};
+use super::set_change::SetLink;
 use crate::encoding::{DecodeError, Reader, Writer};
 use crate::hash::Hash;
 use crate::ids::{ChainId, NetworkId};
 
 /// Bytes of a proof.
-pub const PROOF_BYTES_MAX: usize = 64 * 1024;
+pub const PROOF_BYTES_MAX: usize = 512 * 1024;
+/// Changes of the validators in a proof.
+pub const LINKS_MAX: usize = 1_024;
 
 /// Why a proof of finality is refused. The client is as before.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -43,7 +48,7 @@ pub enum LightError {
     )]
     NotPinned,
     /// The format is not known.
-    #[error("proof format {found}, this program knows 1")]
+    #[error("proof format {found}, this program knows 1 and 2")]
     Format {
         /// The format found.
         found: u16,
@@ -64,6 +69,14 @@ pub enum LightError {
         found: ChainId,
         /// This one.
         allowed: ChainId,
+    },
+    /// The proof follows other validators than the one verified before.
+    #[error(
+        "the proof changes the validators at height {height} otherwise than the one verified before: the validators are split, and what they call final does not count until their operators mend it"
+    )]
+    OtherValidators {
+        /// The enterprise height of the first difference.
+        height: EnterpriseHeight,
     },
     /// The proof starts from another log than the one verified before.
     #[error("the proof extends a log of {found} entries, verified before were {allowed}")]
@@ -96,6 +109,8 @@ impl From<DecodeError> for LightError {
 pub struct FinalityProof {
     /// The enterprise genesis.
     pub genesis: EnterpriseGenesis,
+    /// The changes of its validators up to the receipt, oldest first.
+    pub links: Vec<SetLink>,
     /// The newest final block's receipt.
     pub receipt: Receipt,
     /// The size of the log that the asker had verified.
@@ -106,14 +121,25 @@ pub struct FinalityProof {
 
 impl FinalityProof {
     const FORMAT: u16 = 1;
+    const FORMAT_WITH_LINKS: u16 = 2;
 
     /// The bytes described above.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut writer = Writer::default();
+        let format = if self.links.is_empty() {
+            Self::FORMAT
+        } else {
+            Self::FORMAT_WITH_LINKS
+        };
+        writer.u16(format).counted_bytes(&self.genesis.encode());
+        if !self.links.is_empty() {
+            writer.u16(u16::try_from(self.links.len()).unwrap_or(u16::MAX));
+        }
+        for link in &self.links {
+            writer.counted_bytes(&link.encode());
+        }
         writer
-            .u16(Self::FORMAT)
-            .counted_bytes(&self.genesis.encode())
             .counted_bytes(&self.receipt.encode())
             .u64(self.from_size)
             .u8(u8::try_from(self.consistency.len()).unwrap_or(u8::MAX));
@@ -139,11 +165,27 @@ impl FinalityProof {
             .into());
         }
         let mut reader = Reader::new(bytes);
-        let found = reader.u16()?;
-        if found != Self::FORMAT {
-            return Err(LightError::Format { found });
+        let format = reader.u16()?;
+        if format != Self::FORMAT && format != Self::FORMAT_WITH_LINKS {
+            return Err(LightError::Format { found: format });
         }
         let genesis = EnterpriseGenesis::decode(reader.counted_bytes("a genesis", u32::MAX)?)?;
+        let mut links = Vec::new();
+        if format == Self::FORMAT_WITH_LINKS {
+            let count = usize::from(reader.u16()?);
+            if !(1..=LINKS_MAX).contains(&count) {
+                return Err(EnterpriseError::Range {
+                    field: "changes of the validators",
+                    found: u64::try_from(count).unwrap_or(u64::MAX),
+                    allowed: "1 to 1,024",
+                }
+                .into());
+            }
+            for _ in 0..count {
+                let link = reader.counted_bytes("a change of the validators", u32::MAX)?;
+                links.push(SetLink::decode(link)?);
+            }
+        }
         let receipt = Receipt::decode(reader.counted_bytes("a receipt", u32::MAX)?)?;
         let from_size = reader.u64()?;
         let mut consistency = Vec::new();
@@ -153,6 +195,7 @@ impl FinalityProof {
         reader.finish()?;
         Ok(Self {
             genesis,
+            links,
             receipt,
             from_size,
             consistency,
@@ -167,6 +210,8 @@ pub struct LightClient {
     newest: Option<Checkpoint>,
     signers: Vec<NetworkId>,
     last: Option<FinalBlock>,
+    /// Height and hash of the headers by which the validators changed.
+    links: Vec<(EnterpriseHeight, Hash)>,
 }
 
 impl LightClient {
@@ -178,6 +223,7 @@ impl LightClient {
             newest: None,
             signers: Vec::new(),
             last: None,
+            links: Vec::new(),
         }
     }
 
@@ -210,7 +256,7 @@ impl LightClient {
         bytes: &[u8],
     ) -> Result<Option<FinalBlock>, LightError> {
         let proof = FinalityProof::decode(bytes)?;
-        let trust = Trust::new(&proof.genesis, self.pinned)?;
+        let trust = self.trust(&proof)?;
         let verified = proof.receipt.verify(&trust)?;
         let block = *verified.block();
         if block.chain_id() != tenant {
@@ -223,12 +269,48 @@ impl LightClient {
             .iter()
             .filter(|validator| verified.signers().contains(&validator.key));
         self.signers = signed.map(|validator| validator.name.clone()).collect();
+        let header_of = |link: &SetLink| {
+            let header = &link.checkpoint.header;
+            (header.height, header.hash())
+        };
+        if proof.links.len() > self.links.len() {
+            self.links = proof.links.iter().map(header_of).collect();
+        }
         self.newest = Some(proof.receipt.checkpoint);
         let is_news = self.last.is_none_or(|last| block.height() > last.height());
         if is_news {
             self.last = Some(block);
         }
         Ok(is_news.then_some(block))
+    }
+
+    /// Follows the validators from the genesis to the receipt, on the way that was verified before.
+    fn trust(&self, proof: &FinalityProof) -> Result<Trust, LightError> {
+        let mut trust = Trust::new(&proof.genesis, self.pinned)?;
+        let mut height = EnterpriseHeight(0);
+        for link in &proof.links {
+            let header = &link.checkpoint.header;
+            if header.height <= height {
+                let (found, expected) = (header.height, height.next());
+                return Err(EnterpriseError::Height { found, expected }.into());
+            }
+            height = header.height;
+            trust.follow(link)?;
+        }
+        let newest = proof.receipt.checkpoint.header.height;
+        if newest <= height && !proof.links.is_empty() {
+            let (found, expected) = (newest, height.next());
+            return Err(EnterpriseError::Height { found, expected }.into());
+        }
+        // Whoever was a validator once could go on from there with others of its own.
+        let known = self.links.iter().filter(|(height, _)| *height < newest);
+        for (index, (height, hash)) in known.enumerate() {
+            let link = proof.links.get(index).map(|link| &link.checkpoint.header);
+            if link.is_none_or(|header| header.height != *height || header.hash() != *hash) {
+                return Err(LightError::OtherValidators { height: *height });
+            }
+        }
+        Ok(trust)
     }
 
     /// The new header does not contradict the newest one known.

@@ -17,7 +17,8 @@
 //!
 //! # Versions
 //! The low byte of a header's version says which rules fill it. 0x0200 is the first: the log is empty (size 0, root
-//! SHA-256 of nothing), and the validator set never changes. Under 0x0201 finality is executed and the log filled. A
+//! SHA-256 of nothing), and the validator set never changes. Under 0x0201 finality is executed, the log filled, and the set
+//! may change. A
 //! chain's version never goes back; the layout is the same, so that data written under 0x0200 stays readable and verifiable.
 
 mod block;
@@ -32,6 +33,7 @@ mod genesis;
 mod header;
 mod light;
 mod receipt;
+mod set_change;
 mod tenants;
 mod validators;
 mod verifier;
@@ -53,8 +55,9 @@ pub use finalise::HEIGHT_INTERVALS_MAX;
 pub use finality::FinalBlock;
 pub use genesis::{BlockLimits, EnterpriseGenesis, TenantLimits, Timeouts};
 pub use header::{EnterpriseHeader, EnterpriseHeight, Round};
-pub use light::{FinalityProof, LightClient, LightError, PROOF_BYTES_MAX};
+pub use light::{FinalityProof, LINKS_MAX, LightClient, LightError, PROOF_BYTES_MAX};
 pub use receipt::{Final, RECEIPT_BYTES_MAX, Receipt, ReceiptError};
+pub use set_change::{SetChange, SetLink};
 pub use tenants::{INCIDENTS_MAX, Tenants};
 pub use validators::{VALIDATORS_MAX, ValidatorInfo, ValidatorSet, quorum};
 pub use verifier::Verifier;

@@ -287,6 +287,8 @@ impl Tenants {
             Entry::TenantRegistered(genesis) => self.register(effects, genesis),
             Entry::BlockAnchored(anchor) => self.anchor(effects, time, anchor),
             Entry::ForkRefused(anchor) => self.refuse(effects, time, anchor),
+            // The verifier's business: it does nothing to tenants.
+            Entry::SetChanged(_) => Ok(()),
         }
     }
 

@@ -103,6 +103,17 @@ impl ValidatorSet {
         writer.finish()
     }
 
+    /// Reads a set.
+    ///
+    /// # Errors
+    /// [`EnterpriseError`] when the bytes are not in the one layout.
+    pub fn decode(bytes: &[u8]) -> Result<Self, EnterpriseError> {
+        let mut reader = Reader::new(bytes);
+        let set = Self::read(&mut reader)?;
+        reader.finish()?;
+        Ok(set)
+    }
+
     pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, EnterpriseError> {
         let count = reader.u16()?;
         let mut validators = Vec::new();

@@ -1,15 +1,17 @@
 //! One verification path along the enterprise chain, for validators at start and for light clients.
 //!
-//! A verifier stands on a block and accepts only the next: linked to it, later than it, under the set that it names,
-//! decided by a quorum of that set. What entries do to tenants is not its business; the state root is compared by who
+//! A verifier stands on a block and accepts only the next: linked to it, later than it, under the set in force, decided by a
+//! quorum of that set. It follows every change of the set ([`SetChange`]): decided at h, named by h + 1, in force at h + 2. What entries do to tenants is not its business; the state root is compared by who
 //! executes them.
 
 use super::block::{DecidedBlock, EnterpriseBlock};
 use super::certificate::Certificate;
 use super::effects::Effects;
+use super::entry::Entry;
 use super::error::EnterpriseError;
 use super::genesis::EnterpriseGenesis;
 use super::header::{EnterpriseHeader, EnterpriseHeight};
+use super::set_change::SetChange;
 use super::validators::ValidatorSet;
 use crate::hash::Hash;
 use crate::ids::{ChainId, PublicKey, TimestampMs};
@@ -21,6 +23,10 @@ pub struct Verifier {
     chain: ChainId,
     set: ValidatorSet,
     set_hash: Hash,
+    /// The set of the height after the next, if it is another.
+    coming: Option<(ValidatorSet, Hash)>,
+    /// The changes so far.
+    changes: u32,
     height: EnterpriseHeight,
     hash: Hash,
     time: TimestampMs,
@@ -40,6 +46,8 @@ impl Verifier {
             chain: ChainId(hash),
             set,
             set_hash,
+            coming: None,
+            changes: 0,
             height,
             hash,
             time,
@@ -78,6 +86,33 @@ impl Verifier {
         &self.set
     }
 
+    /// The validator set of the height after the next: the one that a change replaces.
+    #[must_use]
+    pub fn next_validators(&self) -> &ValidatorSet {
+        self.coming.as_ref().map_or(&self.set, |(set, _)| set)
+    }
+
+    /// How often the set has changed, a change that is decided and not in force included.
+    #[must_use]
+    pub const fn changes(&self) -> u32 {
+        self.changes
+    }
+
+    /// Whether the next block may hold this change.
+    ///
+    /// # Errors
+    /// [`EnterpriseError`] naming what does not hold.
+    pub fn check_change(&self, change: &SetChange) -> Result<(), EnterpriseError> {
+        let number = self.changes.saturating_add(1);
+        change.verify(self.next_validators(), number, self.chain)
+    }
+
+    fn next_hash(&self) -> Hash {
+        self.coming
+            .as_ref()
+            .map_or(self.set_hash, |(_, hash)| *hash)
+    }
+
     /// The header of the next block over content with this root and effect; `now` gives the time unless it has not advanced.
     #[must_use]
     pub fn next_header(
@@ -97,7 +132,7 @@ impl Verifier {
             log_size: effects.log().size(),
             log_root: effects.log().root(),
             validators: self.set_hash,
-            next_validators: self.set_hash,
+            next_validators: self.next_hash(),
             proposer,
         }
     }
@@ -119,7 +154,15 @@ impl Verifier {
     ) -> Result<DecidedBlock, EnterpriseError> {
         let header = block.header();
         self.check_next(header)?;
+        let change = self.check_entries(&block)?;
         certificate.verify(header, &self.set, self.chain)?;
+        if let Some((set, hash)) = self.coming.take() {
+            (self.set, self.set_hash) = (set, hash);
+        }
+        if let Some(change) = change {
+            self.coming = Some((change.next().clone(), change.next().hash()));
+            self.changes = self.changes.saturating_add(1);
+        }
         self.height = header.height;
         self.hash = certificate.block_hash;
         self.time = header.time;
@@ -128,7 +171,36 @@ impl Verifier {
         Ok(DecidedBlock::verified(block, certificate))
     }
 
-    /// Whether a header may follow: all that [`Self::advance`] checks but the certificate.
+    /// Whether a block's entries may follow: at most one change of the set, and that a valid one.
+    ///
+    /// # Errors
+    /// [`EnterpriseError`] naming what does not hold.
+    pub fn check_entries<'a>(
+        &self,
+        block: &'a EnterpriseBlock,
+    ) -> Result<Option<&'a SetChange>, EnterpriseError> {
+        let mut changes = block.entries().iter().filter_map(|entry| match entry {
+            Entry::SetChanged(change) => Some(&**change),
+            Entry::TenantRegistered(_) | Entry::BlockAnchored(_) | Entry::ForkRefused(_) => None,
+        });
+        let Some(change) = changes.next() else {
+            return Ok(None);
+        };
+        let found = changes.count().saturating_add(1);
+        let allowed = usize::from(block.header().version >= EnterpriseHeader::FINALITY_VERSION);
+        if found > allowed {
+            let what = "set changes in a block";
+            return Err(EnterpriseError::TooLarge {
+                what,
+                found,
+                allowed,
+            });
+        }
+        self.check_change(change)?;
+        Ok(Some(change))
+    }
+
+    /// Whether a header may follow: all that [`Self::advance`] checks but the entries and the certificate.
     ///
     /// # Errors
     /// [`EnterpriseError`] naming what does not hold.
@@ -158,7 +230,7 @@ impl Verifier {
             (
                 "the next validator set",
                 header.next_validators,
-                self.set_hash,
+                self.next_hash(),
             ),
         ] {
             if found != computed {

@@ -58,12 +58,23 @@ impl Node {
             return self.on_header(now, from, &header);
         }
         let block = self.parse(bytes).map_err(|reason| blame(from, &reason))?;
-        let header = block.header().clone();
         self.on_body(now, from, &hash, bytes.len());
+        self.take_body(now, from, block, bytes.len())
+    }
+
+    /// A checked body of a peer.
+    pub(super) fn take_body(
+        &mut self,
+        now: TimestampMs,
+        from: PeerId,
+        block: Block,
+        bytes: usize,
+    ) -> Result<(), NodeError> {
+        let (hash, header) = (block.hash(), block.header().clone());
         if let Some(peer) = self.peers.get_mut(&from) {
             peer.known_blocks.insert(hash);
         }
-        let taken = match self.take_block(now, block, bytes.len(), Source::Peer(from)) {
+        let taken = match self.take_block(now, block, bytes, Source::Peer(from)) {
             Ok(taken) => taken,
             Err(ChainError::LeavesFinal { height, .. }) => {
                 self.note_other_branch(now, from, height);
@@ -129,7 +140,7 @@ impl Node {
             || self.chain.contains_transaction(id).is_some()
     }
 
-    fn parse(&mut self, bytes: &[u8]) -> Result<Block, String> {
+    pub(super) fn parse(&mut self, bytes: &[u8]) -> Result<Block, String> {
         let genesis = self.chain.genesis();
         let unchecked = UncheckedBlock::decode(bytes).map_err(|error| error.to_string())?;
         let header = unchecked.header.clone();

@@ -9,7 +9,7 @@
 
 use alloc::vec::Vec;
 
-use super::{Node, NodeError, limits, messages::blame, score::Offence, sync::Asked};
+use super::{Node, NodeError, bodies::Asked, limits, messages::blame, score::Offence};
 use crate::{
     block::Block,
     chain::ChainError,

@@ -26,6 +26,8 @@ pub struct Config {
     pub seed: [u8; 32],
     /// What it keeps of the chain.
     pub keep: Keep,
+    /// How many helpers of the driver verify blocks beside this node ([`Output::Verify`]); 0 for none.
+    pub helpers: u8,
 }
 
 /// What a node keeps of its chain beside all headers and the state.
@@ -128,6 +130,13 @@ pub enum Input {
     },
     /// There is no answer to [`Output::AskProof`].
     ProofFailed,
+    /// The answer to [`Output::Verify`].
+    Verified {
+        /// The job.
+        job: VerifyId,
+        /// For each block, whether all that it says of itself holds; shorter if a helper failed.
+        valid: Vec<bool>,
+    },
     /// The time of the last [`Output::WakeAt`] has come.
     Woken,
 }
@@ -152,6 +161,14 @@ pub enum Output {
     AskProof {
         /// Entries of the log that were verified before.
         size: u64,
+    },
+    /// Have a helper check blocks by [`UncheckedBlock::check`](crate::block::UncheckedBlock::check); answered by
+    /// [`Input::Verified`]. Needs nothing durable.
+    Verify {
+        /// The job.
+        job: VerifyId,
+        /// The blocks.
+        blocks: Vec<Vec<u8>>,
     },
     /// Give [`Input::Woken`] at this time; replaces the time ordered before.
     WakeAt {
@@ -196,6 +213,10 @@ pub enum MiningWhen {
 /// Names a mining job; later jobs have higher numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct JobId(pub u32);
+
+/// Names blocks that a helper checks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct VerifyId(pub u32);
 
 /// Work for the mining workers.
 #[derive(Debug, Clone)]

@@ -67,6 +67,8 @@ pub const BODIES_PER_PEER_FIRST: usize = 32;
 pub const BODIES_PER_PEER_MIN: usize = 16;
 /// Short bodies in flight from one peer.
 pub const BODIES_PER_PEER_MAX: usize = 192;
+/// Bodies are asked of a peer when one in so many of those that it may have in flight is free: many to a message.
+pub const BODIES_ASKED_SHARE: usize = 4;
 /// How far above the lowest missing body others are asked for, in blocks.
 pub const BODY_WINDOW: u32 = 512;
 /// Without a body from a peer for so long, its requests go to others, ms; doubled with every stall in a row.
@@ -75,6 +77,12 @@ pub const STALL_MS: u64 = 2_000;
 pub const STALL_MS_MAX: u64 = 16_000;
 /// A stalled peer comes last for so long, ms.
 pub const STALLED_LAST_MS: u64 = 10_000;
+/// Bytes of bodies that helpers verify at a time, for each helper; beyond, the node verifies all that comes itself.
+pub const VERIFYING_BYTES: usize = 512 * 1024;
+/// The fewest bytes of bodies of which helpers get a share.
+pub const SHARED_BYTES_MIN: usize = 4 * 1024;
+/// What a helper has not verified after this, the node verifies itself, ms.
+pub const VERIFYING_MS: u64 = 5_000;
 /// Blocks a peer said it doesn't have.
 pub const LACKED_BLOCKS_MAX: usize = 512;
 

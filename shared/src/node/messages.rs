@@ -48,7 +48,7 @@ impl Node {
             Message::NewHeader { header } => self.on_new_header(now, peer, &header),
             Message::GetBlocks { hashes } => self.on_get_blocks(peer, &hashes),
             Message::NoBlocks { hashes } => self.on_no_blocks(peer, &hashes),
-            Message::Blocks { blocks } => self.on_blocks(now, peer, &blocks),
+            Message::Blocks { blocks } => self.on_blocks(now, peer, blocks),
             Message::NewBlock { block } => self.on_block_received(now, peer, &block.0),
             Message::HaveTransactions { ids } => self.on_have_transactions(peer, &ids),
             Message::GetTransactions { ids } => self.on_get_transactions(peer, &ids),
@@ -92,7 +92,7 @@ impl Node {
         if let Message::Headers { headers } = message {
             self.on_headers(now, from, &headers)
         } else if let Message::Blocks { blocks } = message {
-            self.on_blocks(now, from, &blocks)
+            self.on_blocks(now, from, blocks)
         } else {
             Ok(())
         }

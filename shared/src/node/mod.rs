@@ -4,9 +4,10 @@
 //! the mempool and the outbox, keeps them in step with its peers and the store, and says what to mine and report.
 //!
 //! How it works (PROTOCOL §2):
-//! - **Sync** (`sync`): headers first, with a locator of at most 64 hashes and 2,000 headers a reply; then bodies along
+//! - **Sync** (`sync`, `bodies`): headers first, with a locator of at most 64 hashes and 2,000 headers a reply; then bodies along
 //!   the best header branch from several peers at once, 1 MiB in flight each, packed. A peer without an answer for 2 s loses its
 //!   requests to another. A peer's claims cost it nothing and bind nobody: what it does not deliver is asked of others.
+//!   Helpers verify a share of what comes (`verifying`).
 //! - **New blocks** (`blocks`, `compact`): up to 5 peers, sent in short to each by who brings them in, and by header by who
 //!   got them; beyond, in short to 3 and by header to the others. **Transactions** (`transactions`) likewise, announced in batches of 250 ms. Statuses on every change
 //!   and every 15 s carry tip and a digest of the mempool, so that what a lossy link swallowed is noticed and asked for.
@@ -28,6 +29,7 @@
 //! What it deliberately does not do: links (the mesh), deciding what is final (the enterprise chain).
 
 mod blocks;
+mod bodies;
 mod clock;
 mod compact;
 mod events;
@@ -50,6 +52,7 @@ mod settle;
 mod snapshots;
 mod sync;
 mod transactions;
+mod verifying;
 
 use alloc::{
     collections::{BTreeMap, VecDeque},
@@ -58,14 +61,14 @@ use alloc::{
 };
 
 use self::{
-    clock::Clock, mining::Mining, orphans::Orphans, peer::Peer, proof::Proofs, pruning::StoredBase,
-    random::Random, recent::Recent, report::Reporter, score::Scores, settle::Timers,
-    snapshots::Snapshots, sync::Downloads, transactions::Wanted,
+    bodies::Downloads, clock::Clock, mining::Mining, orphans::Orphans, peer::Peer, proof::Proofs,
+    pruning::StoredBase, random::Random, recent::Recent, report::Reporter, score::Scores,
+    settle::Timers, snapshots::Snapshots, transactions::Wanted, verifying::Verifying,
 };
 pub use self::{
     events::{
         Abandoned, Change, Config, Conflict, Counted, Event, Input, Job, JobId, Keep, MiningWhen,
-        NodeStatus, Output, Record, Traffic,
+        NodeStatus, Output, Record, Traffic, VerifyId,
     },
     outbox::{Lost, Outbox},
 };
@@ -93,6 +96,7 @@ pub struct Node {
     /// Transactions that were verified and found no place.
     verified: Recent,
     downloads: Downloads,
+    verifying: Verifying,
     wanted: Wanted,
     mining: Mining,
     reporter: Reporter,
@@ -147,6 +151,7 @@ impl Node {
             identity,
             seed,
             keep,
+            helpers,
         } = config;
         let own = identity.public_key();
         Self {
@@ -164,6 +169,7 @@ impl Node {
             traffic: Traffic::default(),
             verified: Recent::new(limits::VERIFIED_MAX),
             downloads: Downloads::default(),
+            verifying: Verifying::new(helpers),
             wanted: Wanted::default(),
             reporter: Reporter::default(),
             timers: Timers::default(),
@@ -201,9 +207,13 @@ impl Node {
 
     /// The next order, in order. Requests for history come first: while it is on its way, what came before is made durable.
     pub fn poll(&mut self) -> Option<Output> {
-        self.requests
-            .pop_front()
-            .or_else(|| self.outputs.pop_front())
+        self.poll_free().or_else(|| self.outputs.pop_front())
+    }
+
+    /// The next of those orders that need nothing durable before them: requests, and work for helpers. They may be carried out
+    /// while a write lasts.
+    pub fn poll_free(&mut self) -> Option<Output> {
+        self.requests.pop_front()
     }
 
     /// The chain.
@@ -293,6 +303,7 @@ impl Node {
             Input::Finalised { block } => self.on_finalised(now, &block),
             Input::ProofReceived { bytes } => self.on_proof(now, &bytes),
             Input::ProofFailed => self.proofs.on_failed(now),
+            Input::Verified { job, valid } => return self.on_verified(now, job, &valid),
             Input::Woken => {}
         }
         Ok(())

@@ -181,15 +181,24 @@ impl BodyRequests {
 
     /// How many more bodies may be asked for, few long ones or many short ones; a peer that stalled is tried with one.
     pub(super) fn free(&self) -> usize {
+        self.allowed().saturating_sub(self.in_flight)
+    }
+
+    /// Whether so many may be asked for that a request is worth its message.
+    pub(super) fn is_open(&self) -> bool {
+        let free = self.free();
+        free > 0 && (self.in_flight == 0 || free >= self.allowed() / limits::BODIES_ASKED_SHARE)
+    }
+
+    fn allowed(&self) -> usize {
         let fitting = limits::BODY_BYTES_IN_FLIGHT
             .checked_div(self.average_bytes)
             .unwrap_or(limits::BODIES_PER_PEER_FIRST);
-        let allowed = if self.stalls == 0 {
+        if self.stalls == 0 {
             fitting.clamp(limits::BODIES_PER_PEER_MIN, limits::BODIES_PER_PEER_MAX)
         } else {
             1
-        };
-        allowed.saturating_sub(self.in_flight)
+        }
     }
 
     /// A body that was asked for came.

@@ -33,6 +33,7 @@ pub(super) struct Timers {
 impl Node {
     /// Runs after every input.
     pub(super) fn settle(&mut self, now: TimestampMs) {
+        self.expire_verifying(now);
         self.expire_requests(now);
         self.retry_held(now);
         self.end_first_sync(now);
@@ -172,7 +173,7 @@ impl Node {
         }
     }
 
-    fn due_times(&self, now: TimestampMs) -> [Option<TimestampMs>; 13] {
+    fn due_times(&self, now: TimestampMs) -> [Option<TimestampMs>; 14] {
         let first_sync = self.timers.first_sync.map(|began| {
             let alone = began.plus_ms(if self.is_tracker_ahead(now) {
                 limits::REPORT_PATIENCE_MS
@@ -209,6 +210,7 @@ impl Node {
             self.reporter.due_at(now),
             self.snapshots.due_at(),
             self.proof_due_at(),
+            self.verifying.due_at(),
         ]
     }
 }

@@ -86,6 +86,15 @@ impl Wanted {
 }
 
 impl Node {
+    /// How many linked peers have sent a pending transaction or were sent it.
+    #[must_use]
+    pub fn holders(&self, id: &Hash) -> usize {
+        let peers = self.peers.values();
+        peers
+            .filter(|peer| peer.known_transactions.contains(id))
+            .count()
+    }
+
     pub(super) fn on_submitted(&mut self, now: TimestampMs, request: u64, payload: Payload) {
         if self.outbox.next_sequence.is_none() && self.timers.first_sync.is_some() {
             if self.timers.submissions.len() < limits::WAITING_SUBMISSIONS_MAX {

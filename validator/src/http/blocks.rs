@@ -124,7 +124,7 @@ pub(super) fn shape(
         hash: certificate.block_hash.to_string(),
         previous_hash: header.previous.to_string(),
         timestamp: header.time.0,
-        validator: proposer_name(app, header),
+        validator: proposer_name(view, header),
         transaction_count: total,
         transactions,
         merkle_root: header.data_root.to_string(),
@@ -164,11 +164,9 @@ pub(super) fn transaction_shape(
     }
 }
 
-fn proposer_name(app: &App, header: &EnterpriseHeader) -> String {
-    let validators = app.genesis.validators();
-    let proposer = validators
-        .index_of(&header.proposer)
-        .and_then(|index| validators.get(index));
+fn proposer_name(view: &View, header: &EnterpriseHeader) -> String {
+    let set = view.set_at(header.height);
+    let proposer = set.and_then(|set| set.get(set.index_of(&header.proposer)?));
     proposer.map_or_else(
         || header.proposer.to_string(),
         |proposer| proposer.name.to_string(),

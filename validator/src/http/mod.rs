@@ -11,6 +11,7 @@ mod finality;
 #[expect(unused_qualifications, reason = "of the code that `OpenApi` writes")]
 pub mod openapi;
 mod page;
+mod set;
 mod status;
 mod tenants;
 mod transactions;
@@ -33,6 +34,7 @@ use crate::store::Store;
 pub use blocks::block_shape;
 pub use events::{Events, KEEP_ALIVE_MS, REPLAY_MAX, present};
 pub use page::PAGE_MAX;
+pub(crate) use status::active_validators;
 pub use status::status_shape;
 pub use tenants::{TENANTS_MAX, TenantsPage, tenants_shape};
 
@@ -64,6 +66,8 @@ pub struct App {
     pub metrics: Metrics,
     /// The events for streams.
     pub events: Events,
+    /// Whether other validators can link to this one.
+    pub takes_links: bool,
     /// Becomes true when the validator ends.
     pub ending: watch::Receiver<bool>,
     /// Room for updates.

@@ -16,7 +16,9 @@ use utoipa::{IntoResponses, OpenApi as _, PartialSchema, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{App, BODY_BYTES_MAX, blocks, events, finality, status, tenants, transactions, update};
+use super::{
+    App, BODY_BYTES_MAX, blocks, events, finality, set, status, tenants, transactions, update,
+};
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
@@ -51,6 +53,7 @@ fn chain() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
         .routes(routes!(status::status))
         .routes(routes!(status::genesis))
+        .routes(routes!(set::validators))
         .routes(routes!(status::evidence))
         .routes(routes!(blocks::blocks))
         .routes(routes!(blocks::block))
@@ -77,6 +80,7 @@ fn tenants_and_their_proofs() -> OpenApiRouter<Arc<App>> {
 fn operations() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
         .routes(routes!(openapi))
+        .routes(routes!(set::change_set))
         .routes(routes!(status::health))
         .routes(routes!(status::ready))
         .routes(routes!(status::metrics))

@@ -10,6 +10,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use service::Problem;
+use shared::enterprise::ValidatorInfo;
 use utoipa::ToSchema;
 
 use super::App;
@@ -49,7 +50,7 @@ pub fn status_shape(app: &App, view: &View) -> Status {
         latest_hash: view.head.hash.to_string(),
         validator: app.id.to_string(),
         active_tenants: count(view.tenants.len()),
-        active_validators: active_validators(app),
+        active_validators: active_validators(view),
         pending_transactions: app.handle.pending_transactions(),
         total_blocks: height,
         total_transactions: view.transactions,
@@ -120,10 +121,10 @@ pub(super) async fn evidence(
             .store
             .evidence()
             .map_err(|error| Problem::internal(&error))?;
-        let set = app.genesis.validators();
+        let view = app.handle.view();
         let shapes = found.into_iter().take(super::PAGE_MAX).map(|evidence| {
-            let index = set.index_of(&evidence.offender);
-            let info = index.and_then(|index| set.get(index));
+            let set = view.set_at(evidence.first.height());
+            let info = set.and_then(|set| set.get(set.index_of(&evidence.offender)?));
             EvidenceShape {
                 validator: info.map_or_else(String::new, |info| info.name.to_string()),
                 key: evidence.offender.to_string(),
@@ -139,10 +140,9 @@ pub(super) async fn evidence(
 }
 
 /// The names of the validators in force.
-pub(super) fn active_validators(app: &App) -> Vec<String> {
-    let validators = app.genesis.validators().validators();
+pub(crate) fn active_validators(view: &View) -> Vec<String> {
+    let validators = view.consensus.validators.iter();
     validators
-        .iter()
         .map(|validator| validator.name.to_string())
         .collect()
 }
@@ -173,6 +173,15 @@ pub(super) struct ValidatorShape {
     key: String,
 }
 
+impl From<&ValidatorInfo> for ValidatorShape {
+    fn from(info: &ValidatorInfo) -> Self {
+        Self {
+            name: info.name.to_string(),
+            key: info.key.to_string(),
+        }
+    }
+}
+
 /// The enterprise genesis, its hash, the validators and the quorum.
 #[utoipa::path(
     get,
@@ -182,14 +191,8 @@ pub(super) struct ValidatorShape {
 )]
 pub(super) async fn genesis(State(app): State<Arc<App>>) -> Json<GenesisShape> {
     let genesis = &app.genesis;
-    let validators = genesis
-        .validators()
-        .validators()
-        .iter()
-        .map(|validator| ValidatorShape {
-            name: validator.name.to_string(),
-            key: validator.key.to_string(),
-        });
+    let validators = genesis.validators().validators().iter();
+    let validators = validators.map(ValidatorShape::from);
     Json(GenesisShape {
         id: genesis.id().to_string(),
         hash: genesis.hash().to_string(),

@@ -178,6 +178,7 @@ impl Ledger {
                 }
                 Entry::BlockAnchored(anchor) => (anchor, false),
                 Entry::ForkRefused(anchor) => (anchor, true),
+                Entry::SetChanged(_) => continue,
             };
             let unknown = EnterpriseError::TenantUnknown(anchor.chain_id);
             let genesis = registered.get(&anchor.chain_id).copied();

@@ -81,6 +81,9 @@ impl Ledger {
         self.verifier
             .check_next(block.header())
             .map_err(NotExecuted::Entry)?;
+        self.verifier
+            .check_entries(&block)
+            .map_err(NotExecuted::Entry)?;
         block
             .check_size(self.genesis.blocks())
             .map_err(NotExecuted::Entry)?;

@@ -90,6 +90,7 @@ impl Ledger {
         };
         Some(FinalityProof {
             genesis: self.genesis.clone(),
+            links: self.links_below(receipt.checkpoint.header.height),
             receipt,
             from_size,
             consistency,

@@ -25,6 +25,7 @@ mod log;
 mod pending;
 mod proposal;
 mod replay;
+mod set;
 mod tenant;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,8 +34,8 @@ use std::sync::Arc;
 use shared::block::{Block, BlockError};
 use shared::chain::{ChainError, Inserted, Point};
 use shared::enterprise::{
-    Anchor, Certificate, EnterpriseError, EnterpriseGenesis, EnterpriseHeader, Entry, Tenants,
-    Verifier,
+    Anchor, Certificate, EnterpriseError, EnterpriseGenesis, EnterpriseHeader, Entry, SetLink,
+    Tenants, Verifier,
 };
 use shared::genesis::{Access, Genesis};
 use shared::hash::Hash;
@@ -46,6 +47,7 @@ pub use execution::{BodyError, LOOSE_BODIES_MAX, LOOSE_BYTES_MAX};
 pub use judge::{Judgement, PROPOSAL_AHEAD_MAX_MS, Timeliness};
 pub use proposal::{PROPOSALS_MAX, ProposalError};
 pub use replay::{ReplayError, Signatures};
+pub use set::CHANGES_MAX;
 pub use tenant::{MainChain, TenantLedger, TenantName};
 
 /// Blocks that a tenant may have beside its heaviest chain.
@@ -157,6 +159,8 @@ pub struct Ledger {
     /// The newest header with its certificate.
     newest: Option<(EnterpriseHeader, Certificate)>,
     log: log::FinalLog,
+    /// The headers by which the validators changed.
+    links: Vec<SetLink>,
     /// Each anchored block's state.
     points: BTreeMap<BodyKey, Point>,
     loose: execution::LooseBodies,
@@ -183,6 +187,7 @@ impl Ledger {
             decided: None,
             newest: None,
             log: log::FinalLog::default(),
+            links: Vec::new(),
             points: BTreeMap::new(),
             loose: execution::LooseBodies::default(),
             batch: Batch::default(),
@@ -258,7 +263,9 @@ impl Ledger {
                 let tenant = self.tenants.get(&key.0)?;
                 Some((tenant.genesis(), tenant.chain.block(&key.1)?))
             }
-            pending::Subject::Tenant(_) | pending::Subject::Fork(_) => None,
+            pending::Subject::Tenant(_)
+            | pending::Subject::Fork(_)
+            | pending::Subject::SetChange(_) => None,
         })
     }
 

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use shared::enterprise::Entry;
+use shared::enterprise::{Entry, SetChange};
+use shared::hash::Hash;
 use shared::ids::ChainId;
 
 use crate::store::BodyKey;
@@ -13,6 +14,7 @@ pub(super) enum Subject {
     Tenant(ChainId),
     Block(BodyKey),
     Fork(BodyKey),
+    SetChange(Hash),
 }
 
 impl Subject {
@@ -21,14 +23,17 @@ impl Subject {
             Entry::TenantRegistered(genesis) => Self::Tenant(genesis.chain_id()),
             Entry::BlockAnchored(anchor) => Self::Block((anchor.chain_id, anchor.header.hash())),
             Entry::ForkRefused(anchor) => Self::Fork((anchor.chain_id, anchor.header.hash())),
+            Entry::SetChanged(_) => Self::SetChange(entry.leaf()),
         }
     }
 
-    pub(super) const fn chain_id(&self) -> ChainId {
+    /// The tenant that it is about, if it is about one.
+    pub(super) const fn chain_id(&self) -> Option<ChainId> {
         match self {
             Self::Tenant(chain_id) | Self::Block((chain_id, _)) | Self::Fork((chain_id, _)) => {
-                *chain_id
+                Some(*chain_id)
             }
+            Self::SetChange(_) => None,
         }
     }
 }
@@ -71,6 +76,18 @@ impl Pending {
                 entry,
             });
         }
+    }
+
+    /// The set changes that wait.
+    pub(super) fn changes(&self) -> impl Iterator<Item = &SetChange> {
+        self.queue
+            .iter()
+            .filter_map(|waiting| match &waiting.entry {
+                Entry::SetChanged(change) => Some(&**change),
+                Entry::TenantRegistered(_) | Entry::BlockAnchored(_) | Entry::ForkRefused(_) => {
+                    None
+                }
+            })
     }
 
     /// Removes what is decided or can never be; the order of the rest stays.

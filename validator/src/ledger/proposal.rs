@@ -104,10 +104,9 @@ impl Ledger {
         proposer: PublicKey,
     ) -> Result<Option<Hash>, ProposalError> {
         let time = self.verifier.next_time(now);
-        let selection = self
-            .state
-            .select(EnterpriseHeader::VERSION, time, self.next_entries());
-        let gone = selection.refused.iter().map(Subject::of).collect();
+        let (entries, mut gone) = self.with_one_change(self.next_entries());
+        let selection = self.state.select(EnterpriseHeader::VERSION, time, entries);
+        gone.extend(selection.refused.iter().map(Subject::of));
         self.pending.remove(&gone);
         let (entries, effects) = (selection.entries, selection.effects);
         self.all_early = entries.is_empty();
@@ -201,7 +200,7 @@ impl Ledger {
         let proposal = self.proposals.take(&verifier.hash());
         let proposal = proposal.ok_or(ProposalError::NotDecided)?;
         self.verifier = verifier;
-        self.newest = Some(head);
+        self.stand_on(head);
         Ok(self.take_over(proposal))
     }
 
@@ -239,7 +238,8 @@ impl Ledger {
             }
         }
         self.points.extend(executed.points);
-        let mut touched: BTreeSet<ChainId> = subjects.iter().map(Subject::chain_id).collect();
+        let mut touched: BTreeSet<ChainId> =
+            subjects.iter().filter_map(Subject::chain_id).collect();
         touched.extend(finals.iter().map(FinalBlock::chain_id));
         for block in finals {
             self.make_final(block);

@@ -85,7 +85,7 @@ impl Ledger {
         let decided = self
             .verifier
             .advance(proposal.block().clone(), certificate)?;
-        self.newest = Some((
+        self.stand_on((
             decided.block().header().clone(),
             decided.certificate().clone(),
         ));

@@ -11,12 +11,13 @@
 //! | 7 | bodies | number (2), then chain id (32) and block (4 + n) each |
 //! | 8 | get blocks | the first height (8) |
 //! | 9 | blocks | number (2), then certificate (4 + n), block (4 + n), number of bodies (4), bodies (4 + n each) |
+//! | 10 | set change | a [`SetChange`] that a quorum signed |
 //!
 //! # Limits
 //! A message has [`MESSAGE_BYTES_MAX`]; lists have [`KEYS_MAX`] or [`BLOCKS_MAX`] elements.
 
 use shared::encoding::{DecodeError, Reader, Writer};
-use shared::enterprise::EnterpriseHeight;
+use shared::enterprise::{EnterpriseError, EnterpriseHeight, SetChange};
 use shared::hash::Hash;
 use shared::ids::ChainId;
 
@@ -74,6 +75,8 @@ pub enum Message {
     },
     /// Decided blocks, ascending.
     Blocks(Vec<SyncedBlock>),
+    /// A change of the validator set, for the next block.
+    SetChange(Box<SetChange>),
 }
 
 /// Blocks of one tenant.
@@ -106,6 +109,9 @@ pub enum WireError {
     /// The agreement's message in it is malformed.
     #[error(transparent)]
     Agreement(#[from] MessageError),
+    /// The set change in it is malformed.
+    #[error(transparent)]
+    SetChange(#[from] EnterpriseError),
     /// A kind that does not exist.
     #[error("the kind {0} does not exist")]
     Kind(u8),
@@ -167,6 +173,9 @@ impl Message {
                     write_list(&mut writer, &block.bodies);
                 }
             }
+            Self::SetChange(change) => {
+                writer.u8(10).bytes(&change.encode());
+            }
         }
         writer.finish()
     }
@@ -222,6 +231,10 @@ impl Message {
                     });
                 }
                 Self::Blocks(blocks)
+            }
+            10 => {
+                let rest = reader.bytes(reader.remaining())?;
+                Self::SetChange(Box::new(SetChange::decode(rest)?))
             }
             other => return Err(WireError::Kind(other)),
         };

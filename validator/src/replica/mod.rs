@@ -17,6 +17,7 @@
 //! Clients that wait: [`WAITING_CLIENTS_MAX`]. Updates that wait to be stored by others: [`SPREAD_BYTES_MAX`].
 
 mod log;
+mod members;
 mod message;
 mod rotation;
 mod serve;
@@ -110,6 +111,8 @@ pub enum Output {
     Store(StoreOrder),
     /// A validator has contradicted itself: keep it, show it.
     Evidence(Evidence),
+    /// From now on these may link, and no others.
+    Members(BTreeSet<PublicKey>),
 }
 
 /// An order to the owner of the store, each carried out after the ones before it.
@@ -151,6 +154,8 @@ pub struct Start {
     pub records: Vec<LogRecord>,
     /// Set if there is none: the time before which a block does not show that it was decided after the start.
     pub abstains_until: Option<TimestampMs>,
+    /// Keys outside the set that the operator lets follow the chain.
+    pub followers: BTreeSet<PublicKey>,
 }
 
 /// The machine.
@@ -162,6 +167,7 @@ pub struct Replica {
     key: PublicKey,
     proposers: Vec<PublicKey>,
     peers: BTreeMap<PublicKey, sync::Peer>,
+    followers: BTreeSet<PublicKey>,
     values: values::Values,
     spread: spread::Spread,
     sync: sync::Sync,
@@ -188,19 +194,14 @@ impl Replica {
         now: Now,
         start: Start,
     ) -> Result<Self, ReplicaError> {
-        let set = ledger.verifier().validators();
-        let others = set.validators().iter().map(|info| info.key);
-        let peers = others
-            .filter(|other| *other != key)
-            .map(|other| (other, sync::Peer::default()))
-            .collect();
         let mut replica = Self {
             ledger,
             agreement,
             rotation,
             key,
             proposers: Vec::new(),
-            peers,
+            peers: BTreeMap::new(),
+            followers: start.followers,
             values: values::Values::default(),
             spread: spread::Spread::default(),
             sync: sync::Sync::default(),
@@ -210,6 +211,7 @@ impl Replica {
             outputs: VecDeque::new(),
             promises: Vec::new(),
         };
+        replica.admit();
         replica.take_accepted();
         replica.enter(now)?;
         Ok(replica)
@@ -317,6 +319,7 @@ impl Replica {
 
     /// Begins the next height.
     fn enter(&mut self, now: Now) -> Result<(), ReplicaError> {
+        self.admit();
         let height = self.next_height();
         let records = self.take_log(height);
         let validators = self.set().clone();
@@ -326,7 +329,7 @@ impl Replica {
             validators,
             proposers: self.proposers.clone(),
             records,
-            votes: self.abstains_until.is_none(),
+            votes: self.may_vote(),
         };
         self.tell(now, agreement::Input::Height(next))
     }

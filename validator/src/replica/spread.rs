@@ -240,13 +240,27 @@ impl Replica {
         }
     }
 
+    /// How many others of the set must hold what is promised: f + 1 with this one, if it is of the set.
+    fn others_needed(&self) -> usize {
+        let is_member = self.set().index_of(&self.key).is_some();
+        self.faulty_max().saturating_add(usize::from(!is_member))
+    }
+
     /// A validator has stored an update.
     pub(super) fn stored(&mut self, from: PublicKey, ticket: u64) {
-        let enough = self.faulty_max();
+        let enough = self.others_needed();
         let Some(under_way) = self.spread.under_way.get_mut(&ticket) else {
             return;
         };
-        under_way.holders.insert(from);
+        if self
+            .ledger
+            .verifier()
+            .validators()
+            .index_of(&from)
+            .is_some()
+        {
+            under_way.holders.insert(from);
+        }
         if under_way.holders.len() < enough {
             return;
         }
@@ -262,7 +276,7 @@ impl Replica {
 
     /// Answers the clients whose blocks are decided, or who have waited long enough.
     pub(super) fn answer(&mut self, now: Now) {
-        let faulty = self.faulty_max();
+        let others = self.others_needed();
         let mut waiting = std::mem::take(&mut self.spread.clients);
         waiting.retain_mut(|client| {
             if client
@@ -273,7 +287,7 @@ impl Replica {
                 // A quorum has voted for it: more than f have it.
                 client.ticket = None;
             }
-            if faulty == 0 {
+            if others == 0 {
                 client.ticket = None;
             }
             let waited = now.steady.since(client.since);

@@ -14,7 +14,7 @@ pub struct Consensus {
     pub quorum: usize,
     /// Validators that are alive, this one included.
     pub alive: usize,
-    /// Whether this one votes; not after it lost its vote log.
+    /// Whether this one votes; not after it lost its vote log, nor while it is not in the set.
     pub votes: bool,
     /// All validators, in the order of the set.
     pub validators: Vec<PeerStatus>,
@@ -93,7 +93,7 @@ impl Replica {
                 .iter()
                 .filter(|validator| validator.is_alive)
                 .count(),
-            votes: self.abstains_until.is_none(),
+            votes: self.may_vote(),
             validators,
         }
     }

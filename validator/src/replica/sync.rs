@@ -57,6 +57,10 @@ impl Replica {
         peer.heard_at = now.steady;
         let status = self.status();
         self.outputs.push_back(Output::Send(key, status));
+        for change in self.ledger.pending_changes() {
+            let change = Message::SetChange(Box::new(change.clone()));
+            self.outputs.push_back(Output::Send(key, change));
+        }
         self.catch_up(key);
     }
 
@@ -116,6 +120,12 @@ impl Replica {
                 Ok(())
             }
             Message::Blocks(blocks) => self.take_blocks(now, from, blocks),
+            Message::SetChange(change) => {
+                if let Err(error) = self.change_set(*change) {
+                    tracing::debug!(peer = %from, %error, "a set change is not taken");
+                }
+                Ok(())
+            }
         }
     }
 

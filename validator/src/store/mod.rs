@@ -556,7 +556,7 @@ fn parse_body_key(bytes: &[u8]) -> Option<BodyKey> {
 pub fn anchored(block: &EnterpriseBlock) -> impl Iterator<Item = BodyKey> {
     block.entries().iter().filter_map(|entry| match entry {
         Entry::BlockAnchored(anchor) => Some((anchor.chain_id, anchor.header.hash())),
-        Entry::TenantRegistered(_) | Entry::ForkRefused(_) => None,
+        Entry::TenantRegistered(_) | Entry::ForkRefused(_) | Entry::SetChanged(_) => None,
     })
 }
 

@@ -1,8 +1,8 @@
 //! Links between validators: TCP, TLS 1.3 with both keys pinned, framed messages. It carries and decides nothing.
 //!
 //! Of two validators the one with the lower key dials; it tries again for as long as it runs. Each end proves by TLS that it
-//! holds its validator key: certificates are self-signed, only the key in them counts, and it has to be in the set
-//! ([`tls`]). Then each end sends [`PREFACE`] and the enterprise chain id, and closes when the other's differ.
+//! holds its validator key: certificates are self-signed, only the key in them counts, and it has to be a member's: of the set
+//! in force, of the one that comes after it, or of who may follow ([`tls`]). Then each end sends [`PREFACE`] and the enterprise chain id, and closes when the other's differ.
 //!
 //! A frame is its length (4 bytes, big-endian) and a [`Message`].
 //!
@@ -14,7 +14,7 @@
 mod link;
 pub mod tls;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -81,6 +81,11 @@ impl Links {
         }
         let frame = frame(message);
         links.retain(|_, link| link.send(&frame));
+    }
+
+    /// Ends the links to all but these.
+    pub fn retain(&self, members: &BTreeSet<PublicKey>) {
+        self.lock().retain(|key, _| members.contains(key));
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<PublicKey, Link>> {

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
+use shared::enterprise::{SetChange, ValidatorInfo, ValidatorSet};
 
 use crate::server::{Server, hour_ago};
 use crate::tenant::TestTenant;
@@ -106,6 +107,13 @@ async fn full(directory: &std::path::Path) -> (Server, TestTenant) {
     (server, notary)
 }
 
+fn some_change() -> String {
+    let key = shared::identity::Identity::from_seed([1; 32]).public_key();
+    let name = shared::ids::NetworkId::parse("one").unwrap();
+    let set = ValidatorSet::new(vec![ValidatorInfo { key, name }]).unwrap();
+    hex::encode(SetChange::new(1, set.hash(), set).encode())
+}
+
 #[tokio::test]
 async fn every_answer_is_as_the_document_says() {
     let directory = tempfile::tempdir().unwrap();
@@ -117,6 +125,16 @@ async fn every_answer_is_as_the_document_says() {
         for (method, operation) in item.as_object().unwrap() {
             let response = match method.as_str() {
                 "get" => server.fetch(&concrete(path)).await,
+                "post" if path == "/api/set-changes" => {
+                    // Well-formed, and refused by a validator that takes no links.
+                    let (response, change) = (reqwest::Client::new(), some_change());
+                    let change = json!({ "change": change });
+                    let response = response.post(server.url(path)).json(&change);
+                    let response = response.send().await.unwrap();
+                    assert_eq!(response.status(), 409);
+                    check(&document, operation, path, response).await;
+                    continue;
+                }
                 "post" => {
                     let update = notary.update(&[notary.clone().mine(&["fourth"])]);
                     let client = reqwest::Client::new();

@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::check::Decided;
 
 pub(crate) const COUNT: usize = 4;
-const PROGRAM: &str = env!("CARGO_BIN_EXE_validator");
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_validator");
 
 /// The validators and their network.
 pub(crate) struct Cluster {
@@ -29,7 +29,7 @@ pub(crate) struct Cluster {
     client: reqwest::Client,
 }
 
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
     listener.local_addr().unwrap().port()
 }

@@ -79,6 +79,14 @@ impl Observer {
         );
     }
 
+    /// The heights at which a validator has signed something.
+    pub(crate) fn signed(&self, key: PublicKey) -> Vec<u64> {
+        let slots = self.said.keys().filter(|(by, ..)| *by == key);
+        let mut heights: Vec<u64> = slots.map(|(_, height, ..)| *height).collect();
+        heights.dedup();
+        heights
+    }
+
     pub(crate) fn height(&self) -> u64 {
         self.decided.keys().max().copied().unwrap_or(0)
     }

@@ -1,5 +1,6 @@
 //! The runs.
 
+use shared::enterprise::{LightClient, LightError, ValidatorSet, Vote};
 use shared::hash::Hash;
 
 use crate::actors::Actor;
@@ -10,7 +11,7 @@ use crate::actors::invalid_proposer::InvalidProposer;
 use crate::actors::replayer::Replayer;
 use crate::actors::silent::Silent;
 use crate::actors::stale_voter::StaleVoter;
-use crate::world::{Draw, Faults, Loss, Setup, World};
+use crate::world::{Draw, Faults, Loss, Setup, World, identity};
 
 /// Plays a run to its end, with all checks; answers its fingerprint and height.
 fn play(setup: Setup) -> (Hash, u64) {
@@ -96,7 +97,161 @@ fn general(seed: u64) -> Setup {
             _ => {}
         }
     }
+    if draw.percent(30) && setup.twins.is_empty() && setup.faults.loses.is_none() {
+        with_changes(&mut setup, &mut draw);
+    }
     setup
+}
+
+/// One validator comes, then another goes or changes its key.
+fn with_changes(setup: &mut Setup, draw: &mut Draw) {
+    let all: Vec<u8> = (1..=setup.validators).collect();
+    let (new, newer) = (setup.validators + 1, setup.validators + 2);
+    let grown = [all.as_slice(), &[new]].concat();
+    let gone = draw.index(all.len());
+    let mut shrunk = grown.clone();
+    if draw.percent(50) {
+        shrunk.remove(gone);
+    } else {
+        shrunk[gone] = newer;
+    }
+    setup.newcomers = 2;
+    setup.are_followed = draw.percent(50);
+    setup.changes = vec![
+        (500 + draw.below(2_000), grown),
+        (2_500 + draw.below(3_000), shrunk),
+    ];
+}
+
+fn key_of(seed: u8) -> shared::ids::PublicKey {
+    identity(seed).public_key()
+}
+
+/// The set after a run, as seeds.
+fn final_set(world: &World) -> Vec<u8> {
+    let set = world.newest().verifier().validators().clone();
+    let seeds = (1..=20).filter(|seed| set.index_of(&key_of(*seed)).is_some());
+    seeds.collect()
+}
+
+#[test]
+fn a_validator_that_is_taken_in_votes_and_one_that_is_let_go_votes_no_more() {
+    for are_followed in [true, false] {
+        let mut setup = Setup::new(200, 4);
+        setup.newcomers = 1;
+        setup.are_followed = are_followed;
+        setup.changes = vec![(1_500, vec![1, 2, 3, 4, 5]), (3_500, vec![2, 3, 4, 5])];
+        let world = finished(setup);
+        assert_eq!(final_set(&world), [2, 3, 4, 5]);
+        let links = world.newest().links();
+        let heights: Vec<u64> = links
+            .iter()
+            .map(|link| link.checkpoint.header.height.0)
+            .collect();
+        let [first, second] = heights[..] else {
+            panic!("two changes, not {heights:?}")
+        };
+        let (came, went) = (
+            world.observer.signed(key_of(5)),
+            world.observer.signed(key_of(1)),
+        );
+        assert!(
+            came.first().is_some_and(|height| *height > first),
+            "votes too early: {came:?}"
+        );
+        assert!(came.iter().any(|height| *height > second), "it never votes");
+        assert!(
+            went.last().is_some_and(|height| *height <= second),
+            "votes too long: {went:?}"
+        );
+    }
+}
+
+#[test]
+fn a_chain_of_one_grows_to_four_and_shrinks_to_one() {
+    let mut setup = Setup::new(201, 1);
+    setup.newcomers = 3;
+    setup.faulty_ms = 8_000;
+    let sets: [&[u8]; 6] = [
+        &[1, 2],
+        &[1, 2, 3],
+        &[1, 2, 3, 4],
+        &[2, 3, 4],
+        &[3, 4],
+        &[4],
+    ];
+    let at = |index: usize| 1_000 * (1 + u64::try_from(index).unwrap());
+    setup.changes = sets
+        .iter()
+        .enumerate()
+        .map(|(index, set)| (at(index), set.to_vec()))
+        .collect();
+    let world = finished(setup);
+    assert_eq!(final_set(&world), [4]);
+}
+
+#[test]
+fn light_client_follows_the_changes_of_the_set_and_no_others() {
+    let mut setup = Setup::new(202, 4);
+    setup.newcomers = 4;
+    setup.changes = vec![
+        (1_000, vec![1, 2, 3, 5]),
+        (2_500, vec![1, 2, 6, 5]),
+        (4_000, vec![7, 8, 6, 5]),
+    ];
+    let world = finished(setup);
+    assert_eq!(
+        final_set(&world),
+        [5, 6, 7, 8],
+        "nobody of the first set is left"
+    );
+    let ledger = world.newest();
+    let tenant = *ledger.tenants().keys().next().unwrap();
+    let pinned = ledger.genesis().hash();
+    let proof = ledger.finality_proof(tenant, 0).unwrap();
+    assert_eq!(proof.links.len(), 3);
+    let mut client = LightClient::new(pinned);
+    assert!(client.accept(tenant, &proof.encode()).unwrap().is_some());
+    for left_out in 0..3 {
+        let mut short = proof.clone();
+        short.links.remove(left_out);
+        assert!(
+            LightClient::new(pinned)
+                .accept(tenant, &short.encode())
+                .is_err()
+        );
+    }
+    // Whoever was a quorum once goes on from there with a set of its own: who knows better is not led astray.
+    let mut forged = proof.clone();
+    let link = &mut forged.links[0];
+    let others = ledger.genesis().validators().clone();
+    link.next = ValidatorSet::new(others.validators()[..1].to_vec()).unwrap();
+    link.checkpoint.header.next_validators = link.next.hash();
+    let (height, hash) = (link.checkpoint.header.height, link.checkpoint.header.hash());
+    let certificate = &mut link.checkpoint.certificate;
+    certificate.block_hash = hash;
+    let vote = Vote::precommit(height, certificate.round, hash);
+    let chain = ledger.genesis().chain_id();
+    let signed = (1..=4).map(|seed| {
+        let index = others.index_of(&key_of(seed)).unwrap();
+        (index, vote.sign(&identity(seed), chain))
+    });
+    certificate.signatures = signed.collect();
+    certificate.signatures.sort_by_key(|(index, _)| *index);
+    forged.links.truncate(1);
+    let refused = client.accept(tenant, &forged.encode());
+    assert!(matches!(refused, Err(LightError::OtherValidators { height: at }) if at == height));
+    assert!(client.accept(tenant, &proof.encode()).unwrap().is_none());
+
+    let bytes = proof.encode();
+    let (genesis, links) = (ledger.genesis().encode().len() + 6, proof.links.iter());
+    let length: usize = links.map(|link| link.encode().len() + 4).sum();
+    for at in genesis..genesis + 2 + length {
+        let mut changed = bytes.clone();
+        changed[at] ^= 1;
+        let refused = LightClient::new(pinned).accept(tenant, &changed).is_err();
+        assert!(refused, "byte {at} of the links may be changed");
+    }
 }
 
 #[test]

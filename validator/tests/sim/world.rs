@@ -1,11 +1,12 @@
 //! The world: nodes with disks, a network, clients, faults, and one virtual clock.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 
 use shared::block::Block;
 use shared::enterprise::{
-    BlockLimits, EnterpriseGenesis, EnterpriseHeight, Timeouts, ValidatorInfo, ValidatorSet,
+    BlockLimits, EnterpriseGenesis, EnterpriseHeight, SetChange, Timeouts, ValidatorInfo,
+    ValidatorSet,
 };
 use shared::hash::Hash;
 use shared::identity::Identity;
@@ -100,6 +101,12 @@ pub(crate) struct Setup {
     pub(crate) faults: Faults,
     pub(crate) faulty_ms: u64,
     pub(crate) submit_every_ms: u64,
+    /// Nodes beyond the first set; their seeds follow.
+    pub(crate) newcomers: u8,
+    /// When operators agree on which next set, by seeds.
+    pub(crate) changes: Vec<(u64, Vec<u8>)>,
+    /// Whether newcomers may follow before they are in the set.
+    pub(crate) are_followed: bool,
 }
 
 impl Setup {
@@ -112,6 +119,9 @@ impl Setup {
             faults: Faults::default(),
             faulty_ms: 6_000,
             submit_every_ms: 60,
+            newcomers: 0,
+            changes: Vec::new(),
+            are_followed: true,
         }
     }
 }
@@ -138,6 +148,8 @@ struct Node {
     writes: u64,
     ticks: u64,
     clients: BTreeMap<u64, (usize, usize, Vec<BodyKey>)>,
+    /// Whom it lets link.
+    members: BTreeSet<PublicKey>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -153,6 +165,8 @@ enum Event {
     Cut,
     Heal,
     Calm,
+    /// The operators hand a set change in, until it is decided.
+    Change(usize),
 }
 
 struct Client {
@@ -179,6 +193,8 @@ pub(crate) struct World {
     clients: Vec<Client>,
     next_client: u64,
     submit_every_ms: u64,
+    changes: Vec<Vec<u8>>,
+    followers: BTreeSet<PublicKey>,
     pub(crate) observer: Observer,
     pub(crate) evidence: Vec<Evidence>,
 }
@@ -187,12 +203,16 @@ pub(crate) fn identity(seed: u8) -> Identity {
     Identity::from_seed([seed; 32])
 }
 
-fn genesis(validators: u8) -> EnterpriseGenesis {
-    let infos = (1..=validators).map(|seed| ValidatorInfo {
+fn set_of(seeds: impl IntoIterator<Item = u8>) -> ValidatorSet {
+    let infos = seeds.into_iter().map(|seed| ValidatorInfo {
         key: identity(seed).public_key(),
         name: NetworkId::parse(&format!("v{seed}")).unwrap(),
     });
-    let set = ValidatorSet::new(infos.collect()).unwrap();
+    ValidatorSet::new(infos.collect()).unwrap()
+}
+
+fn genesis(validators: u8) -> EnterpriseGenesis {
+    let set = set_of(1..=validators);
     let genesis = EnterpriseGenesis::new(NetworkId::parse("sim").unwrap(), START, set);
     let (blocks, tenants) = (BlockLimits::default(), genesis.tenants());
     genesis
@@ -225,8 +245,15 @@ impl World {
         for twin in &setup.twins {
             seeds.push(seeds[*twin]);
         }
+        seeds.extend((1..=setup.newcomers).map(|number| setup.validators + number));
+        let newcomers = usize::from(setup.newcomers);
+        let twins_end = seeds.len() - newcomers;
+        let followers = seeds.iter().skip(twins_end);
+        let followers = followers.filter(|_| setup.are_followed);
+        let followers = followers.map(|seed| identity(*seed).public_key()).collect();
         for (index, seed) in seeds.iter().enumerate() {
-            let is_twin = index >= usize::from(setup.validators) || setup.twins.contains(&index);
+            let is_twin = (usize::from(setup.validators)..twins_end).contains(&index)
+                || setup.twins.contains(&index);
             nodes.push(Node {
                 seed: *seed,
                 key: identity(*seed).public_key(),
@@ -244,6 +271,7 @@ impl World {
                 writes: 0,
                 ticks: 0,
                 clients: BTreeMap::new(),
+                members: BTreeSet::new(),
             });
         }
         for (index, actor) in setup.actors {
@@ -266,17 +294,30 @@ impl World {
             clients: clients(),
             next_client: 0,
             submit_every_ms: setup.submit_every_ms,
+            changes: setup
+                .changes
+                .iter()
+                .map(|(_, seeds)| seeds.clone())
+                .collect(),
+            followers,
             observer: Observer::default(),
             evidence: Vec::new(),
         };
         for index in 0..world.nodes.len() {
             world.restart(index);
         }
-        world.after(20, Event::Submit);
-        world.after(setup.faulty_ms, Event::Calm);
-        world.plan_crash();
-        world.plan_cut();
+        world.plan(setup.faulty_ms, &setup.changes);
         world
+    }
+
+    fn plan(&mut self, faulty_ms: u64, changes: &[(u64, Vec<u8>)]) {
+        self.after(20, Event::Submit);
+        self.after(faulty_ms, Event::Calm);
+        for (index, (at, _)) in changes.iter().enumerate() {
+            self.after(*at, Event::Change(index));
+        }
+        self.plan_crash();
+        self.plan_cut();
     }
 
     fn after(&mut self, delay: u64, event: Event) {
@@ -332,6 +373,7 @@ impl World {
                 self.submit();
                 self.after(self.submit_every_ms, Event::Submit);
             }
+            Event::Change(index) => self.change(index),
             Event::Crash(node) => {
                 if self.nodes[node].replica.is_some() {
                     self.crash(node);
@@ -364,11 +406,67 @@ impl World {
         }
     }
 
+    /// Operators sign the next set on the newest state there is, and hand it to a validator; again until it is decided.
+    fn change(&mut self, index: usize) {
+        let number = u32::try_from(index).unwrap() + 1;
+        let ledgers = self.nodes.iter().filter(|node| node.is_honest);
+        let ledgers = ledgers.filter_map(|node| Some(node.replica.as_ref()?.ledger()));
+        let newest = ledgers.max_by_key(|ledger| ledger.verifier().height());
+        let Some(verifier) = newest.map(|ledger| ledger.verifier().clone()) else {
+            return self.after(300, Event::Change(index));
+        };
+        if verifier.changes() >= number {
+            return;
+        }
+        if verifier.changes() + 1 == number {
+            let set = verifier.next_validators();
+            let next = set_of(self.changes[index].iter().copied());
+            let mut change = SetChange::new(number, set.hash(), next);
+            let seeds = 1..=u8::try_from(self.nodes.len()).unwrap();
+            let signers =
+                seeds.filter(|seed| set.index_of(&identity(*seed).public_key()).is_some());
+            for seed in signers.take(set.quorum()) {
+                change
+                    .sign(set, &identity(seed), verifier.chain_id())
+                    .unwrap();
+            }
+            let to = self.draw.index(self.nodes.len());
+            let replica = self.nodes[to].replica.as_mut();
+            if replica.is_some_and(|replica| replica.change_set(change).is_ok()) {
+                self.step(to, Input::Tick);
+            }
+        }
+        self.after(700, Event::Change(index));
+    }
+
+    fn are_linked(&self, left: usize, right: usize) -> bool {
+        let [one, other] = [left, right].map(|index| &self.nodes[index]);
+        one.members.contains(&other.key) && other.members.contains(&one.key)
+    }
+
+    /// A node lets others link than before.
+    fn admit(&mut self, index: usize, members: BTreeSet<PublicKey>) {
+        let before = std::mem::replace(&mut self.nodes[index].members, members);
+        let own = self.nodes[index].key;
+        for other in 0..self.nodes.len() {
+            let key = self.nodes[other].key;
+            if other == index || before.contains(&key) == self.nodes[index].members.contains(&key) {
+                continue;
+            }
+            let is_linked = self.are_linked(index, other);
+            self.after(2, Event::Linked(index, key, is_linked));
+            self.after(2, Event::Linked(other, own, is_linked));
+        }
+    }
+
     fn heal(&mut self) {
         self.cut.fill(false);
         for left in 0..self.nodes.len() {
             for right in 0..self.nodes.len() {
-                if left != right && self.nodes[right].replica.is_some() {
+                if left != right
+                    && self.are_linked(left, right)
+                    && self.nodes[right].replica.is_some()
+                {
                     let key = self.nodes[right].key;
                     self.after(1, Event::Linked(left, key, true));
                 }
@@ -396,11 +494,13 @@ impl World {
             Start {
                 records: node.disk.log.clone(),
                 abstains_until: None,
+                followers: self.followers.clone(),
             }
         } else {
             Start {
                 records: Vec::new(),
                 abstains_until: Some(now.wall.plus_ms(5_000)),
+                followers: self.followers.clone(),
             }
         };
         let set = self.genesis.validators();
@@ -410,7 +510,10 @@ impl World {
         node.replica = Some(replica.unwrap());
         let key = node.key;
         for other in 0..self.nodes.len() {
-            if other != index && self.nodes[other].replica.is_some() {
+            if other != index
+                && self.are_linked(index, other)
+                && self.nodes[other].replica.is_some()
+            {
                 let peer = self.nodes[other].key;
                 self.after(2, Event::Linked(index, peer, true));
                 self.after(2, Event::Linked(other, key, true));
@@ -533,6 +636,7 @@ impl World {
                     self.after(delay, Event::Store(index));
                 }
             }
+            Output::Members(members) => self.admit(index, members),
             Output::Evidence(evidence) => {
                 if self.nodes[index].is_honest {
                     self.evidence.push(evidence);
@@ -622,7 +726,10 @@ impl World {
             if self.nodes[index].key != to {
                 continue;
             }
-            if self.cut[from] != self.cut[index] || self.draw.percent(self.faults.drop) {
+            if !self.are_linked(from, index)
+                || self.cut[from] != self.cut[index]
+                || self.draw.percent(self.faults.drop)
+            {
                 continue;
             }
             let copies = 1 + u64::from(self.draw.percent(self.faults.duplicate));
@@ -695,10 +802,11 @@ impl World {
     /// The honest validators stand on one block, and everything is acknowledged.
     pub(crate) fn finish(&self) {
         let seed = self.setup_seed;
+        let set = self.newest().verifier().validators().clone();
         let tips: Vec<(u64, Hash)> = self
             .nodes
             .iter()
-            .filter(|node| node.is_honest)
+            .filter(|node| node.is_honest && set.index_of(&node.key).is_some())
             .map(|node| {
                 let replica = node.replica.as_ref();
                 let replica = replica.unwrap_or_else(|| panic!("seed {seed}: a node is down"));
@@ -718,6 +826,15 @@ impl World {
             );
         }
         self.observer.finish(seed);
+    }
+
+    /// The ledger of the honest node that is ahead.
+    pub(crate) fn newest(&self) -> &Ledger {
+        let honest = self.nodes.iter().filter(|node| node.is_honest);
+        let ledgers = honest.filter_map(|node| Some(node.replica.as_ref()?.ledger()));
+        ledgers
+            .max_by_key(|ledger| ledger.verifier().height())
+            .unwrap()
     }
 
     /// Heights of all nodes, for a failure's text.

@@ -30,6 +30,7 @@ async fn two_tabs_mine_a_chain_that_the_enterprise_chain_anchors() -> Result<()>
     for page in [&one, &other, &bob] {
         page.shows("pending-item", "Hello, 1,000 EUR").await?;
         page.shows("pending-item", HOSTILE_TEXT).await?;
+        page.shows("pending-item", "On 2 peers").await?;
     }
     let status = one.status().await?;
     ensure!(
@@ -113,6 +114,9 @@ async fn another_network_sees_nothing(stack: &Stack, browser: &Browser) -> Resul
         .await?;
     stranger.send("only here").await?;
     stranger.shows("pending-item", "only here").await?;
+    stranger
+        .shows("pending-item", "On this device only")
+        .await?;
     let status = stranger.status().await?;
     ensure!(
         status["peers"].as_array().is_some_and(Vec::is_empty),

@@ -156,6 +156,11 @@ pub(crate) enum Happening {
         life: u64,
         blocks: Vec<Block>,
     },
+    HelperSays {
+        host: Party,
+        life: u64,
+        input: Input,
+    },
     TrackerSays {
         host: Party,
         life: u64,
@@ -244,6 +249,11 @@ impl World {
             Happening::Partition => self.on_partition(),
             Happening::Healing => self.wire.heal(),
             Happening::Report { host, life, blocks } => self.on_report(host, life, blocks),
+            Happening::HelperSays { host, life, input } => {
+                if self.hosts[host].life == life {
+                    self.give(host, input);
+                }
+            }
             Happening::TrackerSays { host, life, input } => {
                 if self.hosts[host].life == life && self.hosts[host].tracker.is_some() {
                     self.give(host, input);

@@ -1,10 +1,11 @@
 //! Performing what the machines order, and watching that they may.
 
 use shared::{
+    block::UncheckedBlock,
     hash::{Hash, sha256},
     ids::TimestampMs,
     message::Message,
-    node::{Event, Job},
+    node::{Event, Input, Job, VerifyId},
 };
 
 use super::{Happening, World};
@@ -69,6 +70,7 @@ impl World {
                 }
                 Order::Persist { .. } => self.on_persist(host),
                 Order::Says { bytes } => self.on_says(host, &bytes),
+                Order::Verify { job, blocks } => self.on_verify(host, job, &blocks),
                 Order::Mine { job } => self.on_mine(host, job),
                 Order::StopMining => {
                     self.hosts[host].job = None;
@@ -90,6 +92,25 @@ impl World {
         }
         let (takes, life) = (self.random.between(1, 40), self.hosts[host].life);
         self.schedule(takes, Happening::Written { host, life });
+    }
+
+    /// A helper takes its time; now and then it answers for some blocks only, or never.
+    fn on_verify(&mut self, host: Party, job: VerifyId, blocks: &[Vec<u8>]) {
+        let genesis = self.history.genesis();
+        let is_valid = |bytes: &Vec<u8>| {
+            UncheckedBlock::decode(bytes).is_ok_and(|block| block.check(genesis).is_ok())
+        };
+        let mut valid: Vec<bool> = blocks.iter().map(is_valid).collect();
+        let (takes, luck) = (self.random.between(1, 400), self.random.below(32));
+        if luck == 0 {
+            return;
+        }
+        if luck == 1 {
+            valid.truncate(valid.len() / 2);
+        }
+        let life = self.hosts[host].life;
+        let input = Input::Verified { job, valid };
+        self.schedule(takes, Happening::HelperSays { host, life, input });
     }
 
     fn on_mine(&mut self, host: Party, job: Job) {
@@ -128,6 +149,7 @@ impl World {
             | Order::CloseLink { .. }
             | Order::WakeAt { .. }
             | Order::Persist { .. }
+            | Order::Verify { .. }
             | Order::Mine { .. }
             | Order::StopMining
             | Order::Report { .. }

@@ -37,6 +37,7 @@ mod snapshots;
 mod storage;
 mod sync;
 mod transactions;
+mod verifying;
 
 const BIRTH: TimestampMs = TimestampMs(1_700_000_000_000);
 const INTERVAL_MS: u64 = 10_000;
@@ -157,11 +158,22 @@ impl Bench {
     }
 
     fn keeping(keep: Keep, seed: u8, now: TimestampMs, disk: BTreeMap<String, Vec<u8>>) -> Self {
+        Self::started(keep, 0, seed, now, disk)
+    }
+
+    fn started(
+        keep: Keep,
+        helpers: u8,
+        seed: u8,
+        now: TimestampMs,
+        disk: BTreeMap<String, Vec<u8>>,
+    ) -> Self {
         let config = Config {
             genesis: genesis(),
             identity: Identity::from_seed([seed; 32]),
             seed: [seed; 32],
             keep,
+            helpers,
         };
         let records = disk
             .iter()
@@ -219,6 +231,7 @@ impl Bench {
                 Output::Send { .. }
                 | Output::Report { .. }
                 | Output::AskProof { .. }
+                | Output::Verify { .. }
                 | Output::Disconnect { .. }
                 | Output::Event(_) => {}
             }

@@ -105,6 +105,7 @@ fn nothing_is_done_before_the_store_was_read_and_that_once() {
         identity: Identity::from_seed([1; 32]),
         seed: [1; 32],
         keep: Keep::Archive,
+        helpers: 0,
     };
     let mut node = Node::new(config);
     assert_eq!(

@@ -22,6 +22,9 @@ pub(crate) async fn catch_up(built: &Path, blocks: u32) -> Result<()> {
     );
     let one = alice.open(&stack.app_url).await?;
     let link = long.publish(&stack, built, &one).await?;
+    // The first tab has reported everything and is idle: the figure is of two tabs, not of an import.
+    one.status_where("all is reported", |status| status["syncedHeight"] == blocks)
+        .await?;
 
     let start = Instant::now();
     let other = bob.open(&link).await?;

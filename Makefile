@@ -19,6 +19,10 @@ export PATH := $(TOOLS):$(PATH)
 BINDGEN := $(shell sed -n '/^name = "wasm-bindgen"$$/{n;s/^version = "\(.*\)"$$/\1/p;q}' Cargo.lock)
 BINDGEN_TOOLS := $(shell sed -n 's/^version = "\(.*\)"$$/\1/p;' crates/wasm-tools/Cargo.toml | head -n 1)
 
+# What the tracker is measured beside; no part of the product.
+PEERS := $(TARGET)/peers
+MATCHBOX := 0.15.0
+
 # Everything but the wasm tools, which are not ours to lint, and the crates that need a browser to test.
 OURS := --workspace --exclude wasm-tools
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
@@ -176,7 +180,7 @@ deny: ## Licences, sources and banned crates, where cargo-deny is installed
 # --- figures -----------------------------------------------------------------------------------------------------
 
 .PHONY: bench
-bench: bench-core bench-receipts bench-validators bench-reads bench-sim bench-web ## Measure; one line each: figure <name> <value> <unit>
+bench: bench-core bench-receipts bench-validators bench-reads bench-tracker bench-sim bench-web ## Measure; one line each: figure <name> <value> <unit>
 
 .PHONY: bench-core
 bench-core: ## Mining and validation on this processor
@@ -197,6 +201,19 @@ bench-validators: ## Updates/s and the time to a decision of 1, 4 and 7 validato
 	@cargo build --locked --profile quick $(OURS) --bins
 	@$(TARGET)/quick/bench validators
 
+.PHONY: bench-tracker
+bench-tracker: peers ## The tracker beside matchbox_server under one load: relays, connections, memory, latency, updates, the outbox (Linux; ONLY=relays,idle measures a part)
+	@cargo build --locked --profile quick $(OURS) --bins
+	@$(TARGET)/quick/bench tracker --matchbox $(PEERS)/bin/matchbox_server $(if $(ONLY),--figures $(ONLY))
+
+.PHONY: peers
+peers:
+	@[ "$$($(PEERS)/bin/matchbox_server --version 2>/dev/null | tail -c 7)" = "$(MATCHBOX)" ] || { \
+	  printf '\n\033[1m== Building matchbox_server %s, to measure beside (once)\033[0m\n' "$(MATCHBOX)"; \
+	  install="cargo install matchbox_server --version $(MATCHBOX) --root $(PEERS) --force"; \
+	  $$install --locked || $$install; \
+	}
+
 .PHONY: bench-sim
 bench-sim: ## How 500 simulated nodes spread a block and heal, and what a flood of orphans costs (virtual time, counted bytes)
 	@cargo build --locked --profile quick $(OURS) --bins
@@ -213,12 +230,14 @@ bench-web: build-web browser ## Mining and validation in Chromium, first load, t
 	@DISTLI_BENCH_WWW=$(TARGET)/bench-web $(TARGET)/quick/bench web $(ONLY)
 
 .PHONY: soak
-soak: build-web browser ## What takes long: the simulations with new seeds (SEEDS=<how many>, default 1000), an hour of the nemesis (SECONDS=<how long>), and a crowd of real tabs
+soak: build-web browser ## What takes long: the simulations with new seeds (SEEDS=<how many>, default 1000), an hour of the nemesis (SECONDS=<how long>), a hundred kills of the tracker (KILLS=<how many>), and a crowd of real tabs
 	@DISTLI_SIM_SEEDS=$(or $(SEEDS),1000) cargo test --locked --release -p sim -- --nocapture
 	@DISTLI_SIM_SEEDS=$(or $(SEEDS),1000) DISTLI_SIM_SECONDS=7200 DISTLI_SIM_FIRST=$$(date +%s) \
 	  cargo test --locked --release -p validator --test sim -- --nocapture random
 	@DISTLI_NEMESIS_SECONDS=$(or $(SECONDS),3600) DISTLI_NEMESIS_SEED=$$(date +%s) \
 	  cargo test --locked -p validator --test nemesis -- --nocapture
+	@DISTLI_CRASH_KILLS=$(or $(KILLS),100) DISTLI_CRASH_SEED=$$(date +%s) \
+	  cargo test --locked -p tracker --test crash -- --nocapture killed
 	@cargo build --locked --profile quick $(OURS) --bins
 	@$(TARGET)/quick/soak
 

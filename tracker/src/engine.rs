@@ -284,13 +284,12 @@ fn refuse_update(state: &mut State, now: TimestampMs, connection: ConnectionId, 
         hash: chain_id.to_string(),
     };
     let tip = network.tip.clone().unwrap_or(none);
-    let label = network.label.clone();
     let outcome = UpdateOutcome::Refused(tip, BUSY.into());
     state.hub.handle(
         now,
         Input::UpdateChecked {
             connection,
-            label,
+            chain_id,
             outcome,
         },
     );

@@ -8,6 +8,7 @@
 //! What the tracker cannot do: read or forge what peers sign; it sees who is in which room and the blocks it reports.
 
 pub mod config;
+pub mod derived;
 mod engine;
 mod enterprise;
 mod forwarder;
@@ -30,10 +31,11 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 pub use self::config::Config;
+use self::derived::Derived;
 use self::engine::Engine;
 use self::enterprise::Enterprise;
 use self::hub::Hub;
-use self::ledger::Forwarding;
+use self::ledger::{Forwarding, Ledger};
 use self::origin::Origins;
 use self::recorder::{Desk, LedgerSender, Recorder};
 use self::store::{Store, StoreError};
@@ -125,6 +127,7 @@ async fn start(config: &Config) -> Result<(Arc<App>, Recorded), Error> {
     let opened = tokio::task::spawn_blocking(move || {
         let store = Store::open(&data)?;
         let ledger = store.restore(forwarding, TimestampMs(service::now_ms()))?;
+        compare(&Derived::find(&data), &ledger);
         Ok::<_, StoreError>((store, ledger))
     });
     let (store, ledger) = opened.await.map_err(io::Error::other)??;
@@ -134,7 +137,7 @@ async fn start(config: &Config) -> Result<(Arc<App>, Recorded), Error> {
         sender.clone(),
     ));
     let (postings, posted) = mpsc::unbounded_channel();
-    let integration_path = config.data.join(recorder::INTEGRATION_FILE_NAME);
+    let integration_path = config.data.join(derived::FILE_NAME);
     let mut recorder = Recorder {
         ledger,
         store,
@@ -161,6 +164,24 @@ async fn start(config: &Config) -> Result<(Arc<App>, Recorded), Error> {
         connections_max,
     };
     Ok((Arc::new(app), recorded))
+}
+
+/// Says what the derived file of the last run and the store do not agree on.
+fn compare(derived: &Derived, ledger: &Ledger) {
+    if let Derived::Torn(reason) = derived {
+        let file = derived::FILE_NAME;
+        tracing::warn!(
+            file,
+            reason,
+            "the derived file is damaged; it is made anew from the store"
+        );
+    }
+    for network in derived.ahead_of(&ledger.integration()) {
+        tracing::warn!(
+            network,
+            "the store holds less than it did; the browsers report the rest again"
+        );
+    }
 }
 
 /// Runs the recorder on a thread of its own: it waits for the disk.

@@ -25,9 +25,6 @@ use crate::ledger::{
 use crate::limits;
 use crate::store::{Store, StoreError};
 
-/// The file that other programs read.
-pub(crate) const INTEGRATION_FILE_NAME: &str = "tracker_integration.json";
-
 /// Where facts for the ledger go.
 #[derive(Clone, Debug)]
 pub(crate) struct LedgerSender {

@@ -17,7 +17,7 @@ use service::Problem;
 use shared::hash::Hash;
 use shared::ids::PeerId;
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::App;
 use crate::engine::{Engine, Orders};
@@ -85,16 +85,19 @@ async fn converse(
 ) -> &'static str {
     let mut heard_at = Instant::now();
     let mut ping_at = heard_at + PING_INTERVAL;
+    // Nothing is read before then.
+    let mut resume_at: Option<Instant> = None;
+    // One timer, set anew only when what it waits for changes.
+    let mut timer = std::pin::pin!(sleep_until(ping_at));
     loop {
         let pause = orders.pause();
-        let reading = async {
-            if !pause.is_zero() {
-                tokio::time::sleep(pause).await;
-            }
-            socket.recv().await
-        };
+        if !pause.is_zero() && resume_at.is_none() {
+            let at = Instant::now() + pause;
+            resume_at = Some(at);
+            timer.as_mut().reset(at.min(ping_at));
+        }
         tokio::select! {
-            received = reading => {
+            received = socket.recv(), if resume_at.is_none() => {
                 let Some(Ok(message)) = received else { return "gone" };
                 heard_at = Instant::now();
                 match message {
@@ -108,15 +111,20 @@ async fn converse(
                 Ok(text) => if !write(socket, text, &mut orders).await { return "too slow" },
                 Err(reason) => return reason,
             },
-            () = tokio::time::sleep_until(ping_at) => {
-                if heard_at.elapsed() > PING_INTERVAL + PONG_TIMEOUT {
-                    return "silent";
+            () = &mut timer => {
+                let now = Instant::now();
+                resume_at = resume_at.filter(|at| *at > now);
+                if ping_at <= now {
+                    if heard_at.elapsed() > PING_INTERVAL + PONG_TIMEOUT {
+                        return "silent";
+                    }
+                    ping_at = now + PING_INTERVAL;
+                    let ping = socket.send(Message::Ping(Vec::new().into()));
+                    if !matches!(timeout(PONG_TIMEOUT, ping).await, Ok(Ok(()))) {
+                        return "too slow";
+                    }
                 }
-                ping_at = Instant::now() + PING_INTERVAL;
-                let ping = socket.send(Message::Ping(Vec::new().into()));
-                if !matches!(timeout(PONG_TIMEOUT, ping).await, Ok(Ok(()))) {
-                    return "too slow";
-                }
+                timer.as_mut().reset(resume_at.map_or(ping_at, |at| at.min(ping_at)));
             }
         }
     }

@@ -1,7 +1,8 @@
 //! The store: networks, verified blocks and confirmations, in one redb file.
 //!
 //! One [`Store::commit`] is one transaction, flushed to the disk before it returns. Whatever cannot be read back is
-//! refused at the start, by name and with what to do; the tracker never begins empty over a damaged file.
+//! refused at the start, by name and with what to do; the tracker never begins empty over a damaged file, nor where a
+//! store is missing of which the derived file tells. A new store appears whole or not at all.
 
 use std::path::{Path, PathBuf};
 
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use shared::hash::Hash;
 use shared::ids::{ChainId, TimestampMs};
 
+use crate::derived::{self, Derived};
 use crate::hub::message::Listing;
 use crate::label::Label;
 use crate::ledger::{Change, Confirmed, Forwarding, Ledger};
@@ -36,7 +38,22 @@ impl Store {
             reason,
         };
         std::fs::create_dir_all(directory).map_err(|error| failed(error.to_string()))?;
-        let database = Database::create(&path).map_err(|error| failed(error.to_string()))?;
+        if !path.exists() {
+            if let Some(reason) = Derived::find(directory).tells_of_a_store() {
+                let beside = directory.join(derived::FILE_NAME);
+                return Err(StoreError::Missing {
+                    path,
+                    beside,
+                    reason,
+                });
+            }
+            create(&path).map_err(|error| failed(error.to_string()))?;
+        }
+        // Checks every page: an open that trusts a file may later find less in it than was acknowledged.
+        let database = Database::builder()
+            .set_check_integrity_on_open(true)
+            .open(&path)
+            .map_err(|error| failed(error.to_string()))?;
         let store = Self { database, path };
         store.check_version()?;
         Ok(store)
@@ -105,16 +122,6 @@ impl Store {
     }
 
     fn check_version(&self) -> Result<(), StoreError> {
-        self.write(|transaction| {
-            transaction.open_table(NETWORKS)?;
-            transaction.open_table(BLOCKS)?;
-            transaction.open_table(CONFIRMED)?;
-            let mut meta = transaction.open_table(META)?;
-            if meta.get(VERSION_KEY)?.is_none() {
-                meta.insert(VERSION_KEY, VERSION)?;
-            }
-            Ok(())
-        })?;
         let transaction = self
             .database
             .begin_read()
@@ -141,7 +148,8 @@ impl Store {
         body: impl FnOnce(&redb::WriteTransaction) -> Result<(), redb::Error>,
     ) -> Result<(), StoreError> {
         let commit = || -> Result<(), redb::Error> {
-            let transaction = self.database.begin_write()?;
+            let mut transaction = self.database.begin_write()?;
+            transaction.set_two_phase_commit(true);
             body(&transaction)?;
             transaction.commit()?;
             Ok(())
@@ -158,6 +166,27 @@ impl Store {
             reason: reason.to_string(),
         }
     }
+}
+
+/// Makes an empty store; the file has its name only when it is complete, so a crash meanwhile leaves none.
+fn create(path: &Path) -> Result<(), redb::Error> {
+    let unfinished = path.with_extension("redb.new");
+    match std::fs::remove_file(&unfinished) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+        Ok(()) | Err(_) => {}
+    }
+    let database = Database::create(&unfinished)?;
+    let transaction = database.begin_write()?;
+    transaction.open_table(NETWORKS)?;
+    transaction.open_table(BLOCKS)?;
+    transaction.open_table(CONFIRMED)?;
+    transaction.open_table(META)?.insert(VERSION_KEY, VERSION)?;
+    transaction.commit()?;
+    database.close()?;
+    std::fs::rename(&unfinished, path)?;
+    let directory = path.parent().unwrap_or_else(|| Path::new("."));
+    std::fs::File::open(directory)?.sync_all()?;
+    Ok(())
 }
 
 fn write_change(transaction: &redb::WriteTransaction, change: &Change) -> Result<(), redb::Error> {
@@ -227,12 +256,25 @@ pub enum StoreError {
     /// It cannot be opened.
     #[error(
         "{path}: {reason}. If another tracker runs on this directory, end it; if the file is damaged, put back a copy \
-         of it, or move it away to start empty: the browsers then report their blocks again"
+         of it, or move the whole directory away to start empty: the browsers then report their blocks again"
     )]
     Open {
         /// The file.
         path: PathBuf,
         /// What was wrong.
+        reason: String,
+    },
+    /// It is not there, and yet something tells that it was.
+    #[error(
+        "{path} is missing, and yet {beside} {reason}. Put the store back, or move the other file away too to start \
+         empty: the browsers then report their blocks again"
+    )]
+    Missing {
+        /// The store.
+        path: PathBuf,
+        /// What tells of it.
+        beside: PathBuf,
+        /// What it tells.
         reason: String,
     },
     /// It was written by another version.
@@ -249,7 +291,7 @@ pub enum StoreError {
     },
     /// A record cannot be read back.
     #[error(
-        "{path} is damaged: {reason}. Put back a copy of it, or move it away to start empty: the browsers then report \
+        "{path} is damaged: {reason}. Put back a copy of it, or move the whole directory away to start empty: the browsers then report \
          their blocks again"
     )]
     Damaged {

@@ -54,18 +54,22 @@ impl Hub {
     pub(super) fn on_update_checked(
         &mut self,
         connection: ConnectionId,
-        label: &Label,
+        chain_id: ChainId,
         outcome: UpdateOutcome,
     ) {
-        if !self.connections.contains_key(&connection) {
+        // Who has moved to another room meanwhile hears no more of this one.
+        if !self.is_member(connection, chain_id) {
             return;
         }
+        let Some(network) = self.networks.get(&chain_id) else {
+            return;
+        };
         let (status, tip, reason) = match outcome {
             UpdateOutcome::Accepted(tip) => (UpdateStatus::Accepted, tip, None),
             UpdateOutcome::Refused(tip, reason) => (UpdateStatus::Refused, tip, Some(reason)),
         };
         let result = ServerMessage::UpdateResult {
-            network_id: label.to_string(),
+            network_id: network.label.to_string(),
             status,
             height: tip.height,
             hash: tip.hash,
@@ -82,7 +86,7 @@ impl Hub {
     ) {
         match verdict {
             Ok(message) => self.send_room(chain_id, Some(connection), &message),
-            Err(reason) if self.connections.contains_key(&connection) => {
+            Err(reason) if self.is_member(connection, chain_id) => {
                 self.send_error(connection, ErrorCode::BadMessage, reason);
             }
             Err(_) => {}

@@ -148,9 +148,9 @@ impl Hub {
             }
             Input::UpdateChecked {
                 connection,
-                label,
+                chain_id,
                 outcome,
-            } => self.on_update_checked(connection, &label, outcome),
+            } => self.on_update_checked(connection, chain_id, outcome),
             Input::RelayChecked {
                 connection,
                 chain_id,
@@ -327,6 +327,12 @@ impl Hub {
         }
     }
 
+    /// Whether the connection is in this chain's room.
+    fn is_member(&self, connection: ConnectionId, chain_id: ChainId) -> bool {
+        self.membership(connection)
+            .is_some_and(|(room, _)| room == chain_id)
+    }
+
     /// The room and peer id of a member.
     fn membership(&self, connection: ConnectionId) -> Option<(ChainId, PeerId)> {
         match self.connections.get(&connection)?.place {
@@ -417,5 +423,7 @@ fn as_u32(size: usize) -> u32 {
     u32::try_from(size).unwrap_or(u32::MAX)
 }
 
+#[cfg(test)]
+mod isolation;
 #[cfg(test)]
 mod tests;

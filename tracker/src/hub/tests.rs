@@ -331,7 +331,6 @@ fn an_update_is_answered_only_when_the_ledger_has_it() {
         panic!("{:?}", bench.ledger)
     };
     assert_eq!((*connection, *chain_id), (id(1), chain(1)));
-    let label = Label::parse("red").unwrap();
     let tip = TipReference {
         height: 3,
         hash: "ab".into(),
@@ -340,7 +339,7 @@ fn an_update_is_answered_only_when_the_ledger_has_it() {
         NOW,
         Input::UpdateChecked {
             connection: id(1),
-            label,
+            chain_id: chain(1),
             outcome: UpdateOutcome::Accepted(tip),
         },
     );

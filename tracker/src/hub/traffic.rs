@@ -87,8 +87,8 @@ pub enum Input {
     UpdateChecked {
         /// Who sent it.
         connection: ConnectionId,
-        /// The network's label.
-        label: Label,
+        /// The chain it was of.
+        chain_id: ChainId,
         /// What became of it.
         outcome: UpdateOutcome,
     },

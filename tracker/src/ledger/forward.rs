@@ -4,7 +4,7 @@ use api::BlockchainUpdate;
 use shared::hash::Hash;
 use shared::ids::{ChainId, Height, TimestampMs};
 
-use super::outbox::{Flight, Recovery};
+use super::outbox::Flight;
 use super::{Book, Change, Forwarding, Ledger, Output};
 use crate::hub;
 use crate::limits;
@@ -97,15 +97,33 @@ impl Ledger {
         let Some(flight) = self.outbox.landed(chain_id) else {
             return;
         };
+        let misses = std::mem::take(&mut self.misses);
+        if !matches!(answer, Answer::Failed { .. }) && misses > 0 {
+            self.on_reached(now, chain_id, misses);
+        }
         match answer {
             Answer::Accepted(acceptance) => self.on_accepted(now, chain_id, flight, acceptance),
             Answer::Behind { tip } => self.on_behind(now, chain_id, flight, tip),
             Answer::NameTaken => self.on_name_taken(now, chain_id, flight),
-            Answer::Refused { reason } | Answer::Failed { reason } => {
+            Answer::Refused { reason } => {
+                self.last_failure = Some(reason);
+                self.outbox.retry(now, chain_id, flight.first);
+            }
+            Answer::Failed { reason } => {
+                self.misses = misses.saturating_add(1);
                 self.last_failure = Some(reason);
                 self.outbox.retry(now, chain_id, flight.first);
             }
         }
+    }
+
+    /// The validator answers again. The networks that have nothing to send are asked after, since it may be another than
+    /// before; and if it was an outage, not one network's failure among successes, what waits goes at once.
+    fn on_reached(&mut self, now: TimestampMs, chain_id: ChainId, misses: usize) {
+        if misses >= limits::FORWARDS_IN_FLIGHT_MAX {
+            self.outbox.hurry(now);
+        }
+        self.probe_idle(now, chain_id);
     }
 
     fn on_accepted(
@@ -163,8 +181,8 @@ impl Ledger {
                 book.label
             ));
             self.outbox.retry(now, chain_id, our_tip);
-        } else if self.outbox.advance(now, chain_id, sent_to.next()) == Recovery::AfterFailures {
-            self.probe_others(now, chain_id);
+        } else {
+            self.outbox.advance(now, chain_id, sent_to.next());
         }
         if self.outbox.failing() == 0 {
             self.last_failure = None;
@@ -200,7 +218,7 @@ impl Ledger {
                 chain_id,
                 confirmed: None,
             }));
-            self.probe_others(now, chain_id);
+            self.probe_idle(now, chain_id);
         }
         if next < flight.first {
             self.outbox.advance(now, chain_id, next);
@@ -227,12 +245,13 @@ impl Ledger {
         }
     }
 
-    fn probe_others(&mut self, now: TimestampMs, except: ChainId) {
-        let others = self
+    /// Asks after the networks for which nothing is under way; the others are about to learn it anyway.
+    fn probe_idle(&mut self, now: TimestampMs, except: ChainId) {
+        let idle = self
             .books
             .iter()
-            .filter(|(chain_id, _)| **chain_id != except);
-        let starts: Vec<_> = others
+            .filter(|(chain_id, _)| **chain_id != except && self.outbox.is_idle(**chain_id));
+        let starts: Vec<_> = idle
             .map(|(chain_id, book)| (*chain_id, probe_height(book)))
             .collect();
         for (chain_id, from) in starts {

@@ -48,6 +48,8 @@ pub struct Ledger {
     labels: BTreeMap<Label, ChainId>,
     outbox: Outbox,
     last_failure: Option<String>,
+    /// Updates of any network in a row that the validator did not answer.
+    misses: usize,
     wake_at: Option<TimestampMs>,
     outputs: VecDeque<Output>,
 }
@@ -61,6 +63,7 @@ impl Ledger {
             labels: BTreeMap::new(),
             outbox: Outbox::default(),
             last_failure: None,
+            misses: 0,
             wake_at: None,
             outputs: VecDeque::new(),
         }

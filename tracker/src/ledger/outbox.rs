@@ -119,25 +119,26 @@ impl Outbox {
         Some(flight)
     }
 
-    /// Goes on from `next` at once; whether this ends a row of failures.
-    pub(crate) fn advance(
-        &mut self,
-        now: TimestampMs,
-        chain_id: ChainId,
-        next: Height,
-    ) -> Recovery {
-        let Some(lane) = self.lanes.get_mut(&chain_id) else {
-            return Recovery::WasWell;
-        };
-        let recovery = if lane.failures > 0 {
-            Recovery::AfterFailures
-        } else {
-            Recovery::WasWell
-        };
-        lane.failures = 0;
-        lane.cursor = next;
-        lane.due = Some(now);
-        recovery
+    /// Goes on from `next` at once.
+    pub(crate) fn advance(&mut self, now: TimestampMs, chain_id: ChainId, next: Height) {
+        if let Some(lane) = self.lanes.get_mut(&chain_id) {
+            lane.failures = 0;
+            lane.cursor = next;
+            lane.due = Some(now);
+        }
+    }
+
+    /// Cuts every pause short.
+    pub(crate) fn hurry(&mut self, now: TimestampMs) {
+        for lane in self.lanes.values_mut() {
+            lane.due = lane.due.map(|due| due.min(now));
+        }
+    }
+
+    /// Whether nothing of a network is on its way or planned.
+    pub(crate) fn is_idle(&self, chain_id: ChainId) -> bool {
+        let lane = self.lanes.get(&chain_id);
+        lane.is_none_or(|lane| lane.due.is_none() && lane.flight.is_none())
     }
 
     /// Tries again from `next` after a pause that grows with each try.
@@ -159,15 +160,6 @@ impl Outbox {
     pub(crate) fn failing(&self) -> usize {
         self.lanes.values().filter(|lane| lane.failures > 0).count()
     }
-}
-
-/// What an answer meant for the validator's reachability.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Recovery {
-    /// The last try got further too.
-    WasWell,
-    /// Tries before failed.
-    AfterFailures,
 }
 
 fn pause_ms(failures: u32) -> u64 {

@@ -44,7 +44,7 @@ impl Ledger {
         let verdict = match taken.refusal {
             Some(refusal) => Err(refusal),
             None => Ok(UpdateVerdict {
-                label: label.clone(),
+                label,
                 chain_id,
                 new_blocks: taken.new_blocks,
                 transactions: taken.transactions,
@@ -61,7 +61,7 @@ impl Ledger {
                 };
                 self.tell(hub::Input::UpdateChecked {
                     connection,
-                    label,
+                    chain_id,
                     outcome,
                 });
             }

@@ -10,6 +10,8 @@ mod forwarding;
 #[cfg(test)]
 mod http;
 #[cfg(test)]
+mod isolation;
+#[cfg(test)]
 mod joining;
 #[cfg(test)]
 mod support;

@@ -1,4 +1,4 @@
-//! The figures: `bench core`, `bench reads` and `bench web` print one line each, `figure <name> <value> <unit>`.
+//! The figures: `bench core`, `bench reads`, `bench validators`, `bench tracker` and `bench web` print one line each, `figure <name> <value> <unit>`.
 //!
 //! Every figure is measured at the moment of printing, by real programs; ratios come from one run on one core.
 #![expect(
@@ -11,12 +11,15 @@ mod mesh;
 mod native;
 mod proxy;
 mod reads;
+mod tenant;
+mod tracker;
 mod validators;
 mod web;
 mod workers;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::Parser;
+use std::path::PathBuf;
 
 /// Measures and prints figures.
 #[derive(Debug, Parser)]
@@ -31,6 +34,12 @@ struct Arguments {
     /// Of `validators`, updates a second while the time to a decision is measured
     #[arg(long, default_value_t = 1_500)]
     rate: u64,
+    /// Of `tracker`, which figures; all when none is named
+    #[arg(long, value_delimiter = ',')]
+    figures: Vec<tracker::Subject>,
+    /// Of `tracker`, the program to compare with
+    #[arg(long, default_value = "target/peers/bin/matchbox_server")]
+    matchbox: PathBuf,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -46,6 +55,8 @@ enum Part {
     Web,
     /// Sets of one, four and seven validators.
     Validators,
+    /// The tracker beside another signalling server.
+    Tracker,
 }
 
 #[tokio::main]
@@ -57,6 +68,11 @@ async fn main() -> Result<()> {
         Part::Bare => reads::bare().await,
         Part::Web => web::run(&arguments.only).await,
         Part::Validators => validators::run(&arguments.sizes, arguments.rate).await,
+        Part::Tracker => {
+            let (only, matchbox) = (arguments.figures, arguments.matchbox);
+            let plan = tracker::Plan { only, matchbox };
+            tokio::task::spawn_blocking(move || plan.run()).await?
+        }
     }
 }
 
@@ -80,3 +96,15 @@ fn percentiles(name: &str, mut samples: Vec<f64>) -> Result<()> {
     }
     Ok(())
 }
+
+/// Processor time of a process, user and system.
+fn ticks(process: u32) -> Result<u32> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
+    let (_, fields) = stat.rsplit_once(") ").context("no stat")?;
+    let mut fields = fields.split(' ').skip(11);
+    let (user, system) = (fields.next(), fields.next());
+    Ok(user.context("no utime")?.parse::<u32>()? + system.context("no stime")?.parse::<u32>()?)
+}
+
+/// Ticks of processor time a second in `/proc`, the same on every Linux.
+const TICKS_PER_S: u32 = 100;

@@ -3,7 +3,7 @@
 //! Both are real processes on loopback, asked by the same client over kept connections, in turns, so that both see the
 //! same machine. Counted is the servers' own processor time (`/proc`), not the clock: the client shares the cores.
 
-use crate::figure;
+use crate::{TICKS_PER_S, figure, ticks};
 use anyhow::{Context as _, Result, ensure};
 use api::{BlockchainUpdate, TenantBlock};
 use axum::Router;
@@ -23,8 +23,6 @@ const BLOCKS: u32 = 40;
 const CONNECTIONS: usize = 16;
 const ROUNDS: usize = 6;
 const ROUND: Duration = Duration::from_millis(1_500);
-/// Ticks of processor time a second in `/proc`, the same on every Linux.
-const TICKS_PER_S: u32 = 100;
 
 pub(crate) async fn run() -> Result<()> {
     let place = tempfile::tempdir()?;
@@ -155,15 +153,6 @@ async fn length_of_first(stream: &mut TcpStream) -> Result<usize> {
         stream.read_exact(&mut vec![0; rest]).await?;
         return Ok(whole);
     }
-}
-
-/// Processor time of a process, user and system.
-fn ticks(process: u32) -> Result<u32> {
-    let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
-    let (_, fields) = stat.rsplit_once(") ").context("no stat")?;
-    let mut fields = fields.split(' ').skip(11);
-    let (user, system) = (fields.next(), fields.next());
-    Ok(user.context("no utime")?.parse::<u32>()? + system.context("no stime")?.parse::<u32>()?)
 }
 
 /// The bare server in a process of its own; ended when dropped.

@@ -11,24 +11,16 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use api::{BlockchainUpdate, Status, TenantBlock, TenantUpdateAccepted};
 use e2e::{Service, free_port};
-use shared::block::MinerRecord;
-use shared::chain::Chain;
-use shared::genesis::{Access, Genesis, Rules};
-use shared::identity::Identity;
-use shared::ids::{NetworkId, Sequence, TimestampMs};
-use shared::miner::{Miner, Step};
-use shared::pow::Target;
-use shared::transaction::{Payload, Transaction};
+use shared::genesis::Genesis;
 use tempfile::TempDir;
 
 use crate::figure;
+use crate::tenant::{self, Mined};
 
 /// Tenants that send at once.
 const TENANTS: usize = 100;
 /// How long each load lasts, in seconds.
 const SECONDS: u64 = 8;
-/// The first block's time: long enough ago for all of them.
-const CREATED_AGO_MS: u64 = 24 * 3_600_000;
 
 /// Measures sets of one, four and seven.
 pub(crate) async fn run(sizes: &[usize], rate: u64) -> Result<()> {
@@ -364,66 +356,24 @@ fn tenants(blocks: usize) -> Result<Vec<Arc<Tenant>>> {
 }
 
 fn tenant(index: usize, blocks: usize) -> Result<Tenant> {
-    let seed = u8::try_from(index + 1)?;
-    let owner = Identity::from_seed([seed; 32]);
-    let mut rules = Rules::open_default(Target::for_hashes(32).to_compact());
-    rules.stamp_bits = 0;
-    // So that blocks become final while others are sent.
-    rules.interval_ms = 2_000;
-    rules.finality_delay_ms = 12_000;
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
-    let created_at = TimestampMs(u64::try_from(now.as_millis())? - CREATED_AGO_MS);
-    let genesis = Genesis {
-        network_id: NetworkId::parse(&format!("bench{index}"))?,
-        rules,
-        created_at,
-        owner: owner.public_key(),
-        enterprise_genesis: None,
-        predecessor: None,
-        access: Access::Open,
-    };
+    let Mined { genesis, blocks } = tenant::mine(index, blocks)?;
     let chain_id = genesis.chain_id();
     let hex = hex::encode(genesis.encode());
-    let mut chain = Chain::new(genesis.clone());
-    let mut updates = Vec::with_capacity(blocks);
-    for height in 1..=u32::try_from(blocks)? {
-        let at = created_at.plus_ms(u64::from(height) * genesis.rules.interval());
-        let text = Payload::Message(format!("update {height}"));
-        let sequence = Sequence(u64::from(height) - 1);
-        let transaction =
-            Transaction::create(&owner, chain_id, &genesis.rules, sequence, at, text)?;
-        let miner = MinerRecord {
-            key: owner.public_key(),
-            free: [0; 8],
-        };
-        let template = chain.template(miner, vec![transaction], at);
-        let mut miner = Miner::new(
-            &template.header,
-            &template.header.target.target(),
-            0,
-            u32::MAX,
-        );
-        let nonce = loop {
-            match miner.step(1 << 16) {
-                Step::Found { nonce } => break nonce,
-                Step::Working => {}
-                Step::Exhausted => anyhow::bail!("no nonce"),
-            }
-        };
-        let block = template.solved(&genesis, nonce)?;
+    let mut updates = Vec::with_capacity(blocks.len());
+    for block in &blocks {
+        let height = block.header().height.0;
         let update = BlockchainUpdate {
             network_id: genesis.network_id.to_string(),
             chain_id: Some(chain_id.to_string()),
             genesis: (height == 1).then(|| hex.clone()),
             peer_id: "bench".into(),
-            new_blocks: vec![TenantBlock::from(&block)],
-            timestamp: at.0,
+            new_blocks: vec![TenantBlock::from(block)],
+            timestamp: block.header().timestamp.0,
         };
         updates.push(Update {
             height,
             body: serde_json::to_string(&update)?,
         });
-        chain.insert(block, at)?;
     }
     Ok(Tenant {
         genesis,

@@ -1,0 +1,109 @@
+//! Tracker and validator as processes that end with the values that started them.
+
+use std::fs::File;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+use tokio::net::TcpListener;
+
+use crate::support::PATIENCE;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_tracker");
+const VALIDATOR: &str = "DISTLI_CRASH_VALIDATOR";
+
+pub(crate) fn free_address() -> SocketAddr {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    listener.local_addr().unwrap()
+}
+
+/// A process, killed when dropped.
+pub(crate) struct Process {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Process {
+    fn spawn(command: &mut Command, log: &Path) -> Self {
+        let file = File::options().create(true).append(true).open(log).unwrap();
+        let command = command.stdout(file.try_clone().unwrap()).stderr(file);
+        Self {
+            child: command.spawn().unwrap(),
+            log: log.to_owned(),
+        }
+    }
+
+    /// SIGKILL, at once.
+    pub(crate) fn kill(&mut self) {
+        // It may have ended by itself; then this says nothing new.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Whether it serves; false once it has ended by itself.
+    pub(crate) async fn serves(&mut self, address: SocketAddr) -> bool {
+        let deadline = Instant::now() + PATIENCE;
+        let health = format!("http://{address}/health");
+        while Instant::now() < deadline {
+            if self.child.try_wait().unwrap().is_some() {
+                return false;
+            }
+            if reqwest::get(&health).await.is_ok() {
+                return true;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("it neither serves nor ends:\n{}", self.log());
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Starts a tracker; it may not serve yet.
+pub(crate) fn tracker(data: &Path, address: SocketAddr, validator: Option<SocketAddr>) -> Process {
+    let mut command = Command::new(PROGRAM);
+    command
+        .args(["--port", &address.port().to_string(), "--data"])
+        .arg(data.join("data"))
+        .arg("--www")
+        .arg(data)
+        .env("RUST_LOG", "tracker=info");
+    if let Some(validator) = validator {
+        command.args(["--enterprise-bc-url", &format!("http://{validator}")]);
+    }
+    Process::spawn(&mut command, &data.join("tracker.log"))
+}
+
+/// Starts a validator: this very program, which is asked for [`validator_process`] alone.
+pub(crate) async fn validator(data: &Path, address: SocketAddr) -> Process {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command
+        .args(["--ignored", "--exact", "process::validator_process"])
+        .env(VALIDATOR, format!("{address} {}", data.display()));
+    let mut process = Process::spawn(&mut command, &data.join("validator.log"));
+    assert!(process.serves(address).await, "{}", process.log());
+    process
+}
+
+#[test]
+#[ignore = "the validator of the other tests, as a process of its own"]
+fn validator_process() {
+    let told = std::env::var(VALIDATOR).expect("only the other tests run this");
+    let (address, data) = told.split_once(' ').unwrap();
+    let config = ::validator::Config::new("v1", Path::new(data).join("validator")).unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let listener = TcpListener::bind(address).await.unwrap();
+        let ended = ::validator::run(listener, config, std::future::pending()).await;
+        panic!("the validator ended: {ended:?}");
+    });
+}

@@ -4,8 +4,8 @@
 //! receivers' queues, so that every receiver sees one order of events. Nothing under the lock waits: a full queue
 //! closes its connection, and what needs the disk or a chain goes to the ledger's own thread.
 
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use api::ws::ErrorCode;
 use api::{TenantBlock, TipReference};
 use axum::extract::ws::Utf8Bytes;
 use shared::ids::{ChainId, PeerId, TimestampMs};
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, watch};
 
 use crate::hub::{ConnectionId, Hub, Input, Output, UpdateOutcome};
 use crate::ledger;
@@ -32,33 +32,31 @@ pub(crate) struct Engine {
 #[derive(Debug)]
 struct State {
     hub: Hub,
-    queues: BTreeMap<ConnectionId, Queue>,
-}
-
-/// The sending end of one connection's queue.
-#[derive(Debug)]
-struct Queue {
-    texts: mpsc::Sender<Utf8Bytes>,
-    gate: Arc<Gate>,
+    queues: BTreeMap<ConnectionId, Arc<Gate>>,
 }
 
 /// The receiving end of one connection's queue.
 #[derive(Debug)]
 pub(crate) struct Orders {
-    texts: mpsc::Receiver<Utf8Bytes>,
     gate: Arc<Gate>,
 }
 
-/// What both ends of a queue share.
+/// One connection's queue; it holds no memory while nothing waits.
 #[derive(Debug, Default)]
 struct Gate {
-    /// Bytes that wait in the queue.
-    bytes: AtomicUsize,
+    waiting: Mutex<Waiting>,
     /// Set once: the connection is to end for this reason, whatever waits.
     closing: OnceLock<&'static str>,
-    closed: Notify,
+    /// Something waits, or the connection is to end.
+    changed: Notify,
     /// Nothing is read from the client before this time, in ms.
     resume_at: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    texts: VecDeque<Utf8Bytes>,
+    bytes: usize,
 }
 
 impl Engine {
@@ -78,16 +76,9 @@ impl Engine {
     /// Takes in a new connection.
     pub(crate) fn connect(&self, peer: PeerId, nonce: [u8; 32]) -> (ConnectionId, Orders) {
         let connection = ConnectionId(self.next_connection.fetch_add(1, Ordering::Relaxed));
-        let (sender, receiver) = mpsc::channel(limits::QUEUE_MESSAGES_MAX);
         let gate = Arc::new(Gate::default());
         let mut state = self.lock();
-        state.queues.insert(
-            connection,
-            Queue {
-                texts: sender,
-                gate: Arc::clone(&gate),
-            },
-        );
+        state.queues.insert(connection, Arc::clone(&gate));
         self.step(
             &mut state,
             Input::Connected {
@@ -96,13 +87,7 @@ impl Engine {
                 nonce,
             },
         );
-        (
-            connection,
-            Orders {
-                texts: receiver,
-                gate,
-            },
-        )
+        (connection, Orders { gate })
     }
 
     /// Takes out a connection that ended.
@@ -124,8 +109,8 @@ impl Engine {
 
     /// Asks every connection to close.
     pub(crate) fn close_all(&self, reason: &'static str) {
-        for queue in self.lock().queues.values() {
-            queue.gate.close(reason);
+        for gate in self.lock().queues.values() {
+            gate.close(reason);
         }
     }
 
@@ -168,13 +153,13 @@ impl Engine {
         match output {
             Output::Send { connections, text } => send(state, &connections, text),
             Output::Disconnect { connection, reason } => {
-                if let Some(queue) = state.queues.get(&connection) {
-                    queue.gate.close(reason);
+                if let Some(gate) = state.queues.get(&connection) {
+                    gate.close(reason);
                 }
             }
             Output::Pause { connection, until } => {
-                if let Some(queue) = state.queues.get(&connection) {
-                    queue.gate.resume_at.store(until.0, Ordering::Relaxed);
+                if let Some(gate) = state.queues.get(&connection) {
+                    gate.resume_at.store(until.0, Ordering::Relaxed);
                 }
             }
             Output::Register { connection, wish } => {
@@ -254,11 +239,11 @@ impl Engine {
 
 fn send(state: &State, connections: &[ConnectionId], text: String) {
     let text = Utf8Bytes::from(text);
-    for queue in connections
+    for gate in connections
         .iter()
         .filter_map(|connection| state.queues.get(connection))
     {
-        queue.send(text.clone());
+        gate.send(text.clone());
     }
 }
 
@@ -295,48 +280,59 @@ fn refuse_update(state: &mut State, now: TimestampMs, connection: ConnectionId, 
     );
 }
 
-impl Queue {
-    fn send(&self, text: Utf8Bytes) {
-        let len = text.len();
-        let waiting = self
-            .gate
-            .bytes
-            .fetch_add(len, Ordering::Relaxed)
-            .saturating_add(len);
-        if waiting > limits::QUEUE_BYTES_MAX || self.texts.try_send(text).is_err() {
-            self.gate.close("too slow");
-        }
-    }
-}
-
 impl Gate {
+    fn send(&self, text: Utf8Bytes) {
+        let mut waiting = self.lock();
+        let bytes = waiting.bytes.saturating_add(text.len());
+        let is_full = waiting.texts.len() >= limits::QUEUE_MESSAGES_MAX;
+        if is_full || bytes > limits::QUEUE_BYTES_MAX {
+            drop(waiting);
+            return self.close("too slow");
+        }
+        waiting.bytes = bytes;
+        waiting.texts.push_back(text);
+        drop(waiting);
+        self.changed.notify_one();
+    }
+
+    fn take(&self) -> Option<Utf8Bytes> {
+        let mut waiting = self.lock();
+        let text = waiting.texts.pop_front()?;
+        waiting.bytes = waiting.bytes.saturating_sub(text.len());
+        if waiting.texts.is_empty() {
+            waiting.texts = VecDeque::new();
+        }
+        Some(text)
+    }
+
     fn close(&self, reason: &'static str) {
         // Only the first reason counts.
         let _ = self.closing.set(reason);
-        self.closed.notify_one();
+        self.changed.notify_one();
     }
 
-    fn took(&self, text: Utf8Bytes) -> Utf8Bytes {
-        self.bytes.fetch_sub(text.len(), Ordering::Relaxed);
-        text
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Orders {
     /// The next text to send, or why to close. Cancel safe.
     pub(crate) async fn next(&mut self) -> Result<Utf8Bytes, &'static str> {
-        let text = tokio::select! {
-            biased;
-            () = self.gate.closed.notified() => return Err(self.reason()),
-            text = self.texts.recv() => text,
-        };
-        text.map(|text| self.gate.took(text))
-            .ok_or_else(|| self.reason())
+        loop {
+            if let Some(reason) = self.gate.closing.get() {
+                return Err(reason);
+            }
+            if let Some(text) = self.gate.take() {
+                return Ok(text);
+            }
+            self.gate.changed.notified().await;
+        }
     }
 
     /// The next text, if one waits.
     pub(crate) fn next_now(&mut self) -> Option<Utf8Bytes> {
-        self.texts.try_recv().ok().map(|text| self.gate.took(text))
+        self.gate.take()
     }
 
     /// How long to read nothing from the client; zero nearly always.
@@ -347,10 +343,6 @@ impl Orders {
         } else {
             until(TimestampMs(resume_at))
         }
-    }
-
-    fn reason(&self) -> &'static str {
-        self.gate.closing.get().copied().unwrap_or("closed")
     }
 }
 

@@ -20,7 +20,7 @@ async fn main() -> anyhow::Result<()> {
     service::init_tracing(arguments.log_json);
     let config = arguments.config;
     let listener = service::bind(config.bind, config.port, "tracker", "--port").await?;
-    tracker::run(listener, config, service::shutdown_signal())
-        .await
-        .context("the tracker ended")
+    // As a task, the accept loop runs beside the connections, not on a thread that is woken for each.
+    let running = tokio::spawn(tracker::run(listener, config, service::shutdown_signal()));
+    running.await?.context("the tracker ended")
 }

@@ -57,13 +57,11 @@ pub(crate) async fn upgrade(
 }
 
 async fn serve(mut socket: WebSocket, app: Arc<App>, permit: OwnedSemaphorePermit) {
-    let (mut peer, mut nonce) = ([0; 32], [0; 32]);
-    if getrandom::fill(&mut peer)
-        .and_then(|()| getrandom::fill(&mut nonce))
-        .is_err()
-    {
+    let mut random = [[0; 32]; 2];
+    if getrandom::fill(random.as_flattened_mut()).is_err() {
         return tracing::error!("no randomness: a connection was refused");
     }
+    let [peer, nonce] = random;
     let (connection, orders) = app.engine.connect(PeerId(Hash(peer)), nonce);
     let reason = converse(&mut socket, &app.engine, connection, orders).await;
     app.engine.disconnect(connection);

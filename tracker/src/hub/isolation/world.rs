@@ -252,8 +252,8 @@ impl World {
                 assert!(heard.asked.is_empty(), "{text}");
                 *self.refusals.entry(format!("{code:?}")).or_default() += 1;
             }
-            (Expected::Forwarded(receiver, forwarded), [_]) => {
-                assert_eq!(heard.texts[0], (*receiver, forwarded.clone()));
+            (Expected::Forwarded(receiver, forwarded), _) => {
+                assert_eq!(heard.texts, [(*receiver, forwarded.clone())]);
                 self.forwarded += 1;
             }
             (Expected::Asked(tenant), []) => {

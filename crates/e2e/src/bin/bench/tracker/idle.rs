@@ -7,6 +7,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::load::{Seat, circle};
+use super::rooms::Join;
 use super::server::{Kind, relay, stamp};
 use super::{Plan, rooms};
 use crate::figure;
@@ -17,7 +18,7 @@ pub(super) async fn idle(plan: &Plan) -> Result<()> {
     let rooms = rooms::make(&server, HELD / rooms::ROOM).await?;
     server.settled().await?;
     let before = server.memory_kib()?;
-    let (members, failures) = rooms::fill(&server, &rooms).await?;
+    let (members, failures) = rooms::fill(&server, &rooms, Join::Proven).await?;
     for failure in failures.iter().take(3) {
         eprintln!("a connection was not joined: {failure:#}");
     }
@@ -33,7 +34,7 @@ pub(super) async fn idle(plan: &Plan) -> Result<()> {
     let server = plan.start(Kind::Matchbox).await?;
     let rooms = rooms::make(&server, THEIRS / rooms::ROOM).await?;
     let before = server.memory_kib()?;
-    let members = rooms::fill_all(&server, &rooms).await?;
+    let members = rooms::fill_all(&server, &rooms, Join::Proven).await?;
     server.settled().await?;
     let theirs = (server.memory_kib()? - before) / THEIRS as f64;
     drop(members);
@@ -46,7 +47,7 @@ pub(super) async fn idle(plan: &Plan) -> Result<()> {
 pub(super) async fn join_bytes(plan: &Plan) -> Result<()> {
     let server = plan.start(Kind::Ours).await?;
     let rooms = rooms::make(&server, 1_000 / rooms::ROOM).await?;
-    let members = rooms::fill_all(&server, &rooms).await?;
+    let members = rooms::fill_all(&server, &rooms, Join::Proven).await?;
     let (seats, _) = listen(circle(members), QUIET).await?;
     ensure!(seats.len() == 1_000, "{} joined", seats.len());
     let bytes: u64 = seats.iter().map(|seat| seat.wire.received()).sum();

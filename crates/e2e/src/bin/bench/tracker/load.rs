@@ -6,10 +6,11 @@ use anyhow::{Result, ensure};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
-use super::rooms::{self, Member};
+use super::rooms::{self, Join, Member};
 use super::server::{Kind, Server, relay, stamp};
 use super::wire::Wire;
 use super::{Plan, compare};
+use crate::figure;
 use std::sync::Arc;
 
 /// A connection and whom it sends to: the next of its room.
@@ -43,7 +44,7 @@ impl Crowd {
     async fn gather(plan: &Plan, kind: Kind, count: usize) -> Result<Self> {
         let server = plan.start(kind).await?;
         let rooms = rooms::make(&server, count / rooms::ROOM).await?;
-        let seats = circle(rooms::fill_all(&server, &rooms).await?);
+        let seats = circle(rooms::fill_all(&server, &rooms, Join::Proven).await?);
         server.settled().await?;
         Ok(Self { server, seats })
     }
@@ -199,20 +200,25 @@ async fn pace(
 }
 
 /// Connections are made and joined, a crowd at a time, and go away again.
+///
+/// The other server proves nobody's key, so joins without a proof are compared; those with one are shown beside.
 pub(super) async fn connections(plan: &Plan) -> Result<()> {
-    let kinds = [Kind::Ours, Kind::Matchbox];
-    let (mut servers, mut rooms) = (Vec::new(), Vec::new());
-    for kind in kinds {
+    let mut subjects = Vec::new();
+    for (kind, how) in [
+        (Kind::Ours, Join::Bare),
+        (Kind::Matchbox, Join::Bare),
+        (Kind::Ours, Join::Proven),
+    ] {
         let server = plan.start(kind).await?;
-        rooms.push(rooms::make(&server, JOINED / rooms::ROOM).await?);
-        servers.push(server);
+        let rooms = rooms::make(&server, JOINED / rooms::ROOM).await?;
+        subjects.push((server, rooms, how));
     }
-    let mut sums = [(0.0, 0.0); 2];
+    let mut sums = [(0.0, 0.0); 3];
     for round in 0..=ROUNDS {
-        for ((server, rooms), sum) in servers.iter().zip(&rooms).zip(&mut sums) {
+        for ((server, rooms, how), sum) in subjects.iter().zip(&mut sums) {
             server.settled().await?;
             let before = server.cpu_s()?;
-            let members = rooms::fill_all(server, rooms).await?;
+            let members = rooms::fill_all(server, rooms, *how).await?;
             server.settled().await?;
             let cpu = server.cpu_s()? - before;
             if round > 0 {
@@ -221,9 +227,16 @@ pub(super) async fn connections(plan: &Plan) -> Result<()> {
             }
         }
     }
-    let rates = sums.map(|(count, cpu)| count / cpu);
+    let [bare, theirs, proven] = sums.map(|(count, cpu)| count / cpu);
     let name = "connections_per_cpu_s";
-    compare("connections_over_matchbox", name, rates, "connections/s");
+    compare(
+        "connections_over_matchbox",
+        name,
+        [bare, theirs],
+        "connections/s",
+    );
+    figure("connections_proven_per_cpu_s", proven, "connections/s");
+    figure("connections_proven_over_matchbox", proven / theirs, "ratio");
     Ok(())
 }
 

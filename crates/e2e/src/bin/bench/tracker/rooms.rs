@@ -18,6 +18,15 @@ use super::wire::{Wire, frame};
 /// Connections of a room.
 pub(crate) const ROOM: usize = 10;
 
+/// How connections join at our tracker; the other server knows no proof.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Join {
+    /// With a key and its proof, as browsers do.
+    Proven,
+    /// With neither.
+    Bare,
+}
+
 /// A joined connection.
 #[derive(Debug)]
 pub(crate) struct Member {
@@ -69,6 +78,7 @@ pub(crate) async fn make(server: &Arc<Server>, count: usize) -> Result<Arc<[Room
 pub(crate) async fn fill(
     server: &Arc<Server>,
     rooms: &Arc<[Room]>,
+    how: Join,
 ) -> Result<(Vec<Vec<Member>>, Vec<anyhow::Error>)> {
     let gate = Arc::new(Semaphore::new(ROOMS_AT_ONCE));
     let mut tasks = JoinSet::new();
@@ -79,7 +89,7 @@ pub(crate) async fn fill(
             let (mut members, mut failures) = (Vec::with_capacity(ROOM), Vec::new());
             for place in 0..ROOM {
                 let room = rooms.get(number).context("a room")?;
-                match join(&server, room, place).await {
+                match join(&server, room, place, how).await {
                     Ok(member) => members.push(member),
                     Err(error) => failures.push(error),
                 }
@@ -101,36 +111,44 @@ pub(crate) async fn fill(
 pub(crate) async fn fill_all(
     server: &Arc<Server>,
     rooms: &Arc<[Room]>,
+    how: Join,
 ) -> Result<Vec<Vec<Member>>> {
-    let (members, failures) = fill(server, rooms).await?;
+    let (members, failures) = fill(server, rooms, how).await?;
     match failures.into_iter().next() {
         Some(error) => Err(error.context("a connection was not joined")),
         None => Ok(members),
     }
 }
 
-async fn join(server: &Server, room: &Room, place: usize) -> Result<Member> {
+async fn join(server: &Server, room: &Room, place: usize, how: Join) -> Result<Member> {
     let number = room.number * ROOM + place;
     let mut wire = open(server, &room.name, source(number)).await?;
     let id = match server.kind {
-        Kind::Ours => prove_and_join(&mut wire, room, number).await?,
+        Kind::Ours => join_ours(&mut wire, room, number, how).await?,
         Kind::Matchbox => assigned_id(wire.next().await?)?,
     };
     Ok(Member { wire, id })
 }
 
-async fn prove_and_join(wire: &mut Wire, room: &Room, number: usize) -> Result<String> {
+async fn join_ours(wire: &mut Wire, room: &Room, number: usize, how: Join) -> Result<String> {
     let (provisional, nonce) = welcome(wire).await?;
-    let mut seed = [7; 32];
-    seed[..8].copy_from_slice(&u64::try_from(number)?.to_be_bytes());
-    let identity = Identity::from_seed(seed);
-    let signed = [*provisional.0.as_bytes(), nonce].concat();
-    let signature = identity.sign(JOIN_DOMAIN, room.chain_id, &signed);
+    let (mut key, mut signature) = (None, None);
+    if how == Join::Proven {
+        let mut seed = [7; 32];
+        seed[..8].copy_from_slice(&u64::try_from(number)?.to_be_bytes());
+        let identity = Identity::from_seed(seed);
+        let signed = [*provisional.0.as_bytes(), nonce].concat();
+        let proof = identity.sign(JOIN_DOMAIN, room.chain_id, &signed);
+        (key, signature) = (
+            Some(identity.public_key().to_string()),
+            Some(proof.to_string()),
+        );
+    }
     let join = ClientMessage::JoinNetwork {
         network_id: room.name.clone(),
         chain_id: Some(room.chain_id.to_string()),
-        key: Some(identity.public_key().to_string()),
-        signature: Some(signature.to_string()),
+        key,
+        signature,
     };
     wire.send(&frame(&serde_json::to_string(&join)?)?).await?;
     let text = wire.next().await?;

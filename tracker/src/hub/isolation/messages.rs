@@ -131,7 +131,7 @@ impl World {
         let tenant = self.draw.below(2);
         let peers: Vec<_> = self.members(tenant).collect();
         let unknown = (ConnectionId(0), PeerId(Hash([0x11; 32])));
-        let (receiver, target) = self.draw.of(&peers).copied().unwrap_or(unknown);
+        let (_, target) = self.draw.of(&peers).copied().unwrap_or(unknown);
         let secret = place.map_or("", |(home, _)| TENANTS[home].secret);
         let text = match self.draw.below(4) {
             0 => format!(r#"{{"type":"relay","target":"{target}","frame":"{secret}"}}"#),
@@ -142,13 +142,20 @@ impl World {
                 )
             }
         };
-        let expected = match place {
-            None => Expected::Refused(ErrorCode::NotJoined),
-            Some((home, own)) if home == tenant && receiver != sender && target != unknown.1 => {
+        // One key may be in both rooms, by two connections.
+        let here = place.and_then(|(home, own)| {
+            let mut others = self.members(home).filter(|(id, _)| *id != sender);
+            others
+                .find(|(_, peer)| *peer == target)
+                .map(|(id, _)| (id, own))
+        });
+        let expected = match (place, here) {
+            (None, _) => Expected::Refused(ErrorCode::NotJoined),
+            (Some(_), None) => Expected::Refused(ErrorCode::PeerUnknown),
+            (Some(_), Some((receiver, own))) => {
                 let forwarded = text.replace(&target.to_string(), &own.to_string());
                 Expected::Forwarded(receiver, forwarded)
             }
-            Some(_) => Expected::Refused(ErrorCode::PeerUnknown),
         };
         self.say(sender, &text, &expected);
     }

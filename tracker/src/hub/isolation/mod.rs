@@ -73,6 +73,8 @@ struct Seat {
     nonce: [u8; 32],
     /// The tenant and the id in its room.
     place: Option<(usize, PeerId)>,
+    /// Its id was taken by another connection: it is about to be thrown out.
+    is_replaced: bool,
 }
 
 /// What has to follow a message.

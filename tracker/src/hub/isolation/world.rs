@@ -82,6 +82,7 @@ impl World {
             provisional: peer,
             nonce: *bytes.as_bytes(),
             place: None,
+            is_replaced: false,
         };
         let nonce = seat.nonce;
         self.seats.insert(connection, seat);
@@ -174,7 +175,7 @@ impl World {
                     others.sort();
                     assert_eq!(peers, others, "{to:?}");
                 }
-                ServerMessage::NetworkInfo { peer_count, .. } => {
+                ServerMessage::NetworkInfo { peer_count, .. } if !seat.is_replaced => {
                     last.insert(*to, peer_count);
                 }
                 ServerMessage::NetworkListUpdate { networks } => {
@@ -195,10 +196,8 @@ impl World {
         &self,
         tenant: usize,
     ) -> impl Iterator<Item = (ConnectionId, PeerId)> + '_ {
-        let places = self
-            .seats
-            .iter()
-            .filter_map(|(id, seat)| Some((*id, seat.place?)));
+        let seats = self.seats.iter().filter(|(_, seat)| !seat.is_replaced);
+        let places = seats.filter_map(|(id, seat)| Some((*id, seat.place?)));
         places
             .filter(move |(_, (home, _))| *home == tenant)
             .map(|(id, (_, peer))| (id, peer))
@@ -233,10 +232,12 @@ impl World {
     fn enter(&mut self, sender: ConnectionId, tenant: usize, peer: PeerId) {
         for seat in self.seats.values_mut() {
             if seat.place == Some((tenant, peer)) {
-                seat.place = None;
+                seat.is_replaced = true;
             }
         }
-        self.seats.get_mut(&sender).unwrap().place = Some((tenant, peer));
+        let seat = self.seats.get_mut(&sender).unwrap();
+        seat.place = Some((tenant, peer));
+        seat.is_replaced = false;
         self.homes.entry(peer).or_default()[tenant] = true;
     }
 

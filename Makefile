@@ -75,7 +75,7 @@ build-web: setup ## Build the browser app into www/dist
 # --- checks ------------------------------------------------------------------------------------------------------
 
 .PHONY: test
-test: setup browser ## Prove it: every check and test there is, in order, with the time each took
+test: setup browser nats ## Prove it: every check and test there is, in order, with the time each took
 	@mkdir -p artifacts; : > artifacts/times; \
 	for step in fmt names clippy doc unit js-test purity fuzz sim wasm-test e2e; do \
 	  what=$$(sed -n "s/^$$step:.*## \(.*\)/\1/p" Makefile); \
@@ -166,6 +166,16 @@ browser:
 	  if [ "$$(id -u)" = 0 ]; then apt-get update -q && $$install; \
 	  elif sudo -n true 2>/dev/null; then sudo apt-get update -q && sudo $$install; \
 	  else echo "That needs root. Run: sudo $$install"; exit 1; fi; \
+	fi
+
+# Debian's NATS server is for the tests of a cluster of trackers; where it can't be installed they say that they are skipped.
+.PHONY: nats
+nats:
+	@if ! command -v nats-server >/dev/null; then \
+	  install="apt-get install -y --no-install-recommends nats-server"; \
+	  if [ "$$(id -u)" = 0 ]; then apt-get update -q && $$install; \
+	  elif sudo -n true 2>/dev/null; then sudo apt-get update -q && sudo $$install; \
+	  else echo "nats-server is not here, and installing it needs root: sudo $$install"; fi || true; \
 	fi
 
 .PHONY: docker

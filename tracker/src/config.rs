@@ -41,6 +41,9 @@ pub struct Config {
     /// A STUN or TURN server for the browsers: a URL, or JSON {"urls":[…],"username":…,"credential":…}; repeatable
     #[arg(long = "ice-server", env = "DISTLI_ICE_SERVERS", value_delimiter = ';', value_parser = parse_ice_server)]
     pub ice_servers: Vec<IceServer>,
+    /// The NATS server through which trackers of one cluster reach each other, as nats://host:port; alone without it
+    #[arg(long, env = "DISTLI_NATS_URL")]
+    pub nats_url: Option<String>,
     /// How many browsers may be connected at once
     #[arg(long, env = "DISTLI_TRACKER_CONNECTIONS_MAX", default_value_t = CONNECTIONS_DEFAULT)]
     pub connections_max: usize,
@@ -57,6 +60,7 @@ impl Default for Config {
             enterprise_bc_url: None,
             allow_origins: Vec::new(),
             ice_servers: Vec::new(),
+            nats_url: None,
             connections_max: CONNECTIONS_DEFAULT,
         }
     }

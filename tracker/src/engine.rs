@@ -15,6 +15,7 @@ use axum::extract::ws::Utf8Bytes;
 use shared::ids::{ChainId, PeerId, TimestampMs};
 use tokio::sync::{Notify, watch};
 
+use crate::backplane::Backplane;
 use crate::hub::{ConnectionId, Hub, Input, Output, UpdateOutcome};
 use crate::ledger;
 use crate::limits;
@@ -25,6 +26,7 @@ use crate::recorder::LedgerSender;
 pub(crate) struct Engine {
     state: Mutex<State>,
     ledger: LedgerSender,
+    backplane: Option<Arc<dyn Backplane>>,
     next_connection: AtomicU64,
     wake: watch::Sender<Option<TimestampMs>>,
 }
@@ -60,7 +62,11 @@ struct Waiting {
 }
 
 impl Engine {
-    pub(crate) fn new(hub: Hub, ledger: LedgerSender) -> Self {
+    pub(crate) fn new(
+        hub: Hub,
+        ledger: LedgerSender,
+        backplane: Option<Arc<dyn Backplane>>,
+    ) -> Self {
         let state = Mutex::new(State {
             hub,
             queues: BTreeMap::new(),
@@ -68,6 +74,7 @@ impl Engine {
         Self {
             state,
             ledger,
+            backplane,
             next_connection: AtomicU64::new(1),
             wake: watch::Sender::new(None),
         }
@@ -203,6 +210,8 @@ impl Engine {
             Output::WakeAt { at } => {
                 self.wake.send_replace(Some(at));
             }
+            Output::Adopt { wish } => self.ledger.tell(ledger::Input::NetworkHeard { wish }),
+            other => self.tell_others(other),
         }
     }
 
@@ -226,6 +235,19 @@ impl Engine {
             .is_err()
         {
             refuse_update(state, now, connection, chain_id);
+        }
+    }
+
+    /// What is for other trackers; a tracker alone orders none of it.
+    fn tell_others(&self, output: Output) {
+        let Some(backplane) = &self.backplane else {
+            return;
+        };
+        match output {
+            Output::Publish { to, message } => backplane.publish(to, &message),
+            Output::Follow { chain_id } => backplane.follow(chain_id),
+            Output::Unfollow { chain_id } => backplane.unfollow(chain_id),
+            _ => {}
         }
     }
 

@@ -170,6 +170,14 @@ async fn health(State(app): State<Arc<App>>) -> (StatusCode, Json<Health>) {
         format!("{connections} of {}", app.connections_max),
     );
     checks.insert("networks".to_owned(), networks.to_string());
+    if let Some(cluster) = &app.cluster {
+        let state = if cluster.is_up() {
+            "other trackers are reached"
+        } else {
+            "other trackers are not reached"
+        };
+        checks.insert("cluster".to_owned(), state.to_owned());
+    }
     let status = match &summary {
         Err(_) => {
             checks.insert(

@@ -7,6 +7,7 @@
 //!
 //! What the tracker cannot do: read or forge what peers sign; it sees who is in which room and the blocks it reports.
 
+pub mod backplane;
 pub mod config;
 pub mod derived;
 mod engine;
@@ -30,6 +31,7 @@ use shared::ids::TimestampMs;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
+use self::backplane::{Backplane, Nats, NatsTask, TrackerId};
 pub use self::config::Config;
 use self::derived::Derived;
 use self::engine::Engine;
@@ -65,6 +67,8 @@ pub(crate) struct App {
     /// The validator's address, if there is one.
     validator: Option<String>,
     enterprise: Enterprise,
+    /// The way to other trackers, if there are any.
+    cluster: Option<Nats>,
     connections: Arc<Semaphore>,
     connections_max: usize,
 }
@@ -132,10 +136,24 @@ async fn start(config: &Config) -> Result<(Arc<App>, Recorded), Error> {
     });
     let (store, ledger) = opened.await.map_err(io::Error::other)??;
     let (sender, receiver) = recorder::ledger_channel();
-    let engine = Arc::new(Engine::new(
-        Hub::new(config.ice_servers.clone()),
-        sender.clone(),
-    ));
+    let mut hub = Hub::new(config.ice_servers.clone());
+    let cluster = match &config.nats_url {
+        Some(_) => Some(join_cluster(&mut hub)?),
+        None => None,
+    };
+    let (nats, carrier) = cluster.unzip();
+    let backplane = nats
+        .clone()
+        .map(|nats| Arc::new(nats) as Arc<dyn Backplane>);
+    let engine = Arc::new(Engine::new(hub, sender.clone(), backplane));
+    if let (Some(carrier), Some(url)) = (carrier, config.nats_url.clone()) {
+        let engine = Arc::clone(&engine);
+        tokio::spawn(async move {
+            if let Err(error) = carrier.run(url, engine).await {
+                tracing::error!(%error, "the backplane can't be used: this tracker is alone");
+            }
+        });
+    }
     let (postings, posted) = mpsc::unbounded_channel();
     let integration_path = config.data.join(derived::FILE_NAME);
     let mut recorder = Recorder {
@@ -160,6 +178,7 @@ async fn start(config: &Config) -> Result<(Arc<App>, Recorded), Error> {
         origins: Origins::new(&config.allow_origins),
         validator: validators.first().cloned(),
         enterprise: Enterprise::new(validators).map_err(io::Error::other)?,
+        cluster: nats,
         connections: Arc::new(Semaphore::new(connections_max)),
         connections_max,
     };
@@ -182,6 +201,15 @@ fn compare(derived: &Derived, ledger: &Ledger) {
             "the store holds less than it did; the browsers report the rest again"
         );
     }
+}
+
+/// Gives the hub a name in the cluster, and a way to the others.
+fn join_cluster(hub: &mut Hub) -> io::Result<(Nats, NatsTask)> {
+    let mut id = [0; 16];
+    getrandom::fill(&mut id).map_err(io::Error::other)?;
+    let own = TrackerId(id);
+    hub.join_cluster(own);
+    Ok(Nats::new(own))
 }
 
 /// Runs the recorder on a thread of its own: it waits for the disk.

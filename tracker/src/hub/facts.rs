@@ -20,6 +20,9 @@ impl Hub {
         };
         let is_listed = network.listing.is_listed();
         let chain_id = network.chain_id;
+        if connection.is_some() {
+            self.publish_network(&network);
+        }
         self.labels.insert(network.label.clone(), chain_id);
         self.networks.entry(chain_id).or_insert(network);
         if is_listed {
@@ -85,7 +88,10 @@ impl Hub {
         verdict: Result<Box<ServerMessage>, String>,
     ) {
         match verdict {
-            Ok(message) => self.send_room(chain_id, Some(connection), &message),
+            Ok(message) => {
+                self.send_room(chain_id, Some(connection), &message);
+                self.publish_to_room(chain_id, super::to_text(&message));
+            }
             Err(reason) if self.is_member(connection, chain_id) => {
                 self.send_error(connection, ErrorCode::BadMessage, reason);
             }

@@ -21,6 +21,10 @@ impl Hub {
             .and_then(|room| room.get(&target))
             .copied();
         let Some(receiver) = receiver.filter(|receiver| *receiver != connection) else {
+            let text = forward.from_sender(sender);
+            if self.forward_elsewhere(chain_id, sender, target, text) {
+                return;
+            }
             let error = ServerMessage::Error {
                 code: ErrorCode::PeerUnknown,
                 message: "no such peer in this network".into(),

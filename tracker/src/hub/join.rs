@@ -46,7 +46,7 @@ impl Hub {
                 return self.send_error(connection, ErrorCode::BadProof, error.to_string());
             }
         };
-        let room_len = self.rooms.get(&chain_id).map_or(0, |room| room.len());
+        let room_len = self.peer_count(chain_id);
         if room_len >= limits::ROOM_PEERS_MAX {
             let text = format!(
                 "the network has {room_len} peers here, allowed are {}",
@@ -121,6 +121,7 @@ impl Hub {
                 peer_id: peer.to_string(),
             },
         );
+        self.publish_joined(chain_id, peer);
         self.on_peer_count_changed(now, chain_id);
     }
 
@@ -144,14 +145,14 @@ impl Hub {
                 peer_id: peer.to_string(),
             },
         );
+        self.publish_left(chain_id, peer);
         self.on_peer_count_changed(now, chain_id);
     }
 
     fn other_peers(&self, chain_id: ChainId, own: PeerId) -> Vec<String> {
-        let Some(room) = self.rooms.get(&chain_id) else {
-            return Vec::new();
-        };
-        room.keys()
+        let here = self.rooms.get(&chain_id).into_iter().flatten();
+        let here = here.map(|(peer, _)| peer);
+        here.chain(self.remote_peers(chain_id))
             .filter(|peer| **peer != own)
             .map(ToString::to_string)
             .collect()

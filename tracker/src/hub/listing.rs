@@ -16,7 +16,7 @@ impl Hub {
             network.listing.is_listed().then(|| NetworkListItem {
                 id: label.to_string(),
                 name: label.to_string(),
-                peer_count: self.rooms.get(chain_id).map_or(0, |room| room.len()),
+                peer_count: self.peer_count(*chain_id),
             })
         });
         listed.take(limits::LIST_NETWORKS_MAX).collect()
@@ -37,7 +37,7 @@ impl Hub {
         let is_listed = network.listing.is_listed();
         let info = ServerMessage::NetworkInfo {
             network_id: network.label.to_string(),
-            peer_count: self.rooms.get(&chain_id).map_or(0, |room| room.len()),
+            peer_count: self.peer_count(chain_id),
         };
         self.send_room(chain_id, None, &info);
         if is_listed {

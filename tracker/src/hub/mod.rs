@@ -19,6 +19,7 @@
 //! The driver bounds the connections.
 
 mod bucket;
+mod cluster;
 mod facts;
 mod forward;
 mod join;
@@ -26,6 +27,7 @@ mod listing;
 pub mod message;
 mod traffic;
 
+pub use self::cluster::{PRESENCE_MS, PRESENCE_MS_MAX};
 pub use self::join::{JOIN_DOMAIN, join_bytes};
 pub use self::traffic::{ConnectionId, Input, Network, Output, UpdateOutcome};
 
@@ -55,6 +57,8 @@ pub struct Hub {
     listing_due: Option<TimestampMs>,
     listed_at: TimestampMs,
     wake_at: Option<TimestampMs>,
+    /// What other trackers have; none of a tracker alone.
+    cluster: Option<cluster::Cluster>,
     outputs: VecDeque<Output>,
 }
 
@@ -116,6 +120,7 @@ impl Hub {
             listing_due: None,
             listed_at: TimestampMs(0),
             wake_at: None,
+            cluster: None,
             outputs: VecDeque::new(),
         }
     }
@@ -160,6 +165,8 @@ impl Hub {
             }
             Input::TipMoved { chain_id, tip } => self.on_tip_moved(chain_id, tip),
             Input::Anchored { chain_id, anchor } => self.on_anchored(chain_id, anchor),
+            Input::ClusterReached => self.on_cluster_up(now),
+            Input::ClusterSaid { from, message } => self.on_cluster_message(now, from, message),
             Input::Woken => self.on_woken(now),
         }
         self.schedule();
@@ -283,6 +290,7 @@ impl Hub {
         if self.listing_due.is_some_and(|due| due <= now) {
             self.push_listing(now);
         }
+        self.on_presence_due(now);
     }
 
     fn on_create(&mut self, now: TimestampMs, connection: ConnectionId, wish: Wish) {
@@ -382,7 +390,12 @@ impl Hub {
 
     fn schedule(&mut self) {
         let deadline = self.deadlines.first().map(|(at, _)| *at);
-        let next = [deadline, self.listing_due].into_iter().flatten().min();
+        let cluster = self.cluster.as_ref().filter(|_| !self.rooms.is_empty());
+        let repeat = cluster.map(|cluster| cluster.repeat_at);
+        let next = [deadline, self.listing_due, repeat]
+            .into_iter()
+            .flatten()
+            .min();
         if let Some(at) = next
             && self.wake_at.is_none_or(|planned| at < planned)
         {
@@ -423,6 +436,8 @@ fn as_u32(size: usize) -> u32 {
     u32::try_from(size).unwrap_or(u32::MAX)
 }
 
+#[cfg(test)]
+mod cluster_tests;
 #[cfg(test)]
 mod isolation;
 #[cfg(test)]

@@ -59,7 +59,11 @@ impl Bench {
                 Output::Disconnect { connection, .. } => self.disconnected.push(connection),
                 Output::Pause { connection, until } => self.paused.push((connection, until)),
                 Output::WakeAt { at } => self.wake_at = Some(at),
-                Output::Register { .. }
+                Output::Publish { .. }
+                | Output::Follow { .. }
+                | Output::Unfollow { .. }
+                | Output::Adopt { .. }
+                | Output::Register { .. }
                 | Output::Check { .. }
                 | Output::CheckBlock { .. }
                 | Output::CheckTransaction { .. } => self.ledger.push(output),

@@ -7,6 +7,7 @@ use api::{Anchor, TenantBlock, TenantTransaction, TipReference};
 use shared::ids::{ChainId, PeerId, TimestampMs};
 
 use super::message::{Incoming, Listing, MessageError, Wish};
+use crate::backplane::{Message, Subject, TrackerId};
 use crate::label::Label;
 
 /// One connection; never used twice in the life of a hub.
@@ -115,6 +116,15 @@ pub enum Input {
         /// The confirmation.
         anchor: Anchor,
     },
+    /// The other trackers can be reached, for the first time or again.
+    ClusterReached,
+    /// Another tracker said something.
+    ClusterSaid {
+        /// Which one.
+        from: TrackerId,
+        /// What.
+        message: Message,
+    },
     /// The time last asked for by [`Output::WakeAt`] came.
     Woken,
 }
@@ -176,6 +186,28 @@ pub enum Output {
         chain_id: ChainId,
         /// The transaction.
         transaction: Box<TenantTransaction>,
+    },
+    /// Tell other trackers; it may get lost.
+    Publish {
+        /// Which.
+        to: Subject,
+        /// What.
+        message: Message,
+    },
+    /// Hear what other trackers say of a network.
+    Follow {
+        /// Which.
+        chain_id: ChainId,
+    },
+    /// No more.
+    Unfollow {
+        /// Which.
+        chain_id: ChainId,
+    },
+    /// Register a network that another tracker has.
+    Adopt {
+        /// As it has it.
+        wish: Wish,
     },
     /// Call again with [`Input::Woken`] then; replaces an earlier one.
     WakeAt {

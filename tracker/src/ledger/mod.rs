@@ -72,6 +72,7 @@ impl Ledger {
     /// Takes in one fact.
     pub fn handle(&mut self, now: TimestampMs, input: Input) {
         match input {
+            Input::NetworkHeard { wish } => self.on_network_heard(wish),
             Input::RegistrationAsked { connection, wish } => {
                 self.on_registration_asked(connection, wish)
             }

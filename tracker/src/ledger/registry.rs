@@ -32,6 +32,26 @@ impl Ledger {
         }
     }
 
+    /// Takes over what another tracker registered: under its label, or beside the chain that has that label here.
+    pub(super) fn on_network_heard(&mut self, wish: Wish) {
+        let known = self.books.len();
+        let registered = match self.register(wish.clone()) {
+            Err(Refusal::Taken { suggestion, .. }) => self.register(Wish {
+                label: Some(suggestion),
+                ..wish
+            }),
+            other => other,
+        };
+        match registered {
+            Ok(network) if self.books.len() > known => self.tell(hub::Input::Registered {
+                connection: None,
+                network,
+            }),
+            Ok(_) => {}
+            Err(refusal) => tracing::warn!(%refusal, "a network of another tracker is not taken"),
+        }
+    }
+
     /// Registers a genesis; one that is registered already keeps its label and listing.
     fn register(&mut self, wish: Wish) -> Result<hub::Network, Refusal> {
         let Wish {

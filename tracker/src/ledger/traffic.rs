@@ -33,6 +33,11 @@ pub enum Input {
         /// What it asked for.
         wish: Wish,
     },
+    /// Another tracker of the cluster has a network.
+    NetworkHeard {
+        /// As it has it.
+        wish: Wish,
+    },
     /// Blocks came.
     BlocksReported {
         /// From whom.

@@ -6,6 +6,8 @@
 )]
 
 #[cfg(test)]
+mod cluster;
+#[cfg(test)]
 mod forwarding;
 #[cfg(test)]
 mod http;

@@ -111,7 +111,12 @@ impl World {
                 Output::Check { chain_id, .. }
                 | Output::CheckBlock { chain_id, .. }
                 | Output::CheckTransaction { chain_id, .. } => heard.asked.push(chain_id),
-                Output::Pause { .. } | Output::WakeAt { .. } => {}
+                Output::Pause { .. }
+                | Output::WakeAt { .. }
+                | Output::Publish { .. }
+                | Output::Follow { .. }
+                | Output::Unfollow { .. }
+                | Output::Adopt { .. } => {}
             }
         }
         for (to, text) in &heard.texts {

@@ -1,0 +1,200 @@
+//! The backplane over NATS. It keeps trying while the server is away, drops what can't be sent then, and tells the hub when it is
+//! back.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_nats::connection::State;
+use async_nats::{Client, ConnectOptions, Event, Subscriber};
+use shared::ids::ChainId;
+use tokio::sync::mpsc;
+use tokio_stream::{StreamExt as _, StreamMap};
+
+use super::{Backplane, Message, Subject, TrackerId, decode, encode};
+use crate::engine::Engine;
+use crate::hub::Input;
+
+/// Messages that wait to be sent; beyond, the newest is dropped.
+const QUEUE_MAX: usize = 4_096;
+/// Messages of one subscription that wait to be read; beyond, NATS drops them.
+const SUBSCRIPTION_MAX: usize = 1_024;
+/// How long one message may take to be handed over.
+const SEND_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The hub's end.
+#[derive(Clone, Debug)]
+pub(crate) struct Nats {
+    own: TrackerId,
+    orders: mpsc::Sender<Order>,
+    is_up: Arc<AtomicBool>,
+}
+
+#[derive(Debug)]
+enum Order {
+    Publish(Subject, Vec<u8>),
+    Follow(ChainId),
+    Unfollow(ChainId),
+}
+
+impl Backplane for Nats {
+    fn publish(&self, to: Subject, message: &Message) {
+        self.order(Order::Publish(to, encode(self.own, message)));
+    }
+
+    fn follow(&self, chain_id: ChainId) {
+        self.order(Order::Follow(chain_id));
+    }
+
+    fn unfollow(&self, chain_id: ChainId) {
+        self.order(Order::Unfollow(chain_id));
+    }
+}
+
+/// The task's end.
+#[derive(Debug)]
+pub(crate) struct NatsTask {
+    own: TrackerId,
+    orders: mpsc::Receiver<Order>,
+    is_up: Arc<AtomicBool>,
+}
+
+impl Nats {
+    pub(crate) fn new(own: TrackerId) -> (Self, NatsTask) {
+        let (sender, orders) = mpsc::channel(QUEUE_MAX);
+        let is_up = Arc::new(AtomicBool::new(false));
+        let task = NatsTask {
+            own,
+            orders,
+            is_up: Arc::clone(&is_up),
+        };
+        let nats = Self {
+            own,
+            orders: sender,
+            is_up,
+        };
+        (nats, task)
+    }
+
+    /// Whether the server is reached.
+    pub(crate) fn is_up(&self) -> bool {
+        self.is_up.load(Ordering::Relaxed)
+    }
+
+    fn order(&self, order: Order) {
+        if self.orders.try_send(order).is_err() {
+            tracing::debug!("the backplane is slow: a message to other trackers is dropped");
+        }
+    }
+}
+
+impl NatsTask {
+    /// Carries messages until the hub's end is gone.
+    ///
+    /// # Errors
+    /// The URL can't be used.
+    pub(crate) async fn run(
+        mut self,
+        url: String,
+        engine: Arc<Engine>,
+    ) -> Result<(), async_nats::Error> {
+        let (told, mut events) = mpsc::channel(16);
+        let client = ConnectOptions::new()
+            .name("distli-tracker")
+            .no_echo()
+            .retry_on_initial_connect()
+            .subscription_capacity(SUBSCRIPTION_MAX)
+            .max_reconnects(None)
+            .reconnect_delay_callback(|attempts| {
+                Duration::from_millis(u64::try_from(attempts).unwrap_or(20).min(20) * 100)
+            })
+            .event_callback(move |event| {
+                let told = told.clone();
+                async move {
+                    // The task may be ending.
+                    let _ = told.send(event).await;
+                }
+            })
+            .connect(url)
+            .await?;
+        let mut heard: StreamMap<Subject, Subscriber> = StreamMap::new();
+        for subject in [Subject::Networks, Subject::Tracker(self.own)] {
+            heard.insert(subject, client.subscribe(subject.name()).await?);
+        }
+        loop {
+            tokio::select! {
+                order = self.orders.recv() => match order {
+                    Some(order) => carry_out(&client, &mut heard, order).await,
+                    None => return Ok(()),
+                },
+                Some((subject, message)) = heard.next() => hear(&engine, subject, &message.payload),
+                Some(event) = events.recv() => self.on_event(&engine, &event),
+            }
+        }
+    }
+
+    fn on_event(&self, engine: &Engine, event: &Event) {
+        match event {
+            Event::Connected => {
+                tracing::info!(tracker = %self.own, "the backplane is reached");
+                self.is_up.store(true, Ordering::Relaxed);
+                engine.handle(Input::ClusterReached);
+            }
+            Event::Disconnected => {
+                tracing::warn!(
+                    "the backplane is not reached; other trackers are not heard until it is back"
+                );
+                self.is_up.store(false, Ordering::Relaxed);
+            }
+            other => tracing::debug!(event = %other, "the backplane"),
+        }
+    }
+}
+
+async fn carry_out(client: &Client, heard: &mut StreamMap<Subject, Subscriber>, order: Order) {
+    match order {
+        Order::Publish(to, bytes) => {
+            // While the server is away nothing is kept for it: all is told anew when it is back.
+            if client.connection_state() != State::Connected {
+                return;
+            }
+            let sent = client.publish(to.name(), bytes.into());
+            match tokio::time::timeout(SEND_TIMEOUT, sent).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => {
+                    tracing::debug!(%error, "a message to other trackers is not sent")
+                }
+                Err(_) => tracing::debug!("a message to other trackers took too long"),
+            }
+        }
+        Order::Follow(chain_id) => {
+            let subject = Subject::Network(chain_id);
+            let subscribed = tokio::time::timeout(SEND_TIMEOUT, client.subscribe(subject.name()));
+            match subscribed.await {
+                Ok(Ok(subscriber)) => _ = heard.insert(subject, subscriber),
+                Ok(Err(error)) => tracing::warn!(%error, "a network is not followed"),
+                Err(_) => tracing::warn!("a network is not followed: the backplane is slow"),
+            }
+        }
+        Order::Unfollow(chain_id) => _ = heard.remove(&Subject::Network(chain_id)),
+    }
+}
+
+/// Takes a message if it is what its subject is for.
+fn hear(engine: &Engine, subject: Subject, bytes: &[u8]) {
+    let (from, message) = match decode(bytes) {
+        Ok(read) => read,
+        Err(error) => return tracing::warn!(%error, "a message of another tracker is malformed"),
+    };
+    let is_right = match (&subject, &message) {
+        (Subject::Networks, Message::Network { .. })
+        | (Subject::Tracker(_), Message::About(..)) => true,
+        (Subject::Network(network), Message::About(chain_id, _)) => network == chain_id,
+        _ => false,
+    };
+    if is_right {
+        engine.handle(Input::ClusterSaid { from, message });
+    } else {
+        tracing::warn!(tracker = %from, "a message of another tracker came under a wrong subject");
+    }
+}

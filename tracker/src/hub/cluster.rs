@@ -1,0 +1,367 @@
+//! Rooms that reach over several trackers: who is where, and what crosses.
+//!
+//! Each tracker tells the others that have members in a network which peers it has; what it hears is soft state, forgotten when it
+//! is not repeated for [`PRESENCE_MS_MAX`]. A message to a peer elsewhere goes to that peer's tracker alone, a message to a room to
+//! the trackers with members in it. A peer is in one place: where it joined last.
+//!
+//! Every receipt is judged again: a network's message reaches only members of that network here, and only if its sender is known to
+//! be a member there.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use shared::ids::{ChainId, PeerId, TimestampMs};
+
+use super::message::{Listing, Wish};
+use super::{Hub, Network, Output};
+use crate::backplane::{Content, Message, Subject, TrackerId};
+use crate::label::Label;
+use crate::limits;
+
+use api::ws::ServerMessage;
+
+/// How often a tracker repeats who its members are, in ms.
+pub const PRESENCE_MS: u64 = 5_000;
+/// How long a peer elsewhere counts without being repeated, in ms.
+pub const PRESENCE_MS_MAX: u64 = 16_000;
+
+/// What this tracker knows of the others.
+#[derive(Debug)]
+pub(super) struct Cluster {
+    own: TrackerId,
+    remote: BTreeMap<ChainId, BTreeMap<PeerId, Remote>>,
+    /// When the members are told again.
+    pub(super) repeat_at: TimestampMs,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Remote {
+    at: TrackerId,
+    until: TimestampMs,
+}
+
+impl Hub {
+    /// From now on this hub is one of several; its driver carries what it publishes.
+    pub fn join_cluster(&mut self, own: TrackerId) {
+        self.cluster = Some(Cluster {
+            own,
+            remote: BTreeMap::new(),
+            repeat_at: TimestampMs(0),
+        });
+    }
+
+    /// Peers of a network at other trackers.
+    pub(super) fn remote_peers(&self, chain_id: ChainId) -> impl Iterator<Item = &PeerId> {
+        let cluster = self.cluster.as_ref();
+        let room = cluster.and_then(|cluster| cluster.remote.get(&chain_id));
+        room.into_iter().flat_map(BTreeMap::keys)
+    }
+
+    /// How many peers a network has, here and elsewhere.
+    pub(super) fn peer_count(&self, chain_id: ChainId) -> usize {
+        let here = self.rooms.get(&chain_id).map_or(0, BTreeMap::len);
+        here.saturating_add(self.remote_peers(chain_id).count())
+    }
+
+    fn publish(&mut self, to: Subject, message: Message) {
+        if self.cluster.is_some() {
+            self.outputs.push_back(Output::Publish { to, message });
+        }
+    }
+
+    fn publish_about(&mut self, chain_id: ChainId, content: Content) {
+        self.publish(
+            Subject::Network(chain_id),
+            Message::About(chain_id, content),
+        );
+    }
+
+    /// A peer joined here: it is nowhere else any more.
+    pub(super) fn publish_joined(&mut self, chain_id: ChainId, peer: PeerId) {
+        let Some(cluster) = &mut self.cluster else {
+            return;
+        };
+        let is_first = self
+            .rooms
+            .get(&chain_id)
+            .is_some_and(|room| room.len() == 1);
+        if let Some(room) = cluster.remote.get_mut(&chain_id) {
+            room.remove(&peer);
+        }
+        if is_first {
+            self.outputs.push_back(Output::Follow { chain_id });
+            self.publish_about(chain_id, Content::Hello);
+        }
+        self.publish_about(chain_id, Content::Joined(peer));
+    }
+
+    /// A peer left here; without members here, the network is no business of this tracker.
+    pub(super) fn publish_left(&mut self, chain_id: ChainId, peer: PeerId) {
+        if self.cluster.is_none() {
+            return;
+        }
+        self.publish_about(chain_id, Content::Left(peer));
+        if !self.rooms.contains_key(&chain_id) {
+            self.outputs.push_back(Output::Unfollow { chain_id });
+            if let Some(cluster) = &mut self.cluster {
+                cluster.remote.remove(&chain_id);
+            }
+        }
+    }
+
+    /// Hands a message to the tracker that has the receiver; false if none has.
+    pub(super) fn forward_elsewhere(
+        &mut self,
+        chain_id: ChainId,
+        from: PeerId,
+        to: PeerId,
+        text: String,
+    ) -> bool {
+        let Some(at) = self.place_of(chain_id, to) else {
+            return false;
+        };
+        let content = Content::Forward { from, to, text };
+        self.publish(Subject::Tracker(at), Message::About(chain_id, content));
+        true
+    }
+
+    /// Tells the members elsewhere what those here are told.
+    pub(super) fn publish_to_room(&mut self, chain_id: ChainId, text: String) {
+        if self.remote_peers(chain_id).next().is_some() {
+            self.publish_about(chain_id, Content::Room { text });
+        }
+    }
+
+    /// A network was registered here.
+    pub(super) fn publish_network(&mut self, network: &Network) {
+        let message = message_of(network);
+        if let Some(message) = message {
+            self.publish(Subject::Networks, message);
+        }
+    }
+
+    fn place_of(&self, chain_id: ChainId, peer: PeerId) -> Option<TrackerId> {
+        let room = self.cluster.as_ref()?.remote.get(&chain_id)?;
+        room.get(&peer).map(|remote| remote.at)
+    }
+
+    /// The backplane is there (again): all is told from the start.
+    pub(super) fn on_cluster_up(&mut self, now: TimestampMs) {
+        let networks: Vec<Message> = self.networks.values().filter_map(message_of).collect();
+        for message in networks {
+            self.publish(Subject::Networks, message);
+        }
+        for chain_id in self.rooms.keys().copied().collect::<Vec<_>>() {
+            self.publish_about(chain_id, Content::Hello);
+        }
+        self.tell_members(now);
+    }
+
+    /// Repeats who is here, and forgets who was not repeated.
+    pub(super) fn on_presence_due(&mut self, now: TimestampMs) {
+        if self
+            .cluster
+            .as_ref()
+            .is_none_or(|cluster| cluster.repeat_at > now)
+        {
+            return;
+        }
+        self.tell_members(now);
+        let mut gone = Vec::new();
+        for (chain_id, room) in self.cluster.iter().flat_map(|cluster| &cluster.remote) {
+            let late = room.iter().filter(|(_, remote)| remote.until <= now);
+            gone.extend(late.map(|(peer, _)| (*chain_id, *peer)));
+        }
+        for (chain_id, peer) in gone {
+            self.on_left_elsewhere(now, chain_id, peer, None);
+        }
+    }
+
+    fn tell_members(&mut self, now: TimestampMs) {
+        if let Some(cluster) = &mut self.cluster {
+            cluster.repeat_at = now.plus_ms(PRESENCE_MS);
+        }
+        let rooms = self.rooms.iter();
+        let members: Vec<(ChainId, Vec<PeerId>)> = rooms
+            .map(|(chain_id, room)| (*chain_id, room.keys().copied().collect()))
+            .collect();
+        for (chain_id, peers) in members {
+            self.publish_about(chain_id, Content::Members(peers));
+        }
+    }
+
+    /// Another tracker says something.
+    pub(super) fn on_cluster_message(
+        &mut self,
+        now: TimestampMs,
+        from: TrackerId,
+        message: Message,
+    ) {
+        if self
+            .cluster
+            .as_ref()
+            .is_none_or(|cluster| cluster.own == from)
+        {
+            return;
+        }
+        let (chain_id, content) = match message {
+            Message::Network {
+                label,
+                is_listed,
+                genesis,
+            } => return self.on_network_elsewhere(label, is_listed, genesis),
+            Message::About(chain_id, content) => (chain_id, content),
+        };
+        if !self.rooms.contains_key(&chain_id) {
+            return;
+        }
+        match content {
+            Content::Hello => {
+                let room = self.rooms.get(&chain_id);
+                let peers = room.map(|room| room.keys().copied().collect());
+                let content = Content::Members(peers.unwrap_or_default());
+                self.publish(Subject::Tracker(from), Message::About(chain_id, content));
+            }
+            Content::Members(peers) => self.on_members_elsewhere(now, chain_id, from, peers),
+            Content::Joined(peer) => self.on_joined_elsewhere(now, chain_id, from, peer, true),
+            Content::Left(peer) => self.on_left_elsewhere(now, chain_id, peer, Some(from)),
+            Content::Forward {
+                from: sender,
+                to,
+                text,
+            } => {
+                let room = self.rooms.get(&chain_id);
+                let receiver = room.and_then(|room| room.get(&to)).copied();
+                if let Some(receiver) = receiver
+                    && self.place_of(chain_id, sender) == Some(from)
+                {
+                    self.outputs.push_back(Output::Send {
+                        connections: vec![receiver],
+                        text,
+                    });
+                }
+            }
+            Content::Room { text } => {
+                let cluster = self.cluster.as_ref();
+                let room = cluster.and_then(|cluster| cluster.remote.get(&chain_id));
+                if room.is_some_and(|room| room.values().any(|remote| remote.at == from)) {
+                    self.send_text_to_room(chain_id, text);
+                }
+            }
+        }
+    }
+
+    fn send_text_to_room(&mut self, chain_id: ChainId, text: String) {
+        let room = self.rooms.get(&chain_id);
+        let connections = room.map(|room| room.values().copied().collect());
+        self.outputs.push_back(Output::Send {
+            connections: connections.unwrap_or_default(),
+            text,
+        });
+    }
+
+    fn on_members_elsewhere(
+        &mut self,
+        now: TimestampMs,
+        chain_id: ChainId,
+        from: TrackerId,
+        peers: Vec<PeerId>,
+    ) {
+        let told: BTreeSet<PeerId> = peers.iter().copied().collect();
+        let cluster = self.cluster.as_ref();
+        let room = cluster.and_then(|cluster| cluster.remote.get(&chain_id));
+        let gone = room.into_iter().flatten();
+        let gone = gone.filter(|(peer, remote)| remote.at == from && !told.contains(*peer));
+        let gone: Vec<PeerId> = gone.map(|(peer, _)| *peer).collect();
+        for peer in gone {
+            self.on_left_elsewhere(now, chain_id, peer, Some(from));
+        }
+        for peer in peers {
+            self.on_joined_elsewhere(now, chain_id, from, peer, false);
+        }
+    }
+
+    /// A peer is at another tracker. Only a fresh join takes its place here: a list may have crossed it on the way.
+    fn on_joined_elsewhere(
+        &mut self,
+        now: TimestampMs,
+        chain_id: ChainId,
+        from: TrackerId,
+        peer: PeerId,
+        is_fresh: bool,
+    ) {
+        let here = self.rooms.get(&chain_id).and_then(|room| room.get(&peer));
+        if let Some(connection) = here.copied() {
+            if is_fresh {
+                self.leave_room(now, connection);
+                self.outputs.push_back(Output::Disconnect {
+                    connection,
+                    reason: "joined again elsewhere",
+                });
+            } else {
+                return;
+            }
+        }
+        if !self.rooms.contains_key(&chain_id)
+            || self.peer_count(chain_id) >= limits::ROOM_PEERS_MAX
+        {
+            return;
+        }
+        let Some(cluster) = &mut self.cluster else {
+            return;
+        };
+        let until = now.plus_ms(PRESENCE_MS_MAX);
+        let room = cluster.remote.entry(chain_id).or_default();
+        let before = room.insert(peer, Remote { at: from, until });
+        if before.is_none() {
+            let peer_id = peer.to_string();
+            self.send_room(chain_id, None, &ServerMessage::PeerJoined { peer_id });
+            self.on_peer_count_changed(now, chain_id);
+        }
+    }
+
+    /// A peer is no longer at the tracker that says so, or was not repeated.
+    fn on_left_elsewhere(
+        &mut self,
+        now: TimestampMs,
+        chain_id: ChainId,
+        peer: PeerId,
+        from: Option<TrackerId>,
+    ) {
+        let Some(cluster) = &mut self.cluster else {
+            return;
+        };
+        let Some(room) = cluster.remote.get_mut(&chain_id) else {
+            return;
+        };
+        let is_there = room
+            .get(&peer)
+            .is_some_and(|remote| from.is_none_or(|from| remote.at == from));
+        if !is_there {
+            return;
+        }
+        room.remove(&peer);
+        let peer_id = peer.to_string();
+        self.send_room(chain_id, None, &ServerMessage::PeerLeft { peer_id });
+        self.on_peer_count_changed(now, chain_id);
+    }
+
+    fn on_network_elsewhere(&mut self, label: String, is_listed: bool, genesis: Vec<u8>) {
+        let Ok(label) = Label::parse(&label) else {
+            return;
+        };
+        let wish = Wish {
+            genesis,
+            listing: Listing::from_flag(is_listed),
+            label: Some(label),
+        };
+        self.outputs.push_back(Output::Adopt { wish });
+    }
+}
+
+fn message_of(network: &Network) -> Option<Message> {
+    Some(Message::Network {
+        label: network.label.to_string(),
+        is_listed: network.listing.is_listed(),
+        genesis: hex::decode(&*network.genesis).ok()?,
+    })
+}

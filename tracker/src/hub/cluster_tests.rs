@@ -1,0 +1,398 @@
+//! Several hubs over a backplane that delays, loses, and is cut; in virtual time, by seed.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use api::ws::ServerMessage;
+use shared::hash::{Hash, sha256};
+use shared::ids::{ChainId, PeerId, TimestampMs};
+
+use super::message::{Listing, parse};
+use super::{ConnectionId, Hub, Input, Network, Output, PRESENCE_MS, PRESENCE_MS_MAX};
+use crate::backplane::{Message, Subject, TrackerId, decode, encode};
+use crate::label::Label;
+
+const START: u64 = 1_000_000;
+
+fn chain(byte: u8) -> ChainId {
+    ChainId(Hash([byte; 32]))
+}
+
+fn tracker(index: usize) -> TrackerId {
+    TrackerId([u8::try_from(index).unwrap(); 16])
+}
+
+/// A tracker with its clients.
+struct Node {
+    hub: Hub,
+    follows: BTreeSet<ChainId>,
+    heard: BTreeMap<ConnectionId, Vec<ServerMessage>>,
+    ended: Vec<ConnectionId>,
+    wake_at: Option<u64>,
+    is_cut: bool,
+}
+
+struct World {
+    now: u64,
+    nodes: Vec<Node>,
+    /// When, to whom, bytes.
+    wire: VecDeque<(u64, usize, Vec<u8>)>,
+    draw: u64,
+    lost_percent: u64,
+    next_connection: u64,
+    published: Vec<Message>,
+}
+
+impl World {
+    fn new(trackers: usize, seed: u64) -> Self {
+        let nodes = (0..trackers).map(|index| {
+            let mut hub = Hub::new(Vec::new());
+            hub.join_cluster(tracker(index));
+            for byte in [1, 2] {
+                let label = Label::parse(&format!("net{byte}")).unwrap();
+                let network = Network {
+                    label,
+                    chain_id: chain(byte),
+                    genesis: "00".into(),
+                    listing: Listing::Unlisted,
+                    tip: None,
+                    anchor: None,
+                };
+                let connection = None;
+                hub.handle(
+                    TimestampMs(START),
+                    Input::Registered {
+                        connection,
+                        network,
+                    },
+                );
+            }
+            Node {
+                hub,
+                follows: BTreeSet::new(),
+                heard: BTreeMap::new(),
+                ended: Vec::new(),
+                wake_at: None,
+                is_cut: false,
+            }
+        });
+        let mut world = Self {
+            now: START,
+            nodes: nodes.collect(),
+            wire: VecDeque::new(),
+            draw: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
+            lost_percent: 0,
+            next_connection: 1,
+            published: Vec::new(),
+        };
+        for index in 0..trackers {
+            world.give(index, Input::ClusterReached);
+        }
+        world
+    }
+
+    fn below(&mut self, limit: u64) -> u64 {
+        self.draw ^= self.draw << 13;
+        self.draw ^= self.draw >> 7;
+        self.draw ^= self.draw << 17;
+        self.draw % limit
+    }
+
+    fn give(&mut self, index: usize, input: Input) {
+        self.nodes[index].hub.handle(TimestampMs(self.now), input);
+        while let Some(output) = self.nodes[index].hub.poll() {
+            match output {
+                Output::Publish { to, message } => self.publish(index, to, message),
+                Output::Follow { chain_id } => _ = self.nodes[index].follows.insert(chain_id),
+                Output::Unfollow { chain_id } => _ = self.nodes[index].follows.remove(&chain_id),
+                Output::Send { connections, text } => {
+                    let message: ServerMessage = serde_json::from_str(&text).unwrap();
+                    for connection in connections {
+                        let heard = self.nodes[index].heard.entry(connection).or_default();
+                        heard.push(message.clone());
+                    }
+                }
+                Output::Disconnect { connection, .. } => self.nodes[index].ended.push(connection),
+                Output::WakeAt { at } => self.nodes[index].wake_at = Some(at.0),
+                _ => {}
+            }
+        }
+    }
+
+    fn publish(&mut self, from: usize, to: Subject, message: Message) {
+        let bytes = encode(tracker(from), &message);
+        self.published.push(message);
+        for index in 0..self.nodes.len() {
+            let node = &self.nodes[index];
+            let is_for = match to {
+                Subject::Networks => true,
+                Subject::Network(chain_id) => node.follows.contains(&chain_id),
+                Subject::Tracker(id) => id == tracker(index),
+            };
+            let is_cut = node.is_cut || self.nodes[from].is_cut;
+            if index != from && is_for && !is_cut && self.below(100) >= self.lost_percent {
+                let at = self.now + 1 + self.below(30);
+                self.wire.push_back((at, index, bytes.clone()));
+            }
+        }
+    }
+
+    /// Lets time pass.
+    fn pass(&mut self, ms: u64) {
+        let end = self.now + ms;
+        while self.now < end {
+            self.now += 1;
+            let (due, later): (Vec<_>, Vec<_>) =
+                self.wire.drain(..).partition(|(at, ..)| *at <= self.now);
+            self.wire.extend(later);
+            for (_, to, bytes) in due {
+                let (from, message) = decode(&bytes).unwrap();
+                self.give(to, Input::ClusterSaid { from, message });
+            }
+            for index in 0..self.nodes.len() {
+                if self.nodes[index].wake_at.is_some_and(|at| at <= self.now) {
+                    self.nodes[index].wake_at = None;
+                    self.give(index, Input::Woken);
+                }
+            }
+        }
+    }
+
+    fn join(&mut self, at: usize, network: u8, peer: u8) -> ConnectionId {
+        let connection = ConnectionId(self.next_connection);
+        self.next_connection += 1;
+        let connected = Input::Connected {
+            connection,
+            peer: peer_of(peer),
+            nonce: [0; 32],
+        };
+        self.give(at, connected);
+        let text = format!(r#"{{"type":"join_network","network_id":"net{network}"}}"#);
+        self.say(at, connection, text);
+        connection
+    }
+
+    fn say(&mut self, at: usize, connection: ConnectionId, text: String) {
+        let bytes = text.len();
+        let message = parse(text);
+        let input = Input::Received {
+            connection,
+            message,
+            bytes,
+        };
+        self.give(at, input);
+    }
+
+    fn relay(&mut self, at: usize, connection: ConnectionId, to: u8, frame: &str) {
+        let target = peer_of(to);
+        let text = format!(r#"{{"type":"relay","target":"{target}","frame":"{frame}"}}"#);
+        self.say(at, connection, text);
+    }
+
+    fn heard(&mut self, at: usize, connection: ConnectionId) -> Vec<ServerMessage> {
+        self.nodes[at].heard.remove(&connection).unwrap_or_default()
+    }
+
+    /// The peers that a newcomer is told of.
+    fn seen(&mut self, at: usize, network: u8, peer: u8) -> BTreeSet<String> {
+        let connection = self.join(at, network, peer);
+        let heard = self.heard(at, connection);
+        let joined = heard.into_iter().find_map(|message| match message {
+            ServerMessage::Joined { peers, .. } => Some(peers),
+            _ => None,
+        });
+        self.give(at, Input::Closed { connection });
+        joined.unwrap().into_iter().collect()
+    }
+}
+
+fn peer_of(byte: u8) -> PeerId {
+    PeerId(Hash([byte; 32]))
+}
+
+fn names(peers: &[u8]) -> BTreeSet<String> {
+    peers
+        .iter()
+        .map(|peer| peer_of(*peer).to_string())
+        .collect()
+}
+
+fn relayed(messages: &[ServerMessage]) -> Vec<(String, String)> {
+    let relayed = messages.iter().filter_map(|message| match message {
+        ServerMessage::Relay { target, frame } => Some((target.clone(), frame.clone())),
+        _ => None,
+    });
+    relayed.collect()
+}
+
+#[test]
+fn members_of_one_network_at_three_trackers_see_and_reach_each_other() {
+    let mut world = World::new(3, 1);
+    let one = world.join(0, 1, 11);
+    world.pass(50);
+    let two = world.join(1, 1, 12);
+    world.pass(50);
+    let three = world.join(2, 1, 13);
+    world.pass(100);
+    assert_eq!(world.seen(0, 1, 99), names(&[11, 12, 13]));
+    world.heard(0, one);
+    world.relay(1, two, 11, "YWJj");
+    world.relay(2, three, 12, "ZGVm");
+    world.pass(50);
+    let heard = world.heard(0, one);
+    assert_eq!(
+        relayed(&heard),
+        [(peer_of(12).to_string(), "YWJj".to_owned())]
+    );
+    let heard = world.heard(1, two);
+    assert_eq!(
+        relayed(&heard),
+        [(peer_of(13).to_string(), "ZGVm".to_owned())]
+    );
+    world.give(2, Input::Closed { connection: three });
+    world.pass(50);
+    let left = |message: &ServerMessage| matches!(message, ServerMessage::PeerLeft { peer_id } if *peer_id == peer_of(13).to_string());
+    assert!(world.heard(0, one).iter().any(left));
+    assert_eq!(world.seen(1, 1, 99), names(&[11, 12]));
+}
+
+#[test]
+fn nothing_of_a_network_reaches_another_at_any_tracker() {
+    let mut world = World::new(2, 2);
+    let one = world.join(0, 1, 11);
+    let other = world.join(1, 2, 12);
+    world.pass(100);
+    world.heard(1, other);
+    world.relay(0, one, 12, "YWJj");
+    world.pass(PRESENCE_MS * 2);
+    let heard = world.heard(0, one);
+    let unknown = |message: &ServerMessage| matches!(message, ServerMessage::Error { .. });
+    assert!(
+        heard.iter().any(unknown),
+        "the sender is told that there is no such peer"
+    );
+    assert!(world.heard(1, other).is_empty());
+    assert!(!world.nodes[1].follows.contains(&chain(1)));
+}
+
+#[test]
+fn a_peer_that_moves_is_in_one_place_and_its_old_connection_ends() {
+    let mut world = World::new(2, 3);
+    let old = world.join(0, 1, 11);
+    let watcher = world.join(0, 1, 12);
+    world.pass(100);
+    let new = world.join(1, 1, 11);
+    world.pass(100);
+    assert_eq!(world.nodes[0].ended, [old]);
+    world.give(0, Input::Closed { connection: old });
+    world.pass(PRESENCE_MS * 2);
+    world.heard(1, new);
+    world.relay(0, watcher, 11, "YWJj");
+    world.pass(50);
+    assert_eq!(relayed(&world.heard(1, new)).len(), 1);
+    assert_eq!(world.seen(0, 1, 99), names(&[11, 12]));
+}
+
+#[test]
+fn a_tracker_that_dies_is_forgotten_and_one_that_was_cut_off_is_found_again() {
+    let mut world = World::new(2, 4);
+    let one = world.join(0, 1, 11);
+    world.join(1, 1, 12);
+    world.pass(100);
+    world.nodes[1].is_cut = true;
+    world.pass(PRESENCE_MS_MAX + PRESENCE_MS + 100);
+    assert_eq!(world.seen(0, 1, 99), names(&[11]));
+    world.nodes[1].is_cut = false;
+    world.pass(PRESENCE_MS + 100);
+    assert_eq!(world.seen(0, 1, 99), names(&[11, 12]));
+    world.heard(0, one);
+}
+
+#[test]
+fn foreign_claims_of_another_tracker_reach_nobody() {
+    let mut world = World::new(2, 5);
+    let one = world.join(0, 1, 11);
+    world.pass(50);
+    world.heard(0, one);
+    // Somebody who is not known to be a member there, and a tracker without members.
+    use crate::backplane::Content;
+    let claims = [
+        Content::Forward {
+            from: peer_of(77),
+            to: peer_of(11),
+            text: r#"{"type":"peer_left","peer_id":"x"}"#.into(),
+        },
+        Content::Room {
+            text: r#"{"type":"peer_left","peer_id":"x"}"#.into(),
+        },
+    ];
+    for content in claims {
+        let (from, message) = (tracker(1), Message::About(chain(1), content));
+        world.give(0, Input::ClusterSaid { from, message });
+    }
+    assert!(world.heard(0, one).is_empty());
+}
+
+/// Random joins, moves and closes under loss and cuts; after quiet all trackers agree on who is where.
+#[test]
+fn trackers_agree_on_the_members_after_loss_delay_and_partition() {
+    for seed in 1..=12 {
+        let mut world = World::new(3, seed);
+        let mut places: BTreeMap<u8, (usize, ConnectionId)> = BTreeMap::new();
+        world.lost_percent = 20;
+        for step in 0..120 {
+            let peer = 10 + u8::try_from(world.below(8)).unwrap();
+            let at = usize::try_from(world.below(3)).unwrap();
+            match world.below(10) {
+                0..6 => {
+                    let connection = world.join(at, 1, peer);
+                    if let Some((before, old)) = places.insert(peer, (at, connection)) {
+                        // The client itself has gone from there.
+                        world.give(before, Input::Closed { connection: old });
+                    }
+                }
+                6..8 => {
+                    if let Some((at, connection)) = places.remove(&peer) {
+                        world.give(at, Input::Closed { connection });
+                    }
+                }
+                8 => world.nodes[at].is_cut = true,
+                _ => world.nodes.iter_mut().for_each(|node| node.is_cut = false),
+            }
+            let pause = world.below(900);
+            world.pass(pause);
+            assert!(step < 120);
+        }
+        world.lost_percent = 0;
+        world.nodes.iter_mut().for_each(|node| node.is_cut = false);
+        world.pass(PRESENCE_MS_MAX + 2 * PRESENCE_MS);
+        let members: Vec<u8> = places.keys().copied().collect();
+        for at in 0..3 {
+            // A tracker without members of its own learns of the others when it has one.
+            let connection = world.join(at, 1, 98);
+            world.pass(200);
+            assert_eq!(
+                world.seen(at, 1, 99),
+                {
+                    let mut all = names(&members);
+                    all.insert(peer_of(98).to_string());
+                    all
+                },
+                "seed {seed}, tracker {at}"
+            );
+            world.give(at, Input::Closed { connection });
+            world.pass(200);
+        }
+    }
+    // The same seed is the same run.
+    let trace = |seed| {
+        let mut world = World::new(2, seed);
+        world.join(0, 1, 11);
+        world.pass(1_000);
+        let all = world
+            .published
+            .iter()
+            .map(|message| encode(tracker(0), message));
+        sha256(&[&all.collect::<Vec<_>>().concat()])
+    };
+    assert_eq!(trace(7), trace(7));
+}

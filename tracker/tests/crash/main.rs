@@ -5,10 +5,9 @@
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
-    clippy::print_stdout,
     clippy::disallowed_methods,
     clippy::wildcard_enum_match_arm,
-    reason = "a test says what failed by panicking, and what it did by printing; it drives real processes"
+    reason = "a test says what failed by panicking; it drives real processes"
 )]
 
 mod client;

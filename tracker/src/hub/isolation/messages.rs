@@ -211,7 +211,8 @@ impl World {
     }
 
     fn malformed(&mut self, sender: ConnectionId) {
-        let foreign: Vec<_> = self.members(self.draw.0 as usize % 2).collect();
+        let tenant = self.draw.below(2);
+        let foreign: Vec<_> = self.members(tenant).collect();
         let target = foreign
             .first()
             .map_or(PeerId(Hash([3; 32])), |(_, peer)| *peer);

@@ -3,6 +3,7 @@
 //! Every figure is measured at the moment of printing, by real programs; ratios come from one run on one core.
 #![expect(
     clippy::print_stdout,
+    clippy::print_stderr,
     reason = "printing figures is what this program is for"
 )]
 #![expect(clippy::disallowed_methods, reason = "a driver: it measures time")]

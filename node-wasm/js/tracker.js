@@ -1,12 +1,13 @@
 /**
  * The WebSocket to the tracker: keeps trying, from half a second up to ten, and at once when the machine comes back online.
  *
- * It carries text frames and knows nothing of what is in them.
+ * It carries text frames and knows nothing of what is in them, but for the tracker's order to connect anew.
  */
 
 const BACK_OFF_FIRST_MS = 500;
 const BACK_OFF_MAX_MS = 10_000;
 const CONNECT_MS = 10_000;
+const MOVE_MAX_MS = 60_000;
 
 export class TrackerLink {
   #url;
@@ -17,6 +18,7 @@ export class TrackerLink {
   #backOff = BACK_OFF_FIRST_MS;
   #retry = 0;
   #patience = 0;
+  #moving = 0;
   #closed = false;
   #failed = false;
   #onOnline = () => this.#hurry();
@@ -48,7 +50,20 @@ export class TrackerLink {
     this.#socket?.close(1000);
   }
 
+  /**
+   * The tracker is about to stop: connects anew after that time. Direct links to peers are not touched.
+   * @param {number} afterMs
+   */
+  move(afterMs) {
+    clearTimeout(this.#moving);
+    this.#moving = setTimeout(() => {
+      this.#backOff = BACK_OFF_FIRST_MS;
+      this.restart();
+    }, Math.min(Math.max(afterMs, 0), MOVE_MAX_MS));
+  }
+
   close() {
+    clearTimeout(this.#moving);
     this.#closed = true;
     globalThis.removeEventListener("online", this.#onOnline);
     clearTimeout(this.#retry);
@@ -76,13 +91,17 @@ export class TrackerLink {
     };
     socket.onmessage = ({ data }) => {
       this.#backOff = BACK_OFF_FIRST_MS;
-      if (typeof data === "string") this.#handlers.message(data);
+      if (typeof data !== "string") return;
+      const afterMs = moveOf(data);
+      if (afterMs === null) this.#handlers.message(data);
+      else this.move(afterMs);
     };
     socket.onclose = () => this.#onClose();
   }
 
   #onClose() {
     clearTimeout(this.#patience);
+    clearTimeout(this.#moving);
     const wasOpen = this.#open;
     this.#open = false;
     this.#failed = true;
@@ -102,5 +121,20 @@ export class TrackerLink {
     clearTimeout(this.#retry);
     this.#backOff = BACK_OFF_FIRST_MS;
     this.#connect();
+  }
+}
+
+/**
+ * After how many ms to connect anew, if that is what a message says.
+ * @param {string} text
+ * @returns {number | null}
+ */
+export function moveOf(text) {
+  if (!text.startsWith('{"type":"moving"')) return null;
+  try {
+    const afterMs = JSON.parse(text).reconnect_after_ms;
+    return typeof afterMs === "number" && afterMs >= 0 ? afterMs : null;
+  } catch {
+    return null;
   }
 }

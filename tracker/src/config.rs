@@ -1,10 +1,15 @@
 //! The tracker's configuration: every flag has an environment variable, and `--help` shows both.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use api::ws::IceServer;
 use clap::Args;
+
+use crate::addresses::Allowance;
+use crate::addresses::proxy::TrustedProxy;
+use crate::limits;
 
 /// The port by default.
 pub const PORT_DEFAULT: u16 = 3030;
@@ -47,8 +52,86 @@ pub struct Config {
     /// How many browsers may be connected at once
     #[arg(long, env = "DISTLI_TRACKER_CONNECTIONS_MAX", default_value_t = CONNECTIONS_DEFAULT)]
     pub connections_max: usize,
+    /// How many connections one address may have open at once, an IPv6 address counted by its /64; 0 for no limit
+    #[arg(long, env = "DISTLI_TRACKER_ADDRESS_CONNECTIONS", default_value_t = limits::ADDRESS_CONNECTIONS_MAX)]
+    pub address_connections: u32,
+    /// How many new connections a second one address may make, after ten times as many at once; 0 for no limit
+    #[arg(long, env = "DISTLI_TRACKER_ADDRESS_ARRIVALS", default_value_t = limits::ADDRESS_ARRIVALS_PER_SECOND)]
+    pub address_arrivals: u32,
+    /// How many requests a second one address may make, after ten times as many at once; 0 for no limit
+    #[arg(long, env = "DISTLI_TRACKER_ADDRESS_REQUESTS", default_value_t = limits::ADDRESS_REQUESTS_PER_SECOND)]
+    pub address_requests: u32,
+    /// Proxies in front, as an address or a network like 10.0.0.0/8, repeatable: only these are believed in X-Forwarded-For
+    #[arg(
+        long = "trusted-proxy",
+        env = "DISTLI_TRACKER_TRUSTED_PROXIES",
+        value_delimiter = ','
+    )]
+    pub trusted_proxies: Vec<TrustedProxy>,
+    /// The certificate chain to serve https and wss with, PEM; read again at SIGHUP
+    #[arg(long, env = "DISTLI_TRACKER_TLS_CERT", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// The key of that certificate, PEM
+    #[arg(long, env = "DISTLI_TRACKER_TLS_KEY", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+    /// Where /metrics, /health and /ready are served, not for the public; off for nowhere
+    #[arg(
+        long,
+        env = "DISTLI_TRACKER_OPS_BIND",
+        default_value = "127.0.0.1:3031"
+    )]
+    pub ops_bind: OperationsBind,
+    /// How long clients get to move to another tracker after the signal to stop, in seconds; a second signal ends it
+    #[arg(long, env = "DISTLI_TRACKER_DRAIN_SECONDS", default_value_t = DRAIN_SECONDS_DEFAULT)]
+    pub drain_seconds: u32,
+    /// A TURN server that takes credentials made from a shared secret (coturn's use-auth-secret); repeatable
+    #[arg(long = "turn-url", env = "DISTLI_TURN_URLS", value_delimiter = ',', requires = "turn_secret_file", value_parser = parse_turn_url)]
+    pub turn_urls: Vec<String>,
+    /// The file with that secret
+    #[arg(long, env = "DISTLI_TURN_SECRET_FILE")]
+    pub turn_secret_file: Option<PathBuf>,
+    /// How long such a credential is good for, in hours
+    #[arg(long, env = "DISTLI_TURN_LIFETIME_HOURS", default_value_t = TURN_LIFETIME_HOURS_DEFAULT)]
+    pub turn_lifetime_hours: u32,
 }
 
+/// Where the operations port is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OperationsBind {
+    /// Nowhere.
+    Off,
+    /// There.
+    At(SocketAddr),
+}
+
+impl FromStr for OperationsBind {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "off" {
+            return Ok(Self::Off);
+        }
+        let address = text.parse().map(Self::At);
+        address.map_err(|_| format!("{text:?} is neither address:port nor off"))
+    }
+}
+
+impl Config {
+    /// What one address may use.
+    #[must_use]
+    pub fn allowance(&self) -> Allowance {
+        let burst = |per_second: u32| per_second.saturating_mul(BURST_SECONDS);
+        Allowance {
+            connections_max: self.address_connections,
+            arrivals_burst: burst(self.address_arrivals),
+            arrivals_per_second: self.address_arrivals,
+            requests_burst: burst(self.address_requests),
+            requests_per_second: self.address_requests,
+        }
+    }
+}
+
+/// As the flags are by default, but without an operations port and without a time to drain.
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -62,8 +145,26 @@ impl Default for Config {
             ice_servers: Vec::new(),
             nats_url: None,
             connections_max: CONNECTIONS_DEFAULT,
+            address_connections: limits::ADDRESS_CONNECTIONS_MAX,
+            address_arrivals: limits::ADDRESS_ARRIVALS_PER_SECOND,
+            address_requests: limits::ADDRESS_REQUESTS_PER_SECOND,
+            trusted_proxies: Vec::new(),
+            tls_cert: None,
+            tls_key: None,
+            ops_bind: OperationsBind::Off,
+            drain_seconds: 0,
+            turn_urls: Vec::new(),
+            turn_secret_file: None,
+            turn_lifetime_hours: TURN_LIFETIME_HOURS_DEFAULT,
         }
     }
+}
+
+fn parse_turn_url(text: &str) -> Result<String, String> {
+    if !text.starts_with("turn:") && !text.starts_with("turns:") {
+        return Err("a TURN server begins with turn: or turns:".into());
+    }
+    Ok(text.to_owned())
 }
 
 fn parse_ice_server(text: &str) -> Result<IceServer, String> {
@@ -83,6 +184,10 @@ fn parse_ice_server(text: &str) -> Result<IceServer, String> {
     })
 }
 
+/// So many seconds' worth of a rate may come at once.
+const BURST_SECONDS: u32 = 10;
+const DRAIN_SECONDS_DEFAULT: u32 = 5;
+const TURN_LIFETIME_HOURS_DEFAULT: u32 = 12;
 const CONNECTIONS_DEFAULT: usize = 10_000;
 
 #[cfg(test)]

@@ -121,6 +121,11 @@ impl Engine {
         }
     }
 
+    /// Tells every client when to come back.
+    pub(crate) fn drain(&self) {
+        self.handle(Input::Draining);
+    }
+
     /// Wakes the hub when it asked for it; never returns.
     pub(crate) async fn run_timer(&self) {
         let mut wake = self.wake.subscribe();
@@ -372,4 +377,6 @@ fn until(at: TimestampMs) -> Duration {
     Duration::from_millis(at.since(TimestampMs(service::now_ms())))
 }
 
+/// Why connections are closed when the tracker stops.
+pub(crate) const STOPPING: &str = "the tracker stops";
 const BUSY: &str = "the tracker is busy; try again";

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path as FilePath;
 use std::sync::Arc;
+use std::time::Duration;
 
 use api::{
     BlockchainUpdate, Health, HealthStatus, NetworkGenesis, NetworkListItem, UpdateAccepted,
@@ -21,6 +22,7 @@ use tower_http::compression::CompressionLayer;
 use tower_http::services::ServeDir;
 
 use crate::App;
+use crate::edge;
 use crate::enterprise;
 use crate::label::Label;
 use crate::ledger::{NetworkName, Refusal, Summary};
@@ -43,6 +45,7 @@ pub(crate) fn router(app: Arc<App>, www: &FilePath) -> Router {
         .route("/api/blockchain-update", post(blockchain_update))
         .route("/api/{*rest}", get(Problem::no_such_path))
         .route("/health", get(health))
+        .layer(middleware::from_fn(hurried))
         .layer(DefaultBodyLimit::max(limits::BODY_BYTES_MAX))
         .layer(middleware::from_fn_with_state(
             Arc::clone(&app),
@@ -52,6 +55,10 @@ pub(crate) fn router(app: Arc<App>, www: &FilePath) -> Router {
         .merge(api)
         .route("/ws", get(socket::upgrade))
         .merge(pages)
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&app),
+            edge::charge,
+        ))
         .with_state(app);
     service::security_headers(router, CONTENT_SECURITY_POLICY)
 }
@@ -159,7 +166,7 @@ fn network_of(update: &BlockchainUpdate) -> Result<NetworkName, Problem> {
     }
 }
 
-async fn health(State(app): State<Arc<App>>) -> (StatusCode, Json<Health>) {
+pub(crate) async fn health(State(app): State<Arc<App>>) -> (StatusCode, Json<Health>) {
     let summary = app.ledger.summary().await;
     let (connections, networks) = app
         .engine
@@ -270,6 +277,21 @@ async fn revalidated(request: Request, next: Next) -> Response {
         .headers_mut()
         .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     response
+}
+
+/// Ends a request whose body does not come, or whose answer takes too long.
+async fn hurried(request: Request, next: Next) -> Response {
+    let allowed = Duration::from_millis(limits::REQUEST_TIMEOUT_MS);
+    let answered = tokio::time::timeout(allowed, next.run(request)).await;
+    answered.unwrap_or_else(|_| {
+        let detail = format!("the request took longer than {} s", allowed.as_secs());
+        let mut response =
+            Problem::new(StatusCode::REQUEST_TIMEOUT, "too-slow", detail).into_response();
+        response
+            .headers_mut()
+            .insert(header::CONNECTION, HeaderValue::from_static("close"));
+        response
+    })
 }
 
 /// Answers pages of listed other origins; the API has nothing that a cookie would protect.

@@ -3,13 +3,15 @@
 //! Two pure machines decide: [`hub`] (connections, rooms, who hears what) and [`ledger`] (networks, verified chains,
 //! what the validator has). Around them are thin drivers: `engine` (the hub's lock and the connections' queues),
 //! `recorder` (the ledger's thread and its commits), [`store`] (redb), `forwarder` (posts to the validator), `socket`
-//! (`/ws`) and `http`.
+//! (`/ws`), `edge` (what [`addresses`] decides), `http` and `operations`.
 //!
 //! What the tracker cannot do: read or forge what peers sign; it sees who is in which room and the blocks it reports.
 
+pub mod addresses;
 pub mod backplane;
 pub mod config;
 pub mod derived;
+mod edge;
 mod engine;
 mod enterprise;
 mod forwarder;
@@ -18,10 +20,13 @@ pub mod hub;
 pub mod label;
 pub mod ledger;
 pub mod limits;
+mod metrics;
+mod operations;
 mod origin;
 mod recorder;
 mod socket;
 pub mod store;
+pub mod turn;
 
 use std::io;
 use std::sync::Arc;
@@ -29,18 +34,24 @@ use std::time::Duration;
 
 use shared::ids::TimestampMs;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use self::backplane::{Backplane, Nats, NatsTask, TrackerId};
-pub use self::config::Config;
+pub use self::config::{Config, OperationsBind};
 use self::derived::Derived;
+use self::edge::Edge;
 use self::engine::Engine;
 use self::enterprise::Enterprise;
 use self::hub::Hub;
 use self::ledger::{Forwarding, Ledger};
+use self::metrics::Metrics;
+use self::operations::Draining;
 use self::origin::Origins;
 use self::recorder::{Desk, LedgerSender, Recorder};
 use self::store::{Store, StoreError};
+use self::turn::{Turn, TurnError};
 
 /// The tracker ended for another reason than its shutdown.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +60,15 @@ pub enum Error {
     /// The store cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The certificate cannot be used.
+    #[error(transparent)]
+    Tls(#[from] service::TlsError),
+    /// The operations port cannot be used.
+    #[error(transparent)]
+    Operations(#[from] service::BindError),
+    /// The TURN secret cannot be used.
+    #[error(transparent)]
+    Turn(#[from] TurnError),
     /// The port or a thread failed.
     #[error("the tracker cannot serve: {0}")]
     Io(#[from] io::Error),
@@ -71,41 +91,99 @@ pub(crate) struct App {
     cluster: Option<Nats>,
     connections: Arc<Semaphore>,
     connections_max: usize,
+    edge: Edge,
+    draining: Draining,
+    metrics: Metrics,
 }
 
-/// Serves on `listener` until `shutdown`; then closes the connections, finishes what is begun and writes its files.
+/// Serves on `listener` until `shutdown`; then lets the clients move, closes the connections, finishes what is begun
+/// and writes its files.
 ///
 /// # Errors
-/// The store cannot be used, or the disk refused a commit.
+/// The store, the certificate or the operations port cannot be used, or the disk refused a commit.
 pub async fn run(
     listener: TcpListener,
     config: Config,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), Error> {
+    run_with(listener, config, shutdown, std::future::pending()).await
+}
+
+/// The same; `hurry`, which is first polled after `shutdown`, ends the time that clients get to move.
+///
+/// # Errors
+/// As for [`run`].
+pub async fn run_with(
+    listener: TcpListener,
+    config: Config,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+    hurry: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), Error> {
+    let tls = match (&config.tls_cert, &config.tls_key) {
+        (Some(certificate), Some(key)) => Some(service::Tls::open(certificate, key)?),
+        _ => None,
+    };
+    let operations = match config.ops_bind {
+        OperationsBind::Off => None,
+        OperationsBind::At(at) => {
+            Some(service::bind(at.ip(), at.port(), "operations port", "--ops-bind").await?)
+        }
+    };
     let (app, mut recorded) = start(&config).await?;
-    let router = http::router(Arc::clone(&app), &config.www);
     let address = listener.local_addr()?;
-    tracing::info!(%address, id = config.id, "the tracker is ready");
-    let timer = tokio::spawn({
-        let engine = Arc::clone(&app.engine);
-        async move { engine.run_timer().await }
-    });
+    let mut background = JoinSet::new();
+    serve_operations(&mut background, operations, &app);
+    if let Some(tls) = tls.clone() {
+        background.spawn(tls.reload_on_hangup());
+    }
+    let engine = Arc::clone(&app.engine);
+    background.spawn(async move { engine.run_timer().await });
+    tracing::info!(%address, id = config.id, tls = tls.is_some(), "the tracker is ready");
+    let door: Arc<dyn service::Door> = Arc::new(app.edge.clone());
+    let options = service::ServeOptions {
+        tls,
+        door: Some(door),
+    };
+    let router = http::router(Arc::clone(&app), &config.www);
+    let (begun, mut has_begun) = watch::channel(None);
     let mut early = None;
     let stopping = async {
         tokio::select! {
             () = shutdown => {}
             ended = &mut recorded => early = Some(ended),
         }
-        app.engine.close_all("the tracker stops");
+        app.draining.begin();
+        app.engine.drain();
+        begun.send_replace(Some(Instant::now()));
     };
-    let served = service::serve(listener, router, stopping).await;
-    timer.abort();
+    let patience = Duration::from_secs(config.drain_seconds.into());
+    let over = async {
+        let at = has_begun.wait_for(Option::is_some).await.map(|at| *at);
+        let at = at.ok().flatten().unwrap_or_else(Instant::now);
+        tokio::select! {
+            () = tokio::time::sleep_until(at + patience) => {}
+            () = hurry => {}
+        }
+        app.engine.close_all(engine::STOPPING);
+    };
     let permits = u32::try_from(app.connections_max).unwrap_or(u32::MAX);
-    let _ = tokio::time::timeout(
-        Duration::from_millis(DRAIN_MS),
-        app.connections.acquire_many(permits),
-    )
-    .await;
+    let moved = async {
+        let served = service::serve_with(listener, router, options, stopping).await;
+        // All of them are free when nobody is connected any more.
+        let _ = app.connections.acquire_many(permits).await;
+        served
+    };
+    let served = {
+        let mut moved = std::pin::pin!(moved);
+        tokio::select! {
+            served = &mut moved => served,
+            () = over => {
+                let closing = Duration::from_millis(DRAIN_MS);
+                tokio::time::timeout(closing, moved).await.unwrap_or(Ok(()))
+            }
+        }
+    };
+    background.shutdown().await;
     app.ledger.stop();
     let ended = match early {
         Some(ended) => ended,
@@ -115,6 +193,16 @@ pub async fn run(
     served?;
     tracing::info!("the tracker has stopped");
     Ok(())
+}
+
+fn serve_operations(tasks: &mut JoinSet<()>, listener: Option<TcpListener>, app: &Arc<App>) {
+    let Some(listener) = listener else { return };
+    let router = operations::router(Arc::clone(app));
+    tasks.spawn(async move {
+        if let Err(error) = service::serve(listener, router, std::future::pending()).await {
+            tracing::error!(%error, "the operations port ended");
+        }
+    });
 }
 
 /// Opens the store and starts the machines' drivers; the receiver hears how the recorder ended.
@@ -136,7 +224,7 @@ async fn start(config: &Config) -> Result<(Arc<App>, Recorded), Error> {
     });
     let (store, ledger) = opened.await.map_err(io::Error::other)??;
     let (sender, receiver) = recorder::ledger_channel();
-    let mut hub = Hub::new(config.ice_servers.clone());
+    let mut hub = Hub::new(config.ice_servers.clone()).with_turn(turn_of(config)?);
     let cluster = match &config.nats_url {
         Some(_) => Some(join_cluster(&mut hub)?),
         None => None,
@@ -181,6 +269,9 @@ async fn start(config: &Config) -> Result<(Arc<App>, Recorded), Error> {
         cluster: nats,
         connections: Arc::new(Semaphore::new(connections_max)),
         connections_max,
+        edge: Edge::new(config.allowance(), &config.trusted_proxies),
+        draining: Draining::default(),
+        metrics: Metrics::new(),
     };
     Ok((Arc::new(app), recorded))
 }
@@ -210,6 +301,14 @@ fn join_cluster(hub: &mut Hub) -> io::Result<(Nats, NatsTask)> {
     let own = TrackerId(id);
     hub.join_cluster(own);
     Ok(Nats::new(own))
+}
+
+fn turn_of(config: &Config) -> Result<Option<Turn>, TurnError> {
+    let Some(secret) = config.turn_secret_file.as_deref() else {
+        return Ok(None);
+    };
+    let lifetime_seconds = u64::from(config.turn_lifetime_hours).saturating_mul(3_600);
+    Turn::open(config.turn_urls.clone(), secret, lifetime_seconds).map(Some)
 }
 
 /// Runs the recorder on a thread of its own: it waits for the disk.

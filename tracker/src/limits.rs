@@ -66,3 +66,25 @@ pub const LEDGER_BATCH_MAX: usize = 64;
 pub const EXPORT_INTERVAL_MS: u64 = 1_000;
 /// Blocks of each network in `tracker_integration.json`.
 pub const EXPORT_BLOCKS: u32 = 5;
+/// Addresses that are remembered; many times what can have something open.
+pub const ADDRESSES_MAX: usize = 65_536;
+/// Open connections of one address: a school stands behind one.
+pub const ADDRESS_CONNECTIONS_MAX: u32 = 500;
+/// New connections that may come from one address at once.
+pub const ADDRESS_ARRIVALS_BURST: u32 = 200;
+/// New connections of one address a second after the burst.
+pub const ADDRESS_ARRIVALS_PER_SECOND: u32 = 20;
+/// Requests that may come from one address at once: a class that opens the app's page.
+pub const ADDRESS_REQUESTS_BURST: u32 = 2_000;
+/// Requests of one address a second after the burst.
+pub const ADDRESS_REQUESTS_PER_SECOND: u32 = 200;
+/// When an address with too many connections may try again, in s.
+pub const ADDRESS_RETRY_SECONDS: u64 = 10;
+/// How long an HTTP request may take, its body included, in ms.
+pub const REQUEST_TIMEOUT_MS: u64 = 30_000;
+/// The longest TURN secret, in bytes.
+pub const TURN_SECRET_BYTES_MAX: usize = 1_024;
+/// How soon after the order to move the first clients come back, in ms.
+pub const MOVE_FIRST_MS: u32 = 250;
+/// Over how long the clients that have to move are spread, in ms.
+pub const MOVE_SPREAD_MS: u32 = 4_000;

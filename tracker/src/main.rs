@@ -20,7 +20,8 @@ async fn main() -> anyhow::Result<()> {
     service::init_tracing(arguments.log_json);
     let config = arguments.config;
     let listener = service::bind(config.bind, config.port, "tracker", "--port").await?;
+    let (stop, hurry) = (service::shutdown_signal(), service::shutdown_signal());
     // As a task, the accept loop runs beside the connections, not on a thread that is woken for each.
-    let running = tokio::spawn(tracker::run(listener, config, service::shutdown_signal()));
+    let running = tokio::spawn(tracker::run_with(listener, config, stop, hurry));
     running.await?.context("the tracker ended")
 }

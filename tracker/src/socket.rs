@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::ws::ErrorCode;
-use axum::extract::State;
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade, close_code};
+use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::SinkExt;
@@ -20,7 +20,9 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::App;
-use crate::engine::{Engine, Orders};
+use crate::addresses::Source;
+use crate::edge::{self, Held};
+use crate::engine::{Engine, Orders, STOPPING};
 use crate::hub::message::{self, MessageError};
 use crate::hub::{ConnectionId, Input};
 use crate::limits;
@@ -28,6 +30,7 @@ use crate::limits;
 /// Answers the upgrade, if the page's origin may connect and there is room.
 pub(crate) async fn upgrade(
     State(app): State<Arc<App>>,
+    Extension(source): Extension<Source>,
     headers: HeaderMap,
     upgrade: WebSocketUpgrade,
 ) -> Response {
@@ -49,14 +52,18 @@ pub(crate) async fn upgrade(
         )
         .into_response();
     };
+    let held = match app.edge.connect(source) {
+        Ok(held) => held,
+        Err(refusal) => return edge::refused(refusal),
+    };
     upgrade
         .read_buffer_size(limits::READ_BUFFER_BYTES)
         .max_message_size(limits::UPDATE_BYTES_MAX)
         .max_frame_size(limits::UPDATE_BYTES_MAX)
-        .on_upgrade(move |socket| serve(socket, app, permit))
+        .on_upgrade(move |socket| serve(socket, app, (held, permit)))
 }
 
-async fn serve(mut socket: WebSocket, app: Arc<App>, permit: OwnedSemaphorePermit) {
+async fn serve(mut socket: WebSocket, app: Arc<App>, place: (Held, OwnedSemaphorePermit)) {
     let mut random = [[0; 32]; 2];
     if getrandom::fill(random.as_flattened_mut()).is_err() {
         return tracing::error!("no randomness: a connection was refused");
@@ -66,12 +73,17 @@ async fn serve(mut socket: WebSocket, app: Arc<App>, permit: OwnedSemaphorePermi
     let reason = converse(&mut socket, &app.engine, connection, orders).await;
     app.engine.disconnect(connection);
     tracing::debug!(connection = connection.0, reason, "connection ended");
+    let code = if reason == STOPPING {
+        close_code::AWAY
+    } else {
+        close_code::POLICY
+    };
     let frame = CloseFrame {
-        code: close_code::POLICY,
+        code,
         reason: Utf8Bytes::from_static(reason),
     };
     let _ = timeout(PONG_TIMEOUT, socket.send(Message::Close(Some(frame)))).await;
-    drop(permit);
+    drop(place);
 }
 
 /// Reads and writes until one side ends it; says why.

@@ -211,6 +211,11 @@ pub enum ServerMessage {
         /// The block's hash, hex.
         hash: String,
     },
+    /// The tracker is about to close this connection; the client keeps its direct links and connects anew.
+    Moving {
+        /// After how many ms to connect anew; each client gets another number.
+        reconnect_after_ms: u32,
+    },
     /// How many peers the room has.
     NetworkInfo {
         /// The network's label.

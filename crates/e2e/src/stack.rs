@@ -96,6 +96,7 @@ impl Stack {
                     ("--data", &data("tracker")),
                     ("--www", &www),
                     ("--enterprise-bc-url", &url(validator)),
+                    ("--ops-bind", "off"),
                 ],
             )?,
             dashboard: program(

@@ -1,6 +1,6 @@
 //! What the three services have in common, so that each behaves alike at its edges.
 //!
-//! Purpose: the accept loop with its limits ([`serve`]), the signal that ends it ([`shutdown_signal`]), the port
+//! Purpose: the accept loop with its limits ([`serve`], [`serve_with`]), TLS ([`Tls`]), the signal that ends it ([`shutdown_signal`]), the port
 //! ([`bind`]), RFC 9457 problem documents ([`Problem`]), response headers ([`security_headers`]), files that are
 //! never half-written ([`atomic_write`]), structured logs ([`init_tracing`]) and the clock ([`now_ms`]).
 //! It holds no decision of any service and no route.
@@ -12,6 +12,7 @@ mod logs;
 mod port;
 mod problem;
 mod server;
+mod tls;
 
 pub use clock::{SteadyClock, Stopwatch, now_ms};
 pub use files::atomic_write;
@@ -19,4 +20,8 @@ pub use headers::security_headers;
 pub use logs::init_tracing;
 pub use port::{BindError, bind};
 pub use problem::Problem;
-pub use server::{CONNECTIONS_MAX, DRAIN_MS, HEADER_TIMEOUT_MS, serve, shutdown_signal};
+pub use server::{
+    CONNECTIONS_MAX, DRAIN_MS, Door, HANDSHAKE_TIMEOUT_MS, HEADER_TIMEOUT_MS, ServeOptions, serve,
+    serve_with, shutdown_signal,
+};
+pub use tls::{Tls, TlsError};

@@ -1,6 +1,10 @@
 //! The accept loop. `axum::serve` keeps connections that never send a request; this one has timeouts and a cap.
 //!
-//! Limits: [`CONNECTIONS_MAX`] open connections (more wait in the kernel's backlog until one closes), a request's
+//! A service may put a [`Door`] before it, which sees the address of each connection before anything is read from it,
+//! and [`Tls`]: then a handshake has to end within [`HANDSHAKE_TIMEOUT_MS`].
+//!
+//! Limits: [`CONNECTIONS_MAX`] open connections (more wait in the kernel's backlog until one closes; an upgraded one is
+//! its service's own to count), a request's
 //! header within [`HEADER_TIMEOUT_MS`] (also between two requests of a kept connection), and after the shutdown
 //! signal [`DRAIN_MS`] for running requests. Event streams and WebSockets should end by the service's own shutdown
 //! signal; those that do not are cut at the deadline. Body limits are layers of the routes.
@@ -12,21 +16,42 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tower::util::MapRequest;
 
+use crate::tls::Tls;
+
 /// Connections served at once; further ones wait in the kernel's backlog.
 pub const CONNECTIONS_MAX: usize = 4096;
 /// A connection that has not sent a whole request header within this time is closed.
 pub const HEADER_TIMEOUT_MS: u64 = 10_000;
+/// A TLS handshake may take this long.
+pub const HANDSHAKE_TIMEOUT_MS: u64 = 5_000;
 /// Running requests get this long to end after the shutdown signal.
 pub const DRAIN_MS: u64 = 5_000;
+
+/// Decides about connections by the address they come from, before anything is read.
+pub trait Door: std::fmt::Debug + Send + Sync {
+    /// Lets a connection in, or closes it. What is returned is dropped when the connection ends or is upgraded.
+    fn enter(&self, peer: SocketAddr) -> Option<Box<dyn Send>>;
+}
+
+/// How a service's port differs from a plain one.
+#[derive(Clone, Debug, Default)]
+pub struct ServeOptions {
+    /// The certificate to serve with; none: plain HTTP.
+    pub tls: Option<Tls>,
+    /// Who decides which addresses may connect; none: all may.
+    pub door: Option<Arc<dyn Door>>,
+}
 
 /// Serves `router` on `listener` until `shutdown` resolves, then lets running requests end.
 ///
@@ -37,6 +62,19 @@ pub const DRAIN_MS: u64 = 5_000;
 pub async fn serve(
     listener: TcpListener,
     router: Router,
+    shutdown: impl Future<Output = ()> + Send,
+) -> io::Result<()> {
+    serve_with(listener, router, ServeOptions::default(), shutdown).await
+}
+
+/// The same with a certificate, a door, or both.
+///
+/// # Errors
+/// When the listener itself fails. A failing connection is logged and ends alone.
+pub async fn serve_with(
+    listener: TcpListener,
+    router: Router,
+    options: ServeOptions,
     shutdown: impl Future<Output = ()> + Send,
 ) -> io::Result<()> {
     let (stop, stopped) = watch::channel(());
@@ -51,11 +89,17 @@ pub async fn serve(
             Some(_) = connections.join_next(), if !connections.is_empty() => continue,
         };
         let (stream, address, permit) = accepted;
-        let router = router.clone();
+        let pass = match options.door.as_deref().map(|door| door.enter(address)) {
+            Some(None) => continue,
+            Some(Some(pass)) => Some(pass),
+            None => None,
+        };
+        let (router, tls) = (router.clone(), options.tls.clone());
         let stopped = stopped.clone();
         connections.spawn(async move {
-            if let Err(error) = serve_connection(stream, address, router, stopped).await {
-                tracing::debug!(%address, %error, "connection ended");
+            let _pass = pass;
+            if let Err(error) = serve_stream(stream, address, tls, router, stopped).await {
+                tracing::debug!(%address, error, "connection ended");
             }
             drop(permit);
         });
@@ -76,9 +120,30 @@ pub async fn serve(
     Ok(())
 }
 
+async fn serve_stream(
+    stream: TcpStream,
+    address: SocketAddr,
+    tls: Option<Tls>,
+    router: Router,
+    mut stopped: watch::Receiver<()>,
+) -> Result<(), Box<dyn Error + Send + Sync>> {
+    let Some(tls) = tls else {
+        return Ok(serve_connection(stream, address, router, stopped).await?);
+    };
+    let handshake = tokio::time::timeout(
+        Duration::from_millis(HANDSHAKE_TIMEOUT_MS),
+        tls.acceptor().accept(stream),
+    );
+    let stream = tokio::select! {
+        shaken = handshake => shaken??,
+        _ = stopped.changed() => return Ok(()),
+    };
+    Ok(serve_connection(stream, address, router, stopped).await?)
+}
+
 /// Serves one connection; when `stopped` closes, the running request is its last.
 async fn serve_connection(
-    stream: TcpStream,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     address: SocketAddr,
     router: Router,
     mut stopped: watch::Receiver<()>,

@@ -28,6 +28,19 @@ impl Bucket {
         }
     }
 
+    /// Takes `tokens` out if they are there; else takes nothing and says in how many ms they are.
+    pub(crate) fn take_if_there(&mut self, now: TimestampMs, tokens: u32) -> Result<(), u64> {
+        match self.take(now, tokens) {
+            None => Ok(()),
+            Some(at) => {
+                self.milli = self
+                    .milli
+                    .saturating_add(i64::from(tokens).saturating_mul(1_000));
+                Err(at.since(now).max(1))
+            }
+        }
+    }
+
     /// Takes `tokens` out, owing what is not there; the time at which nothing is owed, if that is later than now.
     pub(crate) fn take(&mut self, now: TimestampMs, tokens: u32) -> Option<TimestampMs> {
         let elapsed_ms = i64::try_from(now.since(self.filled_at)).unwrap_or(i64::MAX);

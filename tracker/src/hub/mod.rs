@@ -20,6 +20,7 @@
 
 mod bucket;
 mod cluster;
+mod drain;
 mod facts;
 mod forward;
 mod join;
@@ -27,6 +28,7 @@ mod listing;
 pub mod message;
 mod traffic;
 
+pub(crate) use self::bucket::Bucket;
 pub use self::cluster::{PRESENCE_MS, PRESENCE_MS_MAX};
 pub use self::join::{JOIN_DOMAIN, join_bytes};
 pub use self::traffic::{ConnectionId, Input, Network, Output, UpdateOutcome};
@@ -36,15 +38,16 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use api::ws::{ErrorCode, IceServer, Limits, ServerMessage};
 use shared::ids::{ChainId, PeerId, TimestampMs};
 
-use self::bucket::Bucket;
 use self::message::{Incoming, MessageError, Wish};
 use crate::label::Label;
 use crate::limits;
+use crate::turn::Turn;
 
 /// The machine. See the module's text.
 #[derive(Debug)]
 pub struct Hub {
     ice_servers: Vec<IceServer>,
+    turn: Option<Turn>,
     connections: BTreeMap<ConnectionId, Connection>,
     rooms: BTreeMap<ChainId, BTreeMap<PeerId, ConnectionId>>,
     networks: BTreeMap<ChainId, Network>,
@@ -111,6 +114,7 @@ impl Hub {
     pub fn new(ice_servers: Vec<IceServer>) -> Self {
         Self {
             ice_servers,
+            turn: None,
             connections: BTreeMap::new(),
             rooms: BTreeMap::new(),
             networks: BTreeMap::new(),
@@ -123,6 +127,12 @@ impl Hub {
             cluster: None,
             outputs: VecDeque::new(),
         }
+    }
+
+    /// The same, giving each client a TURN credential of its own.
+    #[must_use]
+    pub fn with_turn(self, turn: Option<Turn>) -> Self {
+        Self { turn, ..self }
     }
 
     /// Takes in one fact. A client's mistake is answered to that client and changes nothing.
@@ -167,6 +177,7 @@ impl Hub {
             Input::Anchored { chain_id, anchor } => self.on_anchored(chain_id, anchor),
             Input::ClusterReached => self.on_cluster_up(now),
             Input::ClusterSaid { from, message } => self.on_cluster_message(now, from, message),
+            Input::Draining => self.on_draining(),
             Input::Woken => self.on_woken(now),
         }
         self.schedule();
@@ -224,10 +235,11 @@ impl Hub {
                 mistakes: 0,
             },
         );
+        let credential = self.turn.as_ref().map(|turn| turn.credential(now, peer));
         let welcome = ServerMessage::Welcome {
             peer_id: peer.to_string(),
             nonce: hex::encode(nonce),
-            ice_servers: self.ice_servers.clone(),
+            ice_servers: self.ice_servers.iter().cloned().chain(credential).collect(),
             limits: announced_limits(),
         };
         self.send(connection, &welcome);

@@ -125,6 +125,8 @@ pub enum Input {
         /// What.
         message: Message,
     },
+    /// The tracker is about to stop.
+    Draining,
     /// The time last asked for by [`Output::WakeAt`] came.
     Woken,
 }

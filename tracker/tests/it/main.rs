@@ -6,6 +6,8 @@
 )]
 
 #[cfg(test)]
+mod addresses;
+#[cfg(test)]
 mod cluster;
 #[cfg(test)]
 mod forwarding;
@@ -15,6 +17,8 @@ mod http;
 mod isolation;
 #[cfg(test)]
 mod joining;
+#[cfg(test)]
+mod operations;
 #[cfg(test)]
 mod support;
 #[cfg(test)]

@@ -1,0 +1,180 @@
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn source(number: u32) -> Source {
+    Source::of(IpAddr::V4(Ipv4Addr::from_bits(number)))
+}
+
+fn small() -> Allowance {
+    Allowance {
+        connections_max: 3,
+        arrivals_burst: 5,
+        arrivals_per_second: 2,
+        requests_burst: 4,
+        requests_per_second: 1,
+    }
+}
+
+#[test]
+fn the_burst_passes_and_the_next_is_told_when_to_come() {
+    let mut addresses = Addresses::new(small());
+    let now = TimestampMs(1_000);
+    for _ in 0..4 {
+        addresses.handle(now, source(1), Input::Requested).unwrap();
+    }
+    let refusal = addresses
+        .handle(now, source(1), Input::Requested)
+        .unwrap_err();
+    assert_eq!(
+        refusal,
+        Refusal::Requests {
+            allowed: 1,
+            wait_ms: 1_000
+        }
+    );
+    assert_eq!(refusal.retry_after_seconds(), 1);
+    addresses.handle(now, source(2), Input::Requested).unwrap();
+    let then = now.plus_ms(1_000);
+    addresses.handle(then, source(1), Input::Requested).unwrap();
+    assert_eq!(addresses.refused().requests, 1);
+}
+
+#[test]
+fn being_refused_costs_nothing() {
+    let mut addresses = Addresses::new(small());
+    let now = TimestampMs(1_000);
+    let mut passed = 0;
+    for ms in 0..10_000 {
+        passed += u32::from(
+            addresses
+                .handle(now.plus_ms(ms), source(1), Input::Requested)
+                .is_ok(),
+        );
+    }
+    assert_eq!(
+        passed,
+        4 + 9,
+        "the burst, and one for each second that passed"
+    );
+}
+
+#[test]
+fn no_limit_is_none() {
+    let none = Allowance {
+        connections_max: 0,
+        arrivals_burst: 0,
+        arrivals_per_second: 0,
+        requests_burst: 0,
+        requests_per_second: 0,
+    };
+    let mut addresses = Addresses::new(none);
+    for _ in 0..10_000 {
+        for input in [Input::Accepted, Input::Requested, Input::Connected] {
+            addresses.handle(TimestampMs(0), source(1), input).unwrap();
+        }
+    }
+}
+
+#[test]
+fn addresses_beyond_the_most_push_out_the_quietest_and_nobody_who_is_here() {
+    let mut addresses = Addresses::new(small());
+    let now = TimestampMs(1_000);
+    let here = source(u32::MAX);
+    for _ in 0..3 {
+        addresses.handle(now, here, Input::Connected).unwrap();
+    }
+    let many = u32::try_from(limits::ADDRESSES_MAX).unwrap() + 1_000;
+    for number in 0..many {
+        addresses
+            .handle(now.plus_ms(number.into()), source(number), Input::Requested)
+            .unwrap();
+    }
+    assert_eq!(addresses.len(), limits::ADDRESSES_MAX);
+    let late = now.plus_ms(u64::from(many));
+    let refusal = addresses.handle(late, here, Input::Connected).unwrap_err();
+    assert_eq!(refusal, Refusal::Connections { allowed: 3 });
+    addresses.handle(late, here, Input::Disconnected).unwrap();
+    addresses.handle(late, here, Input::Connected).unwrap();
+}
+
+/// What one address did, told naively.
+#[derive(Default)]
+struct Told {
+    sockets: u32,
+    connections: u32,
+    /// When each passed.
+    arrivals: Vec<u64>,
+    requests: Vec<u64>,
+}
+
+fn inputs() -> impl Strategy<Value = Vec<(u64, u32, Input)>> {
+    let input = prop_oneof![
+        Just(Input::Accepted),
+        Just(Input::Released),
+        Just(Input::Requested),
+        Just(Input::Connected),
+        Just(Input::Disconnected),
+    ];
+    proptest::collection::vec((0_u64..700, 0_u32..4, input), 0..300)
+}
+
+/// No stretch of time had more than the burst and the rate allow.
+fn held(times: &[u64], burst: u32, per_second: u32) -> bool {
+    times.iter().enumerate().all(|(first, from)| {
+        times.iter().skip(first).zip(1_u64..).all(|(to, count)| {
+            let allowed_milli = u64::from(burst) * 1_000 + (to - from) * u64::from(per_second);
+            count * 1_000 <= allowed_milli
+        })
+    })
+}
+
+proptest! {
+    #[test]
+    fn no_address_gets_more_than_its_allowance_and_none_pays_for_another(steps in inputs()) {
+        let allowance = small();
+        let mut addresses = Addresses::new(allowance);
+        let mut alone: BTreeMap<u32, Addresses> = BTreeMap::new();
+        let mut told: BTreeMap<u32, Told> = BTreeMap::new();
+        let mut now = 1_000;
+        for (pause, number, input) in steps {
+            now += pause;
+            let told = told.entry(number).or_default();
+            // Pairs come in pairs.
+            let is_possible = match input {
+                Input::Released => told.sockets > 0,
+                Input::Disconnected => told.connections > 0,
+                Input::Accepted | Input::Requested | Input::Connected => true,
+            };
+            if !is_possible {
+                continue;
+            }
+            let verdict = addresses.handle(TimestampMs(now), source(number), input);
+            let apart = alone.entry(number).or_insert_with(|| Addresses::new(allowance));
+            prop_assert_eq!(verdict, apart.handle(TimestampMs(now), source(number), input));
+            match (input, verdict.is_ok()) {
+                (Input::Accepted, true) => told.sockets += 1,
+                (Input::Accepted, false) => prop_assert_eq!(told.sockets, allowance.connections_max),
+                (Input::Released, _) => told.sockets -= 1,
+                (Input::Connected, true) => {
+                    told.connections += 1;
+                    told.arrivals.push(now);
+                }
+                (Input::Disconnected, _) => told.connections -= 1,
+                (Input::Requested, true) => told.requests.push(now),
+                (Input::Requested | Input::Connected, false) => {}
+            }
+            prop_assert!(told.sockets <= allowance.connections_max);
+            prop_assert!(told.connections <= allowance.connections_max);
+        }
+        for told in told.values() {
+            prop_assert!(held(&told.arrivals, allowance.arrivals_burst, allowance.arrivals_per_second));
+            prop_assert!(held(&told.requests, allowance.requests_burst, allowance.requests_per_second));
+        }
+        let open = told.values().filter(|told| told.sockets + told.connections > 0).count();
+        prop_assert_eq!(addresses.len() - addresses.quiet.len(), open);
+    }
+}

@@ -1,0 +1,124 @@
+//! The driver of [`addresses`](crate::addresses): one lock around the machine, and what is handed out and comes back.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use service::Problem;
+use shared::ids::TimestampMs;
+
+use crate::App;
+use crate::addresses::proxy::{self, TrustedProxy};
+use crate::addresses::{Addresses, Allowance, Input, Refusal, Refused, Source};
+
+/// See the module's text.
+#[derive(Clone, Debug)]
+pub(crate) struct Edge {
+    addresses: Arc<Mutex<Addresses>>,
+    proxies: Arc<[TrustedProxy]>,
+}
+
+/// What an address holds until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Held {
+    edge: Edge,
+    source: Source,
+    end: Input,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // Giving back is never refused.
+        let _ = self.edge.handle(self.source, self.end);
+    }
+}
+
+impl Edge {
+    pub(crate) fn new(allowance: Allowance, proxies: &[TrustedProxy]) -> Self {
+        Self {
+            addresses: Arc::new(Mutex::new(Addresses::new(allowance))),
+            proxies: proxies.into(),
+        }
+    }
+
+    /// Counts a connection to `/ws` in.
+    pub(crate) fn connect(&self, source: Source) -> Result<Held, Refusal> {
+        self.hold(source, Input::Connected, Input::Disconnected)
+    }
+
+    /// How many addresses are remembered, and how often each limit refused.
+    pub(crate) fn figures(&self) -> (usize, Refused) {
+        let addresses = self.lock();
+        (addresses.len(), addresses.refused())
+    }
+
+    fn hold(&self, source: Source, begin: Input, end: Input) -> Result<Held, Refusal> {
+        self.handle(source, begin)?;
+        let edge = self.clone();
+        Ok(Held { edge, source, end })
+    }
+
+    fn handle(&self, source: Source, input: Input) -> Result<(), Refusal> {
+        let now = TimestampMs(service::now_ms());
+        let verdict = self.lock().handle(now, source, input);
+        if let Err(refusal) = &verdict {
+            tracing::debug!(%source, %refusal, "an address was refused");
+        }
+        verdict
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Addresses> {
+        self.addresses
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn source_of(&self, peer: Option<SocketAddr>, headers: &HeaderMap) -> Source {
+        let unknown = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        let peer = peer.map_or(unknown, |peer| peer.ip());
+        Source::of(proxy::client_of(&self.proxies, peer, headers))
+    }
+}
+
+impl service::Door for Edge {
+    fn enter(&self, peer: SocketAddr) -> Option<Box<dyn Send>> {
+        if proxy::is_trusted(&self.proxies, peer.ip()) {
+            // Many clients come by it; they are counted by their requests.
+            return Some(Box::new(()));
+        }
+        let held = self.hold(Source::of(peer.ip()), Input::Accepted, Input::Released);
+        held.ok().map(|held| Box::new(held) as Box<dyn Send>)
+    }
+}
+
+/// Finds out where a request comes from, notes it as [`Source`], and lets it through if that address may.
+pub(crate) async fn charge(
+    State(app): State<Arc<App>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    let source = app
+        .edge
+        .source_of(peer.map(|ConnectInfo(peer)| *peer), request.headers());
+    if let Err(refusal) = app.edge.handle(source, Input::Requested) {
+        return refused(refusal);
+    }
+    request.extensions_mut().insert(source);
+    next.run(request).await
+}
+
+/// The answer to a refused address.
+pub(crate) fn refused(refusal: Refusal) -> Response {
+    let seconds = refusal.retry_after_seconds();
+    let detail = format!("{refusal}; try again in {seconds} s");
+    let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "too-many-requests", detail);
+    let mut response = problem.with("retry_after_seconds", seconds).into_response();
+    response
+        .headers_mut()
+        .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    response
+}

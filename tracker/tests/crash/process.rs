@@ -74,6 +74,7 @@ pub(crate) fn tracker(data: &Path, address: SocketAddr, validator: Option<Socket
     command
         .args(["--port", &address.port().to_string(), "--data"])
         .arg(data.join("data"))
+        .args(["--ops-bind", "off", "--drain-seconds", "0"])
         .arg("--www")
         .arg(data)
         .env("RUST_LOG", "tracker=info");

@@ -36,6 +36,7 @@ impl Server {
         let port = free_port()?;
         let data = folder.path().join("data").display().to_string();
         let mut arguments = vec!["--port".into(), port.to_string(), "--data".into(), data];
+        arguments.extend(["--ops-bind".into(), "off".into()]);
         arguments.extend(["--www".into(), folder.path().display().to_string()]);
         arguments.extend(["--connections-max".into(), "20000".into()]);
         if let Some(port) = validator {

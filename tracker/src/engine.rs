@@ -216,7 +216,11 @@ impl Engine {
                 self.wake.send_replace(Some(at));
             }
             Output::Adopt { wish } => self.ledger.tell(ledger::Input::NetworkHeard { wish }),
-            other => self.tell_others(other),
+            Output::Publish { to, message } => {
+                self.to_others(|others| others.publish(to, &message));
+            }
+            Output::Follow { chain_id } => self.to_others(|others| others.follow(chain_id)),
+            Output::Unfollow { chain_id } => self.to_others(|others| others.unfollow(chain_id)),
         }
     }
 
@@ -244,15 +248,9 @@ impl Engine {
     }
 
     /// What is for other trackers; a tracker alone orders none of it.
-    fn tell_others(&self, output: Output) {
-        let Some(backplane) = &self.backplane else {
-            return;
-        };
-        match output {
-            Output::Publish { to, message } => backplane.publish(to, &message),
-            Output::Follow { chain_id } => backplane.follow(chain_id),
-            Output::Unfollow { chain_id } => backplane.unfollow(chain_id),
-            _ => {}
+    fn to_others(&self, tell: impl FnOnce(&dyn Backplane)) {
+        if let Some(backplane) = &self.backplane {
+            tell(&**backplane);
         }
     }
 

@@ -119,25 +119,11 @@ pub async fn run_with(
     shutdown: impl Future<Output = ()> + Send + 'static,
     hurry: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), Error> {
-    let tls = match (&config.tls_cert, &config.tls_key) {
-        (Some(certificate), Some(key)) => Some(service::Tls::open(certificate, key)?),
-        _ => None,
-    };
-    let operations = match config.ops_bind {
-        OperationsBind::Off => None,
-        OperationsBind::At(at) => {
-            Some(service::bind(at.ip(), at.port(), "operations port", "--ops-bind").await?)
-        }
-    };
+    let tls = tls_of(&config)?;
+    let operations = operations_listener(&config).await?;
     let (app, mut recorded) = start(&config).await?;
     let address = listener.local_addr()?;
-    let mut background = JoinSet::new();
-    serve_operations(&mut background, operations, &app);
-    if let Some(tls) = tls.clone() {
-        background.spawn(tls.reload_on_hangup());
-    }
-    let engine = Arc::clone(&app.engine);
-    background.spawn(async move { engine.run_timer().await });
+    let mut background = background_of(&app, operations, tls.clone());
     tracing::info!(%address, id = config.id, tls = tls.is_some(), "the tracker is ready");
     let door: Arc<dyn service::Door> = Arc::new(app.edge.clone());
     let options = service::ServeOptions {
@@ -190,9 +176,39 @@ pub async fn run_with(
         None => recorded.await,
     };
     ended.map_err(|_| Error::Ledger)??;
-    served?;
-    tracing::info!("the tracker has stopped");
-    Ok(())
+    Ok(served?)
+}
+
+fn tls_of(config: &Config) -> Result<Option<service::Tls>, Error> {
+    Ok(match (&config.tls_cert, &config.tls_key) {
+        (Some(certificate), Some(key)) => Some(service::Tls::open(certificate, key)?),
+        _ => None,
+    })
+}
+
+async fn operations_listener(config: &Config) -> Result<Option<TcpListener>, Error> {
+    Ok(match config.ops_bind {
+        OperationsBind::Off => None,
+        OperationsBind::At(at) => {
+            Some(service::bind(at.ip(), at.port(), "operations port", "--ops-bind").await?)
+        }
+    })
+}
+
+/// What goes on beside the connections.
+fn background_of(
+    app: &Arc<App>,
+    operations: Option<TcpListener>,
+    tls: Option<service::Tls>,
+) -> JoinSet<()> {
+    let mut background = JoinSet::new();
+    serve_operations(&mut background, operations, app);
+    if let Some(tls) = tls {
+        background.spawn(tls.reload_on_hangup());
+    }
+    let engine = Arc::clone(&app.engine);
+    background.spawn(async move { engine.run_timer().await });
+    background
 }
 
 fn serve_operations(tasks: &mut JoinSet<()>, listener: Option<TcpListener>, app: &Arc<App>) {

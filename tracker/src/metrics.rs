@@ -50,7 +50,7 @@ impl Metrics {
             gauge(DRAINING, app.draining.is_begun().into());
             gauge(STORE_FAILED, summary.is_err().into());
             if let Ok(summary) = &summary {
-                gauge(UNCONFIRMED, summary.unconfirmed_blocks as u64);
+                gauge(UNCONFIRMED, summary.unconfirmed_blocks);
             }
             if let Some(bytes) = resident_bytes() {
                 gauge(MEMORY, bytes);

@@ -99,13 +99,19 @@ impl Tls {
                 tracing::error!(%error, "cannot listen for SIGHUP: the certificate is not reloaded");
                 return std::future::pending().await;
             }
-            let reader = self.clone();
-            match tokio::task::spawn_blocking(move || reader.reload()).await {
-                Ok(Ok(())) => tracing::info!("the certificate was read again"),
-                Ok(Err(error)) => tracing::error!(%error, "the certificate stays as it was"),
-                Err(error) => tracing::error!(%error, "the certificate was not read"),
-            }
+            self.reload_and_say().await;
         }
+    }
+
+    async fn reload_and_say(&self) {
+        let reader = self.clone();
+        let reloaded = tokio::task::spawn_blocking(move || reader.reload()).await;
+        let reloaded = reloaded.map_err(|error| error.to_string());
+        let failure = match reloaded.map(|result| result.map_err(|error| error.to_string())) {
+            Ok(Ok(())) => return tracing::info!("the certificate was read again"),
+            Ok(Err(error)) | Err(error) => error,
+        };
+        tracing::error!(failure, "the certificate stays as it was");
     }
 
     pub(crate) fn acceptor(&self) -> TlsAcceptor {

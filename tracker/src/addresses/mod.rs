@@ -204,10 +204,12 @@ impl Addresses {
 
     /// The entry of an address, taken off the quiet ones.
     fn enter(&mut self, now: TimestampMs, source: Source) -> &mut Address {
-        if !self.addresses.contains_key(&source) && self.addresses.len() >= limits::ADDRESSES_MAX {
-            if let Some((_, oldest)) = self.quiet.pop_first() {
-                self.addresses.remove(&oldest);
-            }
+        let is_full = self.addresses.len() >= limits::ADDRESSES_MAX;
+        if is_full
+            && !self.addresses.contains_key(&source)
+            && let Some((_, oldest)) = self.quiet.pop_first()
+        {
+            self.addresses.remove(&oldest);
         }
         let allowance = self.allowance;
         let address = self.addresses.entry(source).or_insert_with(|| Address {

@@ -134,50 +134,42 @@ impl NatsTask {
     }
 
     fn on_event(&self, engine: &Engine, event: &Event) {
-        match event {
-            Event::Connected => {
-                tracing::info!(tracker = %self.own, "the backplane is reached");
-                self.is_up.store(true, Ordering::Relaxed);
-                engine.handle(Input::ClusterReached);
-            }
-            Event::Disconnected => {
-                tracing::warn!(
-                    "the backplane is not reached; other trackers are not heard until it is back"
-                );
-                self.is_up.store(false, Ordering::Relaxed);
-            }
-            other => tracing::debug!(event = %other, "the backplane"),
+        tracing::info!(tracker = %self.own, %event, "the backplane");
+        if matches!(event, Event::Connected) {
+            self.is_up.store(true, Ordering::Relaxed);
+            engine.handle(Input::ClusterReached);
+        } else if matches!(event, Event::Disconnected) {
+            self.is_up.store(false, Ordering::Relaxed);
         }
     }
 }
 
 async fn carry_out(client: &Client, heard: &mut StreamMap<Subject, Subscriber>, order: Order) {
-    match order {
-        Order::Publish(to, bytes) => {
+    let done = async {
+        match order {
             // While the server is away nothing is kept for it: all is told anew when it is back.
-            if client.connection_state() != State::Connected {
-                return;
+            Order::Publish(..) if client.connection_state() != State::Connected => {}
+            Order::Publish(to, bytes) => client
+                .publish(to.name(), bytes.into())
+                .await
+                .map_err(|error| error.to_string())?,
+            Order::Follow(chain_id) => {
+                let subject = Subject::Network(chain_id);
+                let subscribed = client.subscribe(subject.name()).await;
+                let subscriber = subscribed.map_err(|error| error.to_string())?;
+                heard.insert(subject, subscriber);
             }
-            let sent = client.publish(to.name(), bytes.into());
-            match tokio::time::timeout(SEND_TIMEOUT, sent).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => {
-                    tracing::debug!(%error, "a message to other trackers is not sent")
-                }
-                Err(_) => tracing::debug!("a message to other trackers took too long"),
-            }
+            Order::Unfollow(chain_id) => _ = heard.remove(&Subject::Network(chain_id)),
         }
-        Order::Follow(chain_id) => {
-            let subject = Subject::Network(chain_id);
-            let subscribed = tokio::time::timeout(SEND_TIMEOUT, client.subscribe(subject.name()));
-            match subscribed.await {
-                Ok(Ok(subscriber)) => _ = heard.insert(subject, subscriber),
-                Ok(Err(error)) => tracing::warn!(%error, "a network is not followed"),
-                Err(_) => tracing::warn!("a network is not followed: the backplane is slow"),
-            }
-        }
-        Order::Unfollow(chain_id) => _ = heard.remove(&Subject::Network(chain_id)),
-    }
+        Ok::<(), String>(())
+    };
+    let done = tokio::time::timeout(SEND_TIMEOUT, done).await;
+    let failure = match done {
+        Ok(Ok(())) => return,
+        Ok(Err(reason)) => reason,
+        Err(_) => "it took too long".into(),
+    };
+    tracing::warn!(reason = failure, "other trackers are not told");
 }
 
 /// Takes a message if it is what its subject is for.

@@ -113,7 +113,12 @@ impl World {
                 }
                 Output::Disconnect { connection, .. } => self.nodes[index].ended.push(connection),
                 Output::WakeAt { at } => self.nodes[index].wake_at = Some(at.0),
-                _ => {}
+                Output::Pause { .. }
+                | Output::Register { .. }
+                | Output::Check { .. }
+                | Output::CheckBlock { .. }
+                | Output::CheckTransaction { .. }
+                | Output::Adopt { .. } => {}
             }
         }
     }
@@ -196,9 +201,12 @@ impl World {
     fn seen(&mut self, at: usize, network: u8, peer: u8) -> BTreeSet<String> {
         let connection = self.join(at, network, peer);
         let heard = self.heard(at, connection);
-        let joined = heard.into_iter().find_map(|message| match message {
-            ServerMessage::Joined { peers, .. } => Some(peers),
-            _ => None,
+        let joined = heard.into_iter().find_map(|message| {
+            if let ServerMessage::Joined { peers, .. } = message {
+                Some(peers)
+            } else {
+                None
+            }
         });
         self.give(at, Input::Closed { connection });
         joined.unwrap().into_iter().collect()
@@ -217,9 +225,12 @@ fn names(peers: &[u8]) -> BTreeSet<String> {
 }
 
 fn relayed(messages: &[ServerMessage]) -> Vec<(String, String)> {
-    let relayed = messages.iter().filter_map(|message| match message {
-        ServerMessage::Relay { target, frame } => Some((target.clone(), frame.clone())),
-        _ => None,
+    let relayed = messages.iter().filter_map(|message| {
+        if let ServerMessage::Relay { target, frame } = message {
+            Some((target.clone(), frame.clone()))
+        } else {
+            None
+        }
     });
     relayed.collect()
 }

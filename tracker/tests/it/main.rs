@@ -6,6 +6,8 @@
 )]
 
 #[cfg(test)]
+mod abuse;
+#[cfg(test)]
 mod addresses;
 #[cfg(test)]
 mod cluster;
@@ -21,6 +23,10 @@ mod joining;
 mod operations;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod tls;
+#[cfg(test)]
+mod turn;
 #[cfg(test)]
 mod updates;
 #[cfg(test)]

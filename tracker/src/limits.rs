@@ -32,6 +32,8 @@ pub const RELAY_FRAME_BYTES_MIN: u32 = 512;
 pub const CREATION_BURST: u32 = 10;
 /// Malformed messages of one connection before it is closed.
 pub const MISTAKES_MAX: u32 = 100;
+/// Peers that a newcomer is told of, and that are told of it: enough for a partial mesh of the most links.
+pub const SAMPLE_PEERS: usize = 48;
 /// Peers in one room; beyond, joins are answered `full`.
 pub const ROOM_PEERS_MAX: usize = 1_024;
 /// Networks in the registry; beyond, registrations are answered `full`.

@@ -5,6 +5,7 @@
 //! The peer id then is the key's. A join without a key keeps the provisional id.
 
 use api::ws::{ErrorCode, ServerMessage};
+use shared::hash::sha256;
 use shared::identity::{SignatureError, verify};
 use shared::ids::{ChainId, PeerId, PublicKey, Signature, TimestampMs};
 
@@ -114,13 +115,8 @@ impl Hub {
             state.place = Place::Room { chain_id, peer };
         }
         self.send(connection, &joined);
-        self.send_room(
-            chain_id,
-            Some(connection),
-            &ServerMessage::PeerJoined {
-                peer_id: peer.to_string(),
-            },
-        );
+        let peer_id = peer.to_string();
+        self.send_sample(chain_id, peer, &ServerMessage::PeerJoined { peer_id });
         self.publish_joined(chain_id, peer);
         self.on_peer_count_changed(now, chain_id);
     }
@@ -149,14 +145,40 @@ impl Hub {
         self.on_peer_count_changed(now, chain_id);
     }
 
+    /// Tells those here who are in a newcomer's sample.
+    fn send_sample(&mut self, chain_id: ChainId, newcomer: PeerId, message: &ServerMessage) {
+        let here = self.rooms.get(&chain_id).into_iter().flatten();
+        let others = here.filter(|(peer, _)| **peer != newcomer);
+        let told = sample(newcomer, others, |(peer, _)| **peer);
+        let connections: Vec<ConnectionId> = told.into_iter().map(|(_, id)| *id).collect();
+        if !connections.is_empty() {
+            let text = super::to_text(message);
+            self.outputs.push_back(Output::Send { connections, text });
+        }
+    }
+
+    /// The peers that a newcomer is told of: all, or a sample that differs from newcomer to newcomer. Members tell each other
+    /// of the rest.
     fn other_peers(&self, chain_id: ChainId, own: PeerId) -> Vec<String> {
         let here = self.rooms.get(&chain_id).into_iter().flatten();
         let here = here.map(|(peer, _)| peer);
-        here.chain(self.remote_peers(chain_id))
-            .filter(|peer| **peer != own)
+        let others = here.chain(self.remote_peers(chain_id));
+        let others = others.filter(|peer| **peer != own);
+        sample(own, others, |peer| **peer)
+            .into_iter()
             .map(ToString::to_string)
             .collect()
     }
+}
+
+/// At most [`limits::SAMPLE_PEERS`] of `all`, chosen by hash.
+fn sample<T>(for_whom: PeerId, all: impl Iterator<Item = T>, id: impl Fn(&T) -> PeerId) -> Vec<T> {
+    let mut all: Vec<T> = all.collect();
+    if all.len() > limits::SAMPLE_PEERS {
+        all.sort_by_cached_key(|one| sha256(&[&for_whom.0.0, &id(one).0.0]));
+        all.truncate(limits::SAMPLE_PEERS);
+    }
+    all
 }
 
 /// The peer id that a join may use.

@@ -383,3 +383,38 @@ fn a_checked_block_goes_to_the_room_and_a_bad_one_back_to_its_sender() {
 }
 
 const CANDIDATE: &str = r#"{"session":"1","key":"","fingerprint":"","signature":"","payload":""}"#;
+
+#[test]
+fn a_newcomer_of_a_large_room_and_a_sample_of_its_peers_are_told_of_each_other() {
+    let mut bench = Bench::new();
+    bench.register("large", chain(1), Listing::Listed);
+    let most = u64::try_from(limits::SAMPLE_PEERS).unwrap();
+    for number in 1..=most + 30 {
+        bench.member(number, "large");
+    }
+    let newest = most + 30;
+    let told = bench.heard(newest).into_iter().find_map(|message| {
+        if let ServerMessage::Joined { peers, .. } = message {
+            Some(peers)
+        } else {
+            None
+        }
+    });
+    let told = told.unwrap();
+    assert_eq!(told.len(), limits::SAMPLE_PEERS);
+    let own = peer(u8::try_from(newest).unwrap()).to_string();
+    let mut knowing = Vec::new();
+    for number in 1..newest {
+        let heard = bench.heard(number);
+        if heard.iter().any(
+            |message| matches!(message, ServerMessage::PeerJoined { peer_id } if *peer_id == own),
+        ) {
+            knowing.push(peer(u8::try_from(number).unwrap()).to_string());
+        }
+    }
+    let (mut told, mut knowing) = (told, knowing);
+    told.sort();
+    knowing.sort();
+    assert_eq!(told, knowing, "each of them knows the other");
+    assert!(!told.contains(&own));
+}

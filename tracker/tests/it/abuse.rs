@@ -1,12 +1,13 @@
 //! Clients that do harm, over real sockets, while two honest ones go on: each of their messages has to arrive.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use api::ws::{ClientMessage, ServerMessage};
 use futures_util::SinkExt as _;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::support::{Client, Network, Running, identity};
@@ -118,7 +119,13 @@ async fn honest_clients_are_served_whatever_others_do() {
         worst = worst.max(relayed(&mut one, &mut other, &target, number).await);
     }
     println!("the slowest of {MESSAGES} messages under abuse: {worst:?}");
-    assert_eq!(tracker.get("/health").await.status(), 200);
     harm.shutdown().await;
-    tracker.stop().await;
+    // All of them share one address, whose requests are rationed: it may ask again a moment later.
+    for _ in 0..200 {
+        if tracker.get("/health").await.status() == 200 {
+            return tracker.stop().await;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("the tracker does not recover");
 }

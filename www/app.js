@@ -4,7 +4,7 @@
 import { byId, element, setText } from "./dom.js";
 import { refreshTimes } from "./format.js";
 import { clearNotices, notify, notifyError, reasonOf } from "./notices.js";
-import { networkHash, parseRoute } from "./route.js";
+import { inviteOf, networkHash, parseRoute } from "./route.js";
 import { setUpStart, showStart } from "./start.js";
 
 const TIMES_EVERY_MS = 5000;
@@ -26,7 +26,11 @@ setUpStart((request) => {
   const hash = networkHash(request.networkId);
   if (location.hash === hash) followRoute();
   else location.hash = hash;
-}, openInvited);
+}, (text) => {
+  const invite = inviteOf(text);
+  if (invite) openBy("the invite", { invite });
+  else openBy("the invitation", { invitation: text });
+}, (networkId, passphrase) => openBy(networkId, { networkId, passphrase }));
 addEventListener("hashchange", followRoute);
 setInterval(refreshTimes, TIMES_EVERY_MS);
 followRoute();
@@ -46,6 +50,12 @@ async function followRoute() {
     await openNetwork(route, isFor(request, route) ? request : null);
     return;
   }
+  if (route.view === "invite") {
+    // The address holds the key: it does not stay there, nor in the history.
+    history.replaceState(null, "", "#/");
+    await openBy("the invite", { invite: route.invite });
+    return;
+  }
   show("start", "");
   leaveView = showStart();
   if (route.view === "unknown") {
@@ -58,22 +68,23 @@ function isFor(request, { networkId, chainId }) {
   return request?.node ? request.node.chainId === chainId : request?.networkId === networkId;
 }
 
-/** Opens the network that an invitation leads to, and answers it there. */
-async function openInvited(invitation) {
+/** Opens the network that an invite, a passphrase or an invitation leads to; an invitation is answered there. */
+async function openBy(what, options) {
   visit += 1;
   const mine = visit;
   leaveView();
   leaveView = () => {};
   clearNotices();
-  showOpening("the invitation", false);
+  showOpening(what, false);
+  if (options.passphrase) setText(byId("opening-step"), "Computing the key, which takes a moment on purpose; then a member who is online is asked for the network.");
   try {
     const { DistliNode } = await import("./node/distli-node.js");
-    const node = await DistliNode.join({ invitation });
+    const node = await DistliNode.join(options);
     if (mine !== visit) {
       await node.close();
       return;
     }
-    wish = { node, invitation };
+    wish = { node, invitation: options.invitation };
     const hash = networkHash(node.networkId, node.chainId);
     if (location.hash === hash) followRoute();
     else location.hash = hash;
@@ -81,7 +92,7 @@ async function openInvited(invitation) {
     if (mine !== visit) return;
     show("start", "");
     leaveView = showStart();
-    notifyError("The invitation can't be opened", error);
+    notifyError(`${capital(what)} can't be opened`, error);
   }
 }
 
@@ -93,7 +104,7 @@ async function openNetwork(route, request) {
   try {
     const [{ DistliNode }, { showNetwork }] = await Promise.all([import("./node/distli-node.js"), import("./network.js")]);
     node = request?.node ?? (request?.create
-      ? await DistliNode.create({ networkId: route.networkId, listed: request.listed })
+      ? await DistliNode.create({ networkId: route.networkId, listed: request.listed, access: request.access })
       : await DistliNode.join(route.chainId ? { networkId: route.networkId, chainId: route.chainId } : { networkId: route.networkId }));
     if (mine !== visit) {
       await node.close();
@@ -116,6 +127,10 @@ async function openNetwork(route, request) {
   } finally {
     clearTimeout(slow);
   }
+}
+
+function capital(words) {
+  return words.charAt(0).toUpperCase() + words.slice(1);
 }
 
 function closeNode(node) {
@@ -150,7 +165,7 @@ function showFailure(route, request, error) {
   byId("opening-failure").hidden = false;
   const actions = byId("failure-actions");
   const again = (create) => {
-    wish = { networkId, create, listed: request?.listed ?? byId("listed").checked };
+    wish = { networkId, create, listed: request?.listed ?? byId("listed").checked, access: request?.access };
     followRoute();
   };
   const button = (text, main, click) => element("button", { type: "button", class: main ? "button button-main" : "button", text, on: { click } });

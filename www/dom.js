@@ -95,3 +95,11 @@ function copyBySelection(text) {
   area.remove();
   return copied;
 }
+
+/** Shows a QR code (`{size, path}`, drawn by the node) in an svg with one path; hides it where there is none. */
+export function drawQr(picture, qr) {
+  picture.toggleAttribute("hidden", qr === null);
+  if (!qr) return;
+  picture.setAttribute("viewBox", `0 0 ${qr.size} ${qr.size}`);
+  picture.firstElementChild.setAttribute("d", qr.path);
+}

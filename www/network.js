@@ -1,12 +1,13 @@
 // One open network on the page: connects the node's events to the strip, the mining panel, the chain and the notices,
 // and the composer and file buttons to the node. Holds no chain data beyond what is shown.
 
-import { byId, copyFrom, setText } from "./dom.js";
+import { byId, copyFrom, drawQr, setText } from "./dom.js";
 import { count } from "./format.js";
 import { minerKey, showBlocks, showDisplaced, showPending } from "./ledger.js";
 import { setUpMining } from "./mining.js";
 import { Names } from "./names.js";
 import { notify, notifyError } from "./notices.js";
+import { setUpMoving, showMoving } from "./moving.js";
 import { setUpPairing } from "./pairing.js";
 import { networkHash } from "./route.js";
 import { showStatus } from "./strip.js";
@@ -19,7 +20,8 @@ const PAGE_BLOCKS = 30;
 export function showNetwork(node, networkId, invitation) {
   const view = new NetworkView(node);
   setText(byId("network-title"), networkId);
-  setUpLinks(networkId, node.chainId, view.signal);
+  setUpLinks(node, networkId, view);
+  setUpMoving(node, view.signal);
   setUpComposer(node, view.signal);
   setUpFiles(node, view.signal);
   setUpPairing(node, view.signal, invitation);
@@ -42,6 +44,10 @@ class NetworkView {
   constructor(node) {
     this.#node = node;
     this.#showMining = setUpMining(node, this.signal);
+  }
+
+  get names() {
+    return this.#names;
   }
 
   get signal() {
@@ -84,6 +90,7 @@ class NetworkView {
     const before = this.#status;
     this.#status = status;
     this.#names.setOwn(status.publicKey, status.peerId);
+    if (before?.access !== status.access) showAccess(status.access);
     showStatus(status, this.#storageFault);
     this.#showMining(status);
     showPending(this.#pending, status, this.#names);
@@ -162,14 +169,49 @@ class NetworkView {
   }
 }
 
-/** The links carry the chain id: whoever follows one gets this very chain or is told that it is another. */
-function setUpLinks(networkId, chainId, signal) {
+/**
+ * The links carry the chain id: whoever follows one gets this very chain or is told that it is another. That of a private network carries
+ * its key, so it is shown in a dialog that says what that means.
+ */
+function setUpLinks(node, networkId, { signal, names }) {
   byId("leave").addEventListener("click", () => { location.hash = "#/"; }, { signal });
-  const link = new URL(networkHash(networkId, chainId), location.href).href;
+  const link = new URL(networkHash(networkId, node.chainId), location.href).href;
   byId("new-tab").href = link;
   byId("invite").addEventListener("click", async (event) => {
     const button = event.currentTarget;
+    if (button.dataset.access === "private") {
+      showInvite(node, names, signal);
+      return;
+    }
     if (await copyFrom(button, link)) notify({ title: "Invite link copied", text: link });
     else notify({ level: "warning", title: "The browser did not allow copying", text: `Copy the link by hand: ${link}` });
   }, { signal });
+  byId("inviting-close").addEventListener("click", () => byId("inviting").close(), { signal });
+  byId("invite-copy").addEventListener("click", async (event) => {
+    const field = byId("invite-link");
+    if (!(await copyFrom(event.currentTarget, field.value))) field.select();
+  }, { signal });
+}
+
+async function showInvite(node, names, signal) {
+  try {
+    const [{ link, qr, passphrase }] = await Promise.all([node.invite(), showMoving(node, names)]);
+    if (signal.aborted) return;
+    byId("invite-link").value = link;
+    drawQr(byId("invite-qr"), qr);
+    byId("invite-passphrase-part").hidden = passphrase === null;
+    setText(byId("invite-passphrase"), passphrase ?? "");
+    if (!byId("inviting").open) byId("inviting").showModal();
+  } catch (error) {
+    notifyError("The invite could not be made", error);
+  }
+}
+
+/** What differs in a private network. */
+function showAccess(access) {
+  const isPrivate = access === "private";
+  byId("private-tag").hidden = !isPrivate;
+  const invite = byId("invite");
+  invite.dataset.access = access;
+  setText(invite, isPrivate ? "Invite" : "Copy invite link");
 }

@@ -1,7 +1,7 @@
 // The dialog "Connect without a server": one person invites, the other answers, both copy a text to the other.
 // Texts come from strangers: they only ever go into text fields and to the node, which checks them.
 
-import { byId, copyFrom, element, setText } from "./dom.js";
+import { byId, copyFrom, drawQr, element, setText } from "./dom.js";
 import { reasonOf } from "./notices.js";
 
 const PARTS = {
@@ -113,12 +113,7 @@ class PairingDialog {
   #give({ text, qr }) {
     if (this.#signal.aborted) return;
     byId("pairing-output").value = text;
-    const picture = byId("pairing-qr");
-    picture.toggleAttribute("hidden", qr === null);
-    if (qr) {
-      picture.setAttribute("viewBox", `0 0 ${qr.size} ${qr.size}`);
-      picture.firstElementChild.setAttribute("d", qr.path);
-    }
+    drawQr(byId("pairing-qr"), qr);
     setText(byId("pairing-qr-note"), qr ? "Or let the other device read this picture and paste what it says." : "This text is too long for a QR code: copy it.");
     byId("pairing-made").hidden = false;
     byId("pairing-give").hidden = false;

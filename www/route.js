@@ -1,4 +1,4 @@
-// The page's addresses: `#/` is the start, `#/n/<network id>` is a network, `#/n/<network id>@<chain id>` that very chain.
+// The page's addresses: `#/p/<invite>` is the invite to a private network, `#/` is the start, `#/n/<network id>` is a network, `#/n/<network id>@<chain id>` that very chain.
 
 /** What a network may be called. */
 const NETWORK_ID = /^[a-z0-9][a-z0-9_-]{0,62}$/;
@@ -6,10 +6,12 @@ const NETWORK_ID = /^[a-z0-9][a-z0-9_-]{0,62}$/;
 const LABEL = /^[a-z0-9][a-z0-9_-]{0,62}(~[0-9a-f]{4,64})?$/;
 const CHAIN_ID = /^[0-9a-f]{64}$/;
 
-/** What the address asks for: {view: "start"} or {view: "network", networkId, chainId?} or {view: "unknown", text}. */
+/** What the address asks for: {view: "start"} or {view: "invite", invite} or {view: "network", networkId, chainId?} or {view: "unknown", text}. */
 export function parseRoute(hash) {
   const path = hash.replace(/^#\/?/, "");
   if (path === "") return { view: "start" };
+  const invite = inviteOf(hash);
+  if (invite) return { view: "invite", invite };
   let target;
   try {
     target = /^n\/(.+)$/.exec(decodeURIComponent(path))?.[1];
@@ -21,6 +23,11 @@ export function parseRoute(hash) {
     return { view: "unknown", text: target ?? path };
   }
   return { view: "network", networkId, chainId };
+}
+
+/** What is behind `#/p/` in a text, such as a pasted link; null if that is not in it. */
+export function inviteOf(text) {
+  return /#\/p\/([\w-]+)\s*$/.exec(text)?.[1] ?? null;
 }
 
 /** The address of a network; with a chain id it opens no other chain of that name. */

@@ -7,10 +7,18 @@ import { isLabel, nameProblem, networkHash } from "./route.js";
 
 const LIST_EVERY_MS = 4000;
 const LIST_PATIENCE_MS = 8000;
+const ACCESS_HINTS = {
+  open: "Whoever knows the name or has the link can join and read.",
+  private: "Only who has the invite link can join and read. The tracker sees neither the name nor a word.",
+  passphrase: "Only who has the invite link, or the name and a passphrase of five words, can join and read.",
+};
 const RULE = "1 to 63 characters: a–z, 0–9, - and _. The first is a letter or a digit.";
 
-/** Wires the forms once. `open({networkId, create, listed})` is called with a valid name, `openInvited(text)` with an invitation. */
-export function setUpStart(open, openInvited) {
+/**
+ * Wires the forms once. `open({networkId, create, listed, access})` is called with a valid name, `openInvited(text)` with an invitation or
+ * a private network's link, `openPassphrase(networkId, passphrase)` with both.
+ */
+export function setUpStart(open, openInvited, openPassphrase) {
   const input = byId("network-id");
   const submit = (create) => {
     const networkId = input.value.trim();
@@ -20,8 +28,15 @@ export function setUpStart(open, openInvited) {
       input.focus();
       return;
     }
-    open({ networkId, create, listed: byId("listed").checked });
+    open({ networkId, create, listed: byId("listed").checked, access: byId("access").value });
   };
+  const showAccess = () => {
+    const access = byId("access").value;
+    byId("listed-choice").hidden = access !== "open";
+    setText(byId("access-hint"), ACCESS_HINTS[access]);
+  };
+  byId("access").addEventListener("change", showAccess);
+  showAccess();
   input.addEventListener("input", () => showRule(input.value === "" ? null : nameProblem(input.value.trim())));
   byId("open-form").addEventListener("submit", (event) => {
     event.preventDefault();
@@ -33,6 +48,15 @@ export function setUpStart(open, openInvited) {
     const text = byId("invited-text").value.trim();
     if (text === "") byId("invited-text").focus();
     else openInvited(text);
+  });
+  byId("passphrase-form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    const [name, words] = [byId("private-id"), byId("passphrase")];
+    const missing = [name, words].find((field) => field.value.trim() === "");
+    const problem = missing ? "Both the name and the passphrase are needed." : nameProblem(name.value.trim());
+    setText(byId("passphrase-rule"), problem ?? "");
+    if (problem) (missing ?? name).focus();
+    else openPassphrase(name.value.trim(), words.value.trim());
   });
 }
 
@@ -117,7 +141,8 @@ async function showStored() {
     const shared = labels.get(network.networkId) > 1;
     setText(item.querySelector(".choice-name"), shared ? `${network.networkId}~${network.chainId.slice(0, 8)}` : network.networkId);
     const height = network.height === undefined || network.height === null ? "" : `${plural(network.height, "block")} · `;
-    setText(item.querySelector(".choice-note"), `${height}added ${ago(network.addedAt)}`);
+    const access = network.access === "private" ? `private${network.movedTo ? ", moved" : ""} · ` : "";
+    setText(item.querySelector(".choice-note"), `${access}${height}added ${ago(network.addedAt)}`);
   });
   byId("stored").hidden = stored.length === 0;
 }

@@ -124,6 +124,7 @@ pub(crate) fn mesh_packet(bytes: &[u8]) {
     let welcome = FromTracker::Welcomed {
         provisional: vec![1; 32],
         nonce: vec![2; 16],
+        host: String::from("tracker"),
     };
     let joined = FromTracker::Joined {
         chain: genesis.chain_id(),
@@ -203,6 +204,7 @@ fn mesh() -> Mesh {
         network: genesis.network_id.clone(),
         genesis: genesis.encode(),
         listing: Listing::Listed,
+        keys: None,
         seed: [7; 32],
     })
 }

@@ -48,6 +48,7 @@ pub(crate) fn import(bytes: &[u8]) {
         listed: None,
         recent_blocks: None,
         helpers: None,
+        network_key: None,
     };
     let Ok(mut engine) = Engine::new(config) else {
         return;

@@ -28,18 +28,27 @@ export interface CreateOptions {
   networkId: string;
   /** ws: or wss: URL of the tracker; default is /ws of the page's origin; null works without one. */
   tracker?: string | null;
-  /** Whether the tracker may show the name to strangers; default true. */
+  /**
+   * Who may join. "open" (default): anyone. "private": who has the invite link. "passphrase": who has the link, or the name and the
+   * passphrase, which `invite` tells. Nothing of a private network can be read at the tracker.
+   */
+  access?: "open" | "private" | "passphrase";
+  /** Whether the tracker may show the name to strangers; default true. A private network never is. */
   listed?: boolean;
   rules?: Partial<Rules>;
   keep?: Keep;
 }
 
-/** One of the three names the network; with a chain id, no other chain of that name is opened. */
+/** One of these names the network; with a chain id, no other chain of that name is opened. */
 export interface JoinOptions {
   networkId?: string;
   chainId?: string;
   /** The text of `createInvitation`: the network it leads to is opened without asking anyone; accept it afterwards. */
   invitation?: string;
+  /** What is behind `#/p/` in the invite link of a private network. */
+  invite?: string;
+  /** With `networkId`: joins a private network by its passphrase; a member has to be online. */
+  passphrase?: string;
   tracker?: string | null;
   keep?: Keep;
 }
@@ -53,6 +62,16 @@ export interface PairingText {
   qr: { size: number; path: string } | null;
 }
 
+/** What lets somebody into a network. */
+export interface Invite {
+  /** To a private network it is the key itself: whoever has it is a member. */
+  link: string;
+  /** The link as a QR code, as in `PairingText`. */
+  qr: { size: number; path: string } | null;
+  /** The passphrase, if the network has one that is known here. */
+  passphrase: string | null;
+}
+
 export interface StoredNetwork {
   networkId: string;
   chainId: string;
@@ -60,6 +79,9 @@ export interface StoredNetwork {
   addedAt: number;
   /** Height when it was last open; a hint. */
   height: number;
+  access: "open" | "private";
+  /** Chain id of the network that its owner moved it to. */
+  movedTo: string | null;
 }
 
 export interface TenantTransaction {
@@ -112,6 +134,7 @@ export interface Traffic {
 export interface Status {
   networkId: string;
   chainId: string;
+  access: "open" | "private";
   peerId: string;
   /** This tab's public key, hex. */
   publicKey: string;
@@ -180,6 +203,11 @@ export interface DistliEvents {
   conflict: CustomEvent<Record<string, unknown>>;
   /** The chain shown so far left out a final block: blocks `from` to `to` are gone, their transactions wait again or are in conflict. */
   abandoned: CustomEvent<{ from: number; to: number; tip: string; finalHeight: number }>;
+  /**
+   * The owner moved this private network. `joined`: this tab has the new one's key, and `join({ chainId })` opens it. `confirmed`: those who
+   * are away will hear of it, too. `known`: it was so when the network was opened.
+   */
+  moved: CustomEvent<{ networkId: string; chainId: string; joined: boolean; confirmed: boolean; known: boolean }>;
   storage: CustomEvent<StorageNotice>;
   tracker: CustomEvent<{ state: string; code?: string; message?: string }>;
   error: CustomEvent<Notice>;
@@ -189,7 +217,7 @@ export interface DistliEvents {
 export interface DistliError extends Error {
   reason: string;
   remedy: string;
-  /** e.g. network_unknown, network_exists, offline, bad_network_id, bad_invitation, closed */
+  /** e.g. network_unknown, network_exists, offline, bad_network_id, bad_invitation, bad_invite, bad_passphrase, private, nobody_there, closed */
   code?: string;
 }
 
@@ -223,6 +251,15 @@ export class DistliNode extends EventTarget {
   pending(): Promise<PendingTransaction[]>;
   /** What was sent from this browser and lost its place in the sequence to another transaction, oldest first. */
   conflicts(): Promise<LostTransaction[]>;
+  /** The link that lets somebody in, for a page at this address (default: this one). */
+  invite(page?: string): Promise<Invite>;
+  /** Whose keys are known in a private network (senders, miners, direct peers), and whether this tab owns it. */
+  members(): Promise<{ owner: boolean; members: string[] }>;
+  /**
+   * For the owner of a private network whose invite leaked: makes its successor, whose key only these members get (150 at most), and sends
+   * the record that tells them. Resolves when that is stored; `moved` follows here as it does there.
+   */
+  moveNetwork(chosen: { members: string[] }): Promise<{ networkId: string; chainId: string; members: number }>;
   /** Begins a pairing without any server: the text goes to the other browser, good for ten minutes. */
   createInvitation(): Promise<PairingText>;
   /** Answers an invitation to this network; the text goes back to who invited. */

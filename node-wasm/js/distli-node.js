@@ -59,7 +59,9 @@ export class DistliNode extends EventTarget {
     const archive = await Archive.open(() => {});
     try {
       const networks = await archive.networks();
-      return networks.map(({ networkId, chainId, addedAt, height }) => ({ networkId, chainId, addedAt, height: height ?? 0 }));
+      return networks.map(({ networkId, chainId, addedAt, height, networkKey, movedTo }) => ({
+        networkId, chainId, addedAt, height: height ?? 0, access: networkKey ? "private" : "open", movedTo: movedTo ?? null,
+      }));
     } finally {
       archive.close();
     }
@@ -116,6 +118,20 @@ export class DistliNode extends EventTarget {
 
   conflicts() {
     return this.#call("conflicts");
+  }
+
+  /** @param {string} [page] */
+  invite(page = location.href) {
+    return this.#call("invite", { base: page.replace(/#.*/s, "") });
+  }
+
+  members() {
+    return this.#call("members");
+  }
+
+  /** @param {{members: string[]}} chosen */
+  moveNetwork({ members }) {
+    return this.#call("moveNetwork", { members: [...members] });
   }
 
   createInvitation() {
@@ -254,10 +270,12 @@ export class DistliNode extends EventTarget {
  * @param {any} [options]
  * @returns {Promise<DistliNode>}
  */
-async function open(mode, { networkId, chainId, invitation, listed, rules, tracker, keep } = {}) {
+async function open(mode, { tracker, keep, ...options } = {}) {
+  const { networkId, chainId, invitation, invite, passphrase, access, listed, rules } = options;
   const trackerUrl = trackerUrlOf(tracker);
   askForPersistence();
-  const start = { mode, networkId, chainId, invitation, listed, rules, recentBlocks: recentBlocksOf(keep), trackerUrl, preferredSlot: rememberedSlot() };
+  const wish = { networkId, chainId, invitation, invite, passphrase, access, listed, rules };
+  const start = { mode, ...wish, recentBlocks: recentBlocksOf(keep), trackerUrl, preferredSlot: rememberedSlot() };
   return new Promise((resolve, reject) => new DistliNode(start, { resolve, reject }));
 }
 

@@ -7,6 +7,7 @@
 import { CoreLoop } from "./core-loop.js";
 import { DistliError, flatten } from "./errors.js";
 import { MiningPool } from "./mining-pool.js";
+import { Mover } from "./mover.js";
 import { VerifyPool } from "./verify-pool.js";
 import { createNetwork, findNetwork } from "./open-network.js";
 import { Reporter } from "./reporter.js";
@@ -17,8 +18,10 @@ import { compare, readWindow, reconcile } from "./window.js";
 /**
  * @typedef {(message: {type: string, [field: string]: any}, transfer?: Transferable[]) => void} Post
  * @typedef {{Core: any, MiningJob: any, createGenesis: Function, genesisInfo: Function,
- *   readInvitation: Function, qrCode: Function, module: WebAssembly.Module}} LoadedWasm
- * @typedef {{mode: "create" | "join", networkId?: string, chainId?: string, invitation?: string, listed?: boolean, rules?: object,
+ *   readInvitation: Function, readInvite: Function, writeInvite: Function, newPassphrase: Function, passphraseKey: Function,
+ *   GenesisKnock: any, qrCode: Function, module: WebAssembly.Module}} LoadedWasm
+ * @typedef {{mode: "create" | "join", networkId?: string, chainId?: string, invitation?: string, invite?: string,
+ *   passphrase?: string, access?: string, listed?: boolean, rules?: object,
  *   recentBlocks?: number, trackerUrl: string | null, preferredSlot: number | null}} StartOptions
  */
 
@@ -57,7 +60,7 @@ export class NodeSession {
     const identity = await archive.lockIdentity(options.preferredSlot);
     try {
       const trackerHttp = options.trackerUrl && httpOf(options.trackerUrl);
-      const around = { archive, wasm, trackerHttp, windowOf: page.windowOf };
+      const around = { archive, wasm, trackerHttp, trackerUrl: options.trackerUrl, windowOf: page.windowOf };
       const network =
         options.mode === "create" ? await createNetwork(around, /** @type {any} */ (options), identity.seed) : await findNetwork(around, options);
       const session = new NodeSession({ wasm, archive, identity, network, post: page.post, trackerUrl: options.trackerUrl, recentBlocks: options.recentBlocks });
@@ -84,11 +87,11 @@ export class NodeSession {
     this.post = post;
     this.archive = archive;
     this.#trackerHttp = trackerUrl && httpOf(trackerUrl);
-    const { chainId, genesis, listed } = network;
+    const { chainId, genesis, listed, networkKey } = network;
     const seed = crypto.getRandomValues(new Uint8Array(32));
     this.verifiers = new VerifyPool(wasm.module, genesis, (job, valid) => this.loop.handle({ type: "verified", job, valid }));
     const helpers = this.verifiers.size;
-    this.core = new wasm.Core({ genesis, identitySeed: identity.seed, seed, listed, recentBlocks, helpers });
+    this.core = new wasm.Core({ genesis, identitySeed: identity.seed, seed, listed, recentBlocks, helpers, networkKey });
     this.store = archive.openChain(chainId, identity.slot, (shared) => this.#onShared(shared));
     this.pool = new MiningPool(wasm.module, {
       found: (job, nonce) => this.loop.handle({ type: "nonce_found", job, nonce }),
@@ -101,8 +104,12 @@ export class NodeSession {
       refused: (reason, source, request) => this.#onRefused(reason, source, request),
       storage: (notice) => this.event("storage", notice),
       broken: (reason) => this.#onBroken(reason),
-      drained: () => this.reporter.changed(),
+      drained: () => {
+        this.reporter.changed();
+        this.mover.changed();
+      },
     });
+    this.mover = new Mover(this);
     this.reporter = new Reporter(this, trackerUrl);
   }
 
@@ -145,6 +152,11 @@ export class NodeSession {
     acceptInvitation: ({ text }) => this.#ask({ type: "invitation_taken", text }),
     /** @param {{text: string}} answer */
     completeInvitation: ({ text }) => this.#ask({ type: "answer_taken", text }),
+    /** @param {{base: string}} page the address of the page, without what is behind # */
+    invite: async ({ base }) => this.#invite(base),
+    members: async () => this.core.members(),
+    /** @param {{members: string[]}} chosen */
+    moveNetwork: ({ members }) => this.mover.move(members),
     conflicts: async () => this.core.conflicts(),
     exportChain: async () => {
       const from = Number(this.core.status().bodiesFrom);
@@ -187,11 +199,22 @@ export class NodeSession {
     this.#ask({ type: "import", text }).catch(() => {}); // A window that starts in mid-chain does not connect; peers have the rest.
   }
 
+  /**
+   * The link that lets somebody in.
+   * @param {string} base
+   */
+  #invite(base) {
+    const { networkId, chainId, genesis, networkKey, passphrase = null } = this.network;
+    const hash = networkKey ? `#/p/${this.wasm.writeInvite(networkKey, genesis)}` : `#/n/${networkId}@${chainId}`;
+    const link = base + hash;
+    return { link, qr: this.wasm.qrCode(link) ?? null, passphrase };
+  }
+
   /** @param {string | null} url */
   #connect(url) {
     if (!url) return;
     this.#tracker = new TrackerLink(url, {
-      open: () => this.loop.handle({ type: "tracker_open" }),
+      open: () => this.loop.handle({ type: "tracker_open", host: new URL(url).host }),
       message: (text) => this.loop.handle({ type: "tracker_message", text }),
       closed: (wasOpen) => {
         this.reporter.joined = false;
@@ -394,6 +417,7 @@ export class NodeSession {
     this.#closeLocal();
     this.#tracker?.close();
     await Promise.race([this.loop.settled(), new Promise((done) => setTimeout(done, SETTLE_MS))]);
+    this.mover.stop();
     this.loop.stop();
     await this.reporter.stop();
     this.store.close();

@@ -6,7 +6,9 @@
  * {type: "rtc", order}, {type: "window", …}, {type: "set_aside", …}, {type: "read_local", id, networkId}.
  */
 
-import init, { Core, createGenesis, genesisInfo, MiningJob, qrCode, readInvitation } from "../pkg/node_wasm.js";
+import init, {
+  Core, createGenesis, GenesisKnock, genesisInfo, MiningJob, newPassphrase, passphraseKey, qrCode, readInvitation, readInvite, writeInvite,
+} from "../pkg/node_wasm.js";
 import { DistliError, flatten } from "./errors.js";
 import { NodeSession } from "./node-session.js";
 
@@ -39,7 +41,9 @@ self.onmessage = ({ data }) => {
 async function start(options) {
   try {
     const module = await loadWasm();
-    const wasm = { Core, MiningJob, createGenesis, genesisInfo, readInvitation, qrCode, module };
+    const wasm = {
+      Core, MiningJob, GenesisKnock, createGenesis, genesisInfo, newPassphrase, passphraseKey, readInvitation, readInvite, writeInvite, qrCode, module,
+    };
     session = await NodeSession.open(wasm, options, { post, windowOf });
     const { network, identity } = session;
     post({ type: "started", networkId: network.networkId, chainId: network.chainId, slot: identity.slot });

@@ -3,6 +3,7 @@
  */
 
 import { DistliError } from "./errors.js";
+import { genesisFromMembers } from "./knock.js";
 
 const ASK_MS = 8_000;
 const MEASURE_MS = 300;
@@ -13,35 +14,53 @@ const LABEL = /^([a-z0-9][a-z0-9_-]{0,62})(?:~([0-9a-f]{4,64}))?$/;
 const NAME_REMEDY = "Use 1 to 63 lower-case letters, digits, - and _, starting with a letter or digit.";
 
 /**
- * @typedef {{networkId: string, chainId: string, genesis: Uint8Array, listed: boolean, expectedHeight: number}} OpenedNetwork
- * @typedef {{createGenesis: Function, genesisInfo: Function, readInvitation: Function, MiningJob: any}} Wasm
- * @typedef {{archive: import("./storage.js").Archive, wasm: Wasm, trackerHttp: string | null,
+ * @typedef {{networkKey?: Uint8Array, passphrase?: string}} Secret of a private network
+ * @typedef {{networkId: string, chainId: string, genesis: Uint8Array, listed: boolean, expectedHeight: number, movedTo?: string} & Secret} OpenedNetwork
+ * @typedef {{createGenesis: Function, genesisInfo: Function, readInvitation: Function, readInvite: Function,
+ *   newPassphrase: Function, passphraseKey: Function, GenesisKnock: any, MiningJob: any}} Wasm
+ * @typedef {{archive: import("./storage.js").Archive, wasm: Wasm, trackerHttp: string | null, trackerUrl: string | null,
  *   windowOf: (networkId: string) => Promise<string | null>}} Surroundings
  */
 
 /**
  * Makes a new network owned by this tab's identity and stores it; the tracker learns of it when it is there.
  * @param {Surroundings} around
- * @param {{networkId: string, listed?: boolean, rules?: object}} options
+ * @param {{networkId: string, listed?: boolean, rules?: object, access?: "open" | "private" | "passphrase"}} options
  * @param {Uint8Array} ownerSeed
  * @returns {Promise<OpenedNetwork>}
  */
 export async function createNetwork(around, options, ownerSeed) {
   const { archive, wasm } = around;
-  const { networkId, rules } = options;
-  const listed = options.listed ?? true;
+  const { networkId, rules, access = "open" } = options;
+  const listed = access === "open" && (options.listed ?? true);
   requireName(networkId);
   const known = await archive.networks();
   const taken = known.some((network) => network.networkId === networkId);
   if (taken) throw new DistliError(`This browser already has a network “${networkId}”.`, "Join it, or choose another name.", "network_exists");
-  const answer = await askTracker(around, networkId);
+  // A private network's name is nobody's business, so nobody is asked for it.
+  const answer = access === "open" ? await askTracker(around, networkId) : {};
   if (answer.found) throw new DistliError(`The network “${networkId}” already exists.`, "Join it, or choose another name.", "network_exists");
   const hashesPerSecond = measureHashRate(wasm);
   const enterpriseGenesis = await askEnterprise(around);
-  const made = makeGenesis(wasm, { networkId, createdAt: Date.now(), ownerSeed, hashesPerSecond, enterpriseGenesis, rules: rules ?? {} });
-  const network = { networkId, chainId: made.chainId, genesis: made.genesis, listed, expectedHeight: 0 };
+  const secret = makeSecret(wasm, access, networkId);
+  const { networkKey } = secret;
+  const made = makeGenesis(wasm, { networkId, createdAt: Date.now(), ownerSeed, hashesPerSecond, enterpriseGenesis, networkKey, rules: rules ?? {} });
+  const network = { networkId, chainId: made.chainId, genesis: made.genesis, listed, expectedHeight: 0, ...secret };
   await archive.keepNetwork(network);
   return network;
+}
+
+/**
+ * @param {Wasm} wasm
+ * @param {"open" | "private" | "passphrase"} access
+ * @param {string} networkId
+ * @returns {Secret}
+ */
+export function makeSecret(wasm, access, networkId) {
+  if (access === "private") return { networkKey: crypto.getRandomValues(new Uint8Array(32)) };
+  if (access !== "passphrase") return {};
+  const passphrase = wasm.newPassphrase(crypto.getRandomValues(new Uint8Array(8)));
+  return { passphrase, networkKey: wasm.passphraseKey(passphrase, networkId) };
 }
 
 /**
@@ -50,21 +69,19 @@ export async function createNetwork(around, options, ownerSeed) {
  * @returns {{genesis: Uint8Array, chainId: string}}
  */
 function makeGenesis(wasm, options) {
-  try {
-    return wasm.createGenesis(options);
-  } catch (error) {
-    throw new DistliError(String(error instanceof Error ? error.message : error), "Choose other rules, or leave them out.", "bad_rules");
-  }
+  return inWords(() => wasm.createGenesis(options), "Choose other rules, or leave them out.", "bad_rules");
 }
 
 /**
  * Finds the network by its chain id or name: stored ones need no tracker.
  * @param {Surroundings} around
- * @param {{networkId?: string, chainId?: string, invitation?: string}} options
+ * @param {{networkId?: string, chainId?: string, invitation?: string, invite?: string, passphrase?: string}} options
  * @returns {Promise<OpenedNetwork>}
  */
-export async function findNetwork(around, { networkId, chainId, invitation }) {
+export async function findNetwork(around, { networkId, chainId, invitation, invite, passphrase }) {
   if (invitation !== undefined) return fromInvitation(around, invitation);
+  if (invite !== undefined) return fromInvite(around, invite);
+  if (passphrase !== undefined) return fromPassphrase(around, networkId, passphrase);
   const wanted = wish(networkId, chainId);
   const label = networkId ?? String(chainId);
   const known = await around.archive.networks();
@@ -95,9 +112,62 @@ async function fromInvitation({ archive, wasm }, text) {
   if (Number(expiresAt) <= Date.now()) throw new DistliError("The invitation expired.", "Ask for a new one; it is good for ten minutes.", "bad_invitation");
   const stored = (await archive.networks()).find((network) => network.chainId === chainId);
   if (stored) return fromStored(stored);
+  if (wasm.genesisInfo(genesis).access === "private") {
+    throw new DistliError(`“${networkId}” is private, and this invitation does not hold its key.`, "Open its invite link or join with its passphrase first.", "private");
+  }
   const network = { networkId, chainId, genesis, listed: false, expectedHeight: 0 };
   await archive.keepNetwork(network);
   return network;
+}
+
+/**
+ * The private network that an invite leads to: its key and its genesis are inside.
+ * @param {Surroundings} around
+ * @param {string} text
+ * @returns {Promise<OpenedNetwork>}
+ */
+async function fromInvite({ archive, wasm }, text) {
+  const { networkKey, genesis, networkId, chainId } = inWords(() => wasm.readInvite(text), "Copy the whole link again, or ask for it anew.", "bad_invite");
+  const network = { networkId, chainId, genesis, listed: false, expectedHeight: 0, networkKey };
+  const stored = (await archive.networks()).find((known) => known.chainId === chainId);
+  if (stored?.networkKey) return fromStored(stored);
+  await archive.keepNetwork(network);
+  return network;
+}
+
+/**
+ * The private network of a name and a passphrase; its genesis is with those who have it.
+ * @param {Surroundings} around
+ * @param {string | undefined} networkId
+ * @param {string} passphrase
+ * @returns {Promise<OpenedNetwork>}
+ */
+async function fromPassphrase({ archive, wasm, trackerUrl }, networkId, passphrase) {
+  requireName(networkId);
+  const name = String(networkId);
+  const networkKey = inWords(() => wasm.passphraseKey(passphrase, name), "It is five words of five letters, such as lusab-babad-gutih-tugad-bafub.", "bad_passphrase");
+  const same = (/** @type {Uint8Array | undefined} */ key) => key !== undefined && key.every((byte, index) => byte === networkKey[index]);
+  const stored = (await archive.networks()).find((known) => same(known.networkKey));
+  if (stored) return fromStored(stored);
+  const genesis = await genesisFromMembers(wasm, networkKey, trackerUrl, name);
+  const { chainId } = wasm.genesisInfo(genesis);
+  const network = { networkId: name, chainId, genesis, listed: false, expectedHeight: 0, networkKey, passphrase };
+  await archive.keepNetwork(network);
+  return network;
+}
+
+/**
+ * Runs a function of the wasm, whose errors are sentences.
+ * @param {() => any} run
+ * @param {string} remedy
+ * @param {string} code
+ */
+function inWords(run, remedy, code) {
+  try {
+    return run();
+  } catch (error) {
+    throw new DistliError(String(error instanceof Error ? error.message : error), remedy, code);
+  }
 }
 
 /**
@@ -105,19 +175,15 @@ async function fromInvitation({ archive, wasm }, text) {
  * @param {string} text
  */
 function readInvitation(wasm, text) {
-  try {
-    return wasm.readInvitation(text);
-  } catch (error) {
-    throw new DistliError(String(error instanceof Error ? error.message : error), "Copy the whole invitation again, or ask for a new one.", "bad_invitation");
-  }
+  return inWords(() => wasm.readInvitation(text), "Copy the whole invitation again, or ask for a new one.", "bad_invitation");
 }
 
 /**
  * @param {import("./storage.js").StoredNetwork} stored
  * @returns {OpenedNetwork}
  */
-function fromStored({ networkId, chainId, genesis, listed, height }) {
-  return { networkId, chainId, genesis, listed: listed ?? true, expectedHeight: height ?? 0 };
+function fromStored({ networkId, chainId, genesis, listed, height, networkKey, passphrase, movedTo }) {
+  return { networkId, chainId, genesis, listed: listed ?? true, expectedHeight: height ?? 0, networkKey, passphrase, movedTo };
 }
 
 /**

@@ -20,7 +20,7 @@ const FIRST_SLOT_WAIT_MS = 400;
 
 /**
  * @typedef {{chainId: string, networkId: string, genesis: Uint8Array, listed?: boolean, addedAt: number,
- *   height?: number}} StoredNetwork
+ *   height?: number, networkKey?: Uint8Array, passphrase?: string, movedTo?: string}} StoredNetwork
  * @typedef {{slot: number, seed: Uint8Array, release: () => void}} IdentitySlot
  * @typedef {{level: "info" | "warning" | "error", message: string, remedy: string}} StorageNotice
  */
@@ -75,14 +75,16 @@ export class Archive {
 
   /**
    * Keeps a network's genesis; one that is there already stays as it is.
-   * @param {{chainId: string, networkId: string, genesis: Uint8Array, listed: boolean}} network
+   * @param {{chainId: string, networkId: string, genesis: Uint8Array, listed: boolean, networkKey?: Uint8Array, passphrase?: string}} network
    */
-  async keepNetwork({ chainId, networkId, genesis, listed }) {
+  async keepNetwork({ chainId, networkId, genesis, listed, networkKey, passphrase }) {
     if (!this.db) return;
     await write(this.db, ["networks"], async (transaction) => {
       const store = transaction.objectStore("networks");
       const known = await result(store.get(chainId));
-      if (!known) store.put({ chainId, networkId, genesis, listed, addedAt: Date.now(), height: 0 });
+      const secret = networkKey ? { networkKey, passphrase } : {};
+      if (!known) store.put({ chainId, networkId, genesis, listed, addedAt: Date.now(), height: 0, ...secret });
+      else if (networkKey && !known.networkKey) store.put({ ...known, ...secret });
     });
   }
 
@@ -97,6 +99,20 @@ export class Archive {
       const store = transaction.objectStore("networks");
       const known = await result(store.get(chainId));
       if (known && known.height !== height) store.put({ ...known, height });
+    });
+  }
+
+  /**
+   * Notes where the owner moved a private network.
+   * @param {string} chainId
+   * @param {string} movedTo
+   */
+  async noteMoved(chainId, movedTo) {
+    if (!this.db) return;
+    await write(this.db, ["networks"], async (transaction) => {
+      const store = transaction.objectStore("networks");
+      const known = await result(store.get(chainId));
+      if (known && known.movedTo !== movedTo) store.put({ ...known, movedTo });
     });
   }
 

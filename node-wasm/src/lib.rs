@@ -16,6 +16,7 @@ pub mod engine;
 mod mining;
 mod network;
 mod node_core;
+pub mod private;
 mod qr;
 pub mod seam;
 mod verifying;
@@ -23,6 +24,7 @@ mod verifying;
 pub use mining::MiningJob;
 pub use network::{create_genesis, genesis_info, read_invitation};
 pub use node_core::Core;
+pub use private::{GenesisKnock, new_passphrase, passphrase_key, read_invite, write_invite};
 pub use qr::qr_code;
 pub use verifying::BlockVerifier;
 

@@ -11,6 +11,7 @@ use wasm_bindgen::prelude::*;
 
 use crate::engine::Invited;
 use crate::node_core::{read, write};
+use crate::private::network_key;
 
 /// A newcomer's first block takes about this long at the measured hash rate.
 const FIRST_BLOCK_SECONDS: u64 = 2;
@@ -30,6 +31,9 @@ struct CreateOptions {
     rules: Option<RuleChoices>,
     #[serde(default)]
     enterprise_genesis: Option<String>,
+    /// The key of a private network; without one it is open.
+    #[serde(default)]
+    network_key: Option<ByteBuf>,
 }
 
 /// The rules a creator may choose; the others are the defaults.
@@ -89,8 +93,9 @@ struct RulesInfo {
     finality_delay_ms: u64,
 }
 
-/// Makes the genesis of an open network from `{networkId, createdAt, ownerSeed, hashesPerSecond, rules?, enterpriseGenesis?}`:
-/// `{genesis: Uint8Array, chainId}`. The initial difficulty lets a first block take about two seconds.
+/// Makes the genesis of a network from `{networkId, createdAt, ownerSeed, hashesPerSecond, rules?, enterpriseGenesis?, networkKey?}`:
+/// `{genesis: Uint8Array, chainId}`. With a network key it is private, its owner is its reporter, and transactions need no stamp unless
+/// the rules say so. The initial difficulty lets a first block take about two seconds.
 ///
 /// # Errors
 /// Names the option that is not allowed, and what is.
@@ -161,14 +166,26 @@ fn genesis_of(options: CreateOptions) -> Result<Genesis, String> {
                 .map_err(|_| String::from("enterpriseGenesis is no hash in hexadecimal"))?,
         ),
     };
+    let owner = Identity::from_seed(seed).public_key();
+    let mut rules = options.rules.unwrap_or_default();
+    let access = match options.network_key {
+        None => Access::Open,
+        Some(key) => {
+            rules.stamp_bits.get_or_insert(0);
+            Access::Private {
+                join_key: network_key(&key)?.keys().join_key(),
+                reporters: vec![owner],
+            }
+        }
+    };
     let genesis = Genesis {
         network_id,
-        rules: rules_of(options.hashes_per_second, options.rules.unwrap_or_default()),
+        rules: rules_of(options.hashes_per_second, rules),
         created_at: TimestampMs(options.created_at),
-        owner: Identity::from_seed(seed).public_key(),
+        owner,
         enterprise_genesis,
         predecessor: None,
-        access: Access::Open,
+        access,
     };
     genesis
         .checked()
@@ -229,6 +246,7 @@ mod tests {
             hashes_per_second: 1e6,
             rules: None,
             enterprise_genesis: None,
+            network_key: None,
         }
     }
 
@@ -278,6 +296,22 @@ mod tests {
         })
         .unwrap_err();
         assert!(reason.contains("interval"), "{reason}");
+    }
+
+    #[test]
+    fn a_network_with_a_key_is_private_and_needs_no_stamps() {
+        let key = ByteBuf::from([9; 32]);
+        let genesis = genesis_of(CreateOptions {
+            network_key: Some(key.clone()),
+            ..options()
+        })
+        .unwrap();
+        let keys = network_key(&key).unwrap().keys();
+        let expected = Access::Private {
+            join_key: keys.join_key(),
+            reporters: vec![genesis.owner],
+        };
+        assert_eq!((genesis.access, genesis.rules.stamp_bits), (expected, 0));
     }
 
     #[test]

@@ -99,6 +99,36 @@ impl Core {
         write(&self.engine.conflicts())
     }
 
+    /// Who is known as a member of a private network, and whether this tab owns it: `{owner, members}`.
+    ///
+    /// # Errors
+    /// As [`Self::poll`].
+    pub fn members(&self) -> Result<JsValue, JsError> {
+        write(&Members {
+            owner: self.engine.is_owner(),
+            members: self.engine.members(),
+        })
+    }
+
+    /// The record that moves the network, from `{networkKey, seed, createdAt, members}`: `{record, genesis, chainId, members}`.
+    ///
+    /// # Errors
+    /// Says why the network can't be moved so.
+    #[wasm_bindgen(js_name = moveNetwork)]
+    pub fn move_network(&self, options: JsValue) -> Result<JsValue, JsError> {
+        let options = read("the options", options)?;
+        let moved = self.engine.move_network(&options);
+        write(&moved.map_err(|reason| JsError::new(&reason))?)
+    }
+
+    /// Where the owner moved the network: `{genesis, networkId, chainId, networkKey, confirmed}`, or `null`.
+    ///
+    /// # Errors
+    /// As [`Self::poll`].
+    pub fn successor(&mut self) -> Result<JsValue, JsError> {
+        write(&self.engine.successor())
+    }
+
     /// The whole main chain as a self-proving file, JSON.
     ///
     /// # Errors
@@ -115,6 +145,12 @@ impl Core {
     pub fn window(&self, now_ms: Option<f64>) -> Result<String, JsError> {
         Ok(self.engine.window(time(now_ms.unwrap_or_default())?))
     }
+}
+
+#[derive(Serialize)]
+struct Members {
+    owner: bool,
+    members: Vec<String>,
 }
 
 /// Blocks that a call without a limit answers.

@@ -26,7 +26,11 @@ pub enum Input {
         records: Vec<StoredRecord>,
     },
     /// The tracker's socket is open.
-    TrackerOpen,
+    TrackerOpen {
+        /// Its `host[:port]`, for which an admission to a private network is.
+        #[serde(default)]
+        host: String,
+    },
     /// The tracker sent a message.
     TrackerMessage {
         /// Its JSON.
@@ -520,6 +524,9 @@ pub struct Config {
     pub genesis: ByteBuf,
     /// The key's 32 secret bytes.
     pub identity_seed: ByteBuf,
+    /// The network key's 32 bytes, if the network is private.
+    #[serde(default)]
+    pub network_key: Option<ByteBuf>,
     /// 32 fresh random bytes.
     pub seed: ByteBuf,
     /// Whether the network is to be listed where it has to be registered; yes if absent.

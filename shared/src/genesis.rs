@@ -16,6 +16,7 @@ use ethnum::U256;
 use crate::{
     encoding::{DecodeError, Reader, Writer, in_range},
     hash::{Hash, sha256},
+    identity::{self, Identity, SignatureError},
     ids::{ChainId, Height, NetworkId, PublicKey, Signature, TimestampMs},
     limits,
     pow::{CompactTarget, Target},
@@ -310,6 +311,48 @@ impl Genesis {
         Ok(self)
     }
 
+    /// The same as the successor of a chain that ends at `last` (height and hash), signed by that chain's owner.
+    #[must_use]
+    pub fn succeed(mut self, chain_id: ChainId, last: (Height, Hash), owner: &Identity) -> Self {
+        let (height, hash) = last;
+        let mut predecessor = Predecessor {
+            chain_id,
+            height,
+            hash,
+            signature: Signature([0; 64]),
+        };
+        self.predecessor = Some(predecessor.clone());
+        predecessor.signature = owner.sign(SUCCESSOR_DOMAIN, chain_id, &self.encode());
+        self.predecessor = Some(predecessor);
+        self
+    }
+
+    /// Checks that the owner of `old` made this its successor.
+    ///
+    /// # Errors
+    /// It names no predecessor or another one, or the owner did not sign it.
+    pub fn check_successor(&self, old: &Self) -> Result<(), SuccessorError> {
+        let chain_id = old.chain_id();
+        let predecessor = self.predecessor.as_ref().ok_or(SuccessorError::None)?;
+        if predecessor.chain_id != chain_id {
+            let found = predecessor.chain_id;
+            return Err(SuccessorError::Other { found });
+        }
+        let mut unsigned = self.clone();
+        unsigned.predecessor = Some(Predecessor {
+            signature: Signature([0; 64]),
+            ..predecessor.clone()
+        });
+        identity::verify(
+            SUCCESSOR_DOMAIN,
+            chain_id,
+            &old.owner,
+            &unsigned.encode(),
+            &predecessor.signature,
+        )
+        .map_err(SuccessorError::Signature)
+    }
+
     fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         in_range(
             "genesis format",
@@ -332,6 +375,24 @@ impl Genesis {
             access: read_access(reader)?,
         })
     }
+}
+
+/// A genesis is not the successor of a chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SuccessorError {
+    /// It succeeds none.
+    #[error("the network succeeds no other")]
+    None,
+    /// It succeeds another.
+    #[error("the network succeeds chain {found}, not this one")]
+    Other {
+        /// The chain that it names.
+        found: ChainId,
+    },
+    /// The owner did not sign it.
+    #[error("the owner's signature on the successor: {0}")]
+    Signature(SignatureError),
 }
 
 fn read_option<T>(

@@ -37,6 +37,18 @@ impl Identity {
         PeerId::of(&self.public_key())
     }
 
+    /// The secret that only the two keys' owners can compute: X25519 (RFC 7748) of both keys in their Montgomery form. None if the other
+    /// is no point of the curve or of small order.
+    #[must_use]
+    pub fn agree(&self, other: &PublicKey) -> Option<[u8; 32]> {
+        let other = VerifyingKey::from_bytes(&other.0).ok()?;
+        if other.is_weak() {
+            return None;
+        }
+        let secret = self.key.to_scalar() * other.to_montgomery();
+        Some(secret.to_bytes())
+    }
+
     /// Signs `bytes` for one purpose on one chain.
     #[must_use]
     pub fn sign(&self, domain: &str, chain: ChainId, bytes: &[u8]) -> Signature {
@@ -134,6 +146,18 @@ mod tests {
             verify("distli/test/1", chain, &key, b"texT", &signature),
             error
         );
+    }
+
+    #[test]
+    fn two_keys_agree_and_a_weak_one_with_nobody() {
+        let (a, b) = (Identity::from_seed([1; 32]), Identity::from_seed([2; 32]));
+        let secret = a.agree(&b.public_key());
+        assert!(secret.is_some());
+        assert_eq!(secret, b.agree(&a.public_key()));
+        assert_ne!(secret, a.agree(&a.public_key()));
+        let mut neutral = [0; 32];
+        neutral[0] = 1;
+        assert_eq!(a.agree(&PublicKey(neutral)), None);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! answered with an error, never with a panic.
 //!
 //! - Values and bytes: [`hash`], [`ids`], [`identity`], [`encoding`], [`genesis`], [`transaction`], [`header`],
-//!   [`block`], [`merkle`], [`state`].
+//!   [`block`], [`merkle`], [`state`]; keys and seals of private networks: [`private`].
 //! - Proof of work: [`pow`], [`difficulty`], [`miner`].
 //! - Machines: [`chain`] (fork choice), [`mempool`], [`node`] (one peer), [`mesh`] (its links), [`enterprise`] (the
 //!   anchoring chain), with [`message`], [`compact`], [`packing`] and [`frame`] between
@@ -37,6 +37,8 @@ pub mod miner;
 pub mod node;
 pub mod packing;
 pub mod pow;
+pub mod private;
 pub mod snapshot;
 pub mod state;
+pub mod succession;
 pub mod transaction;

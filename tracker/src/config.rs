@@ -43,6 +43,14 @@ pub struct Config {
         value_delimiter = ','
     )]
     pub allow_origins: Vec<String>,
+    /// The names by which browsers reach this tracker, as host or host:port, several with commas: an admission to a private room that
+    /// was made for another is refused. Without any, the client's word is taken
+    #[arg(
+        long = "public-host",
+        env = "DISTLI_TRACKER_PUBLIC_HOSTS",
+        value_delimiter = ','
+    )]
+    pub public_hosts: Vec<String>,
     /// A STUN or TURN server for the browsers: a URL, or JSON {"urls":[…],"username":…,"credential":…}; repeatable
     #[arg(long = "ice-server", env = "DISTLI_ICE_SERVERS", value_delimiter = ';', value_parser = parse_ice_server)]
     pub ice_servers: Vec<IceServer>,
@@ -142,6 +150,7 @@ impl Default for Config {
             data: "data".into(),
             enterprise_bc_url: None,
             allow_origins: Vec::new(),
+            public_hosts: Vec::new(),
             ice_servers: Vec::new(),
             nats_url: None,
             connections_max: CONNECTIONS_DEFAULT,

@@ -81,7 +81,12 @@ impl Engine {
     }
 
     /// Takes in a new connection.
-    pub(crate) fn connect(&self, peer: PeerId, nonce: [u8; 32]) -> (ConnectionId, Orders) {
+    pub(crate) fn connect(
+        &self,
+        peer: PeerId,
+        nonce: [u8; 32],
+        host: Arc<str>,
+    ) -> (ConnectionId, Orders) {
         let connection = ConnectionId(self.next_connection.fetch_add(1, Ordering::Relaxed));
         let gate = Arc::new(Gate::default());
         let mut state = self.lock();
@@ -92,6 +97,7 @@ impl Engine {
                 connection,
                 peer,
                 nonce,
+                host,
             },
         );
         (connection, Orders { gate })

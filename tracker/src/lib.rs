@@ -279,7 +279,7 @@ async fn start(config: &Config) -> Result<(Arc<App>, Recorded), Error> {
         id: config.id.clone(),
         engine,
         ledger: sender,
-        origins: Origins::new(&config.allow_origins),
+        origins: Origins::new(&config.allow_origins, &config.public_hosts),
         validator: validators.first().cloned(),
         enterprise: Enterprise::new(validators).map_err(io::Error::other)?,
         cluster: nats,

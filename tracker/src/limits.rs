@@ -14,6 +14,8 @@ pub const QUEUE_MESSAGES_MAX: usize = 1024;
 pub const QUEUE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// How soon after connecting a client must have joined, created or asked for the list, in ms.
 pub const JOIN_TIMEOUT_MS: u64 = 10_000;
+/// How long the nonce of `welcome` admits to a private room, in ms.
+pub const NONCE_MS: u64 = 60_000;
 /// How often the tracker pings, in ms.
 pub const PING_INTERVAL_MS: u64 = 25_000;
 /// How long after a ping an answer may take, in ms; also how long one write may take.

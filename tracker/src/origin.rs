@@ -3,21 +3,29 @@
 //! A program without a browser sends no `Origin` and is not kept out by this; it keeps other sites' pages from acting
 //! with a visitor's browser.
 
+use std::sync::Arc;
+
 use axum::http::{HeaderMap, HeaderValue, header};
 
 /// The origins that may connect.
 #[derive(Clone, Debug)]
 pub(crate) struct Origins {
     allowed: Vec<String>,
+    /// What this tracker is called, lower-case; none if it is not told.
+    names: Vec<Arc<str>>,
 }
 
 impl Origins {
-    pub(crate) fn new(allowed: &[String]) -> Self {
+    pub(crate) fn new(allowed: &[String], names: &[String]) -> Self {
         let allowed = allowed
             .iter()
             .map(|origin| origin.trim_end_matches('/').to_ascii_lowercase());
         Self {
             allowed: allowed.filter(|origin| !origin.is_empty()).collect(),
+            names: names
+                .iter()
+                .map(|name| name.to_ascii_lowercase().into())
+                .collect(),
         }
     }
 
@@ -27,6 +35,19 @@ impl Origins {
             return true;
         };
         self.is_own(origin, headers) || self.listed(headers).is_some()
+    }
+
+    /// The name by which a client dialled this tracker, for which its admission to a private room must be. Where the operator gave
+    /// names, no other counts; otherwise the client is believed.
+    pub(crate) fn host(&self, headers: &HeaderMap) -> Arc<str> {
+        let host = headers.get(header::HOST);
+        let host = host.and_then(|value| value.to_str().ok());
+        let dialled = host.unwrap_or_default().to_ascii_lowercase();
+        let Some(first) = self.names.first() else {
+            return dialled.into();
+        };
+        let known = self.names.iter().find(|name| ***name == *dialled);
+        Arc::clone(known.unwrap_or(first))
     }
 
     /// The origin of a request, if it is on the allow-list: to be named in `Access-Control-Allow-Origin`.
@@ -69,7 +90,7 @@ mod tests {
 
     #[test]
     fn own_pages_and_programs_may_connect() {
-        let origins = Origins::new(&[]);
+        let origins = Origins::new(&[], &[]);
         assert!(origins.allows(&headers("localhost:3030", None)));
         assert!(origins.allows(&headers("localhost:3030", Some("http://localhost:3030"))));
         assert!(!origins.allows(&headers("localhost:3030", Some("http://localhost:9090"))));
@@ -77,12 +98,29 @@ mod tests {
     }
 
     #[test]
+    fn given_names_are_believed_and_no_others() {
+        let named = Origins::new(&[], &["Mesh.example".into(), "mesh.example:8443".into()]);
+        assert_eq!(
+            &*named.host(&headers("mesh.example:8443", None)),
+            "mesh.example:8443"
+        );
+        assert_eq!(&*named.host(&headers("MESH.example", None)), "mesh.example");
+        assert_eq!(&*named.host(&headers("evil.example", None)), "mesh.example");
+        let unnamed = Origins::new(&[], &[]);
+        assert_eq!(
+            &*unnamed.host(&headers("Evil.example:1", None)),
+            "evil.example:1"
+        );
+    }
+
+    #[test]
     fn listed_pages_may_connect() {
-        let origins = Origins::new(&["https://app.example/".into()]);
+        let origins = Origins::new(&["https://app.example/".into()], &[]);
         assert!(origins.allows(&headers("t.example", Some("https://app.example"))));
         assert!(!origins.allows(&headers("t.example", Some("https://app.example.evil"))));
         assert!(
-            Origins::new(&["*".into()]).allows(&headers("t.example", Some("https://any.example")))
+            Origins::new(&["*".into()], &[])
+                .allows(&headers("t.example", Some("https://any.example")))
         );
     }
 }

@@ -56,20 +56,26 @@ pub(crate) async fn upgrade(
         Ok(held) => held,
         Err(refusal) => return edge::refused(refusal),
     };
+    let host = app.origins.host(&headers);
     upgrade
         .read_buffer_size(limits::READ_BUFFER_BYTES)
         .max_message_size(limits::UPDATE_BYTES_MAX)
         .max_frame_size(limits::UPDATE_BYTES_MAX)
-        .on_upgrade(move |socket| serve(socket, app, (held, permit)))
+        .on_upgrade(move |socket| serve(socket, app, host, (held, permit)))
 }
 
-async fn serve(mut socket: WebSocket, app: Arc<App>, place: (Held, OwnedSemaphorePermit)) {
+async fn serve(
+    mut socket: WebSocket,
+    app: Arc<App>,
+    host: Arc<str>,
+    place: (Held, OwnedSemaphorePermit),
+) {
     let mut random = [[0; 32]; 2];
     if getrandom::fill(random.as_flattened_mut()).is_err() {
         return tracing::error!("no randomness: a connection was refused");
     }
     let [peer, nonce] = random;
-    let (connection, orders) = app.engine.connect(PeerId(Hash(peer)), nonce);
+    let (connection, orders) = app.engine.connect(PeerId(Hash(peer)), nonce, host);
     let reason = converse(&mut socket, &app.engine, connection, orders).await;
     app.engine.disconnect(connection);
     tracing::debug!(connection = connection.0, reason, "connection ended");

@@ -38,6 +38,17 @@ pub enum ClientMessage {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         signature: Option<String>,
     },
+    /// Enters a private network's room, admitted by its join key. There the tracker carries `relay` and nothing else.
+    JoinRoom {
+        /// The room, hex: the hash of the join key.
+        room: String,
+        /// The public join key, hex.
+        join_key: String,
+        /// The peer id in this room, hex.
+        peer_id: String,
+        /// The join key's signature over the peer id, the nonce of `welcome` and the tracker's host, hex.
+        admission: String,
+    },
     /// Leaves the room and stays connected.
     LeaveNetwork {},
     /// Asks for the public list now and whenever it changes.
@@ -130,6 +141,15 @@ pub enum ServerMessage {
         tip: Option<TipReference>,
         /// The newest block that the enterprise chain has confirmed.
         anchor: Option<Anchor>,
+    },
+    /// The client is in a private network's room.
+    RoomJoined {
+        /// The room, hex.
+        room: String,
+        /// The client's peer id, hex.
+        peer_id: String,
+        /// The other peers' ids, hex.
+        peers: Vec<String>,
     },
     /// The room's other peers.
     Peers {
@@ -314,6 +334,8 @@ pub enum ErrorCode {
     RateLimited,
     /// The join's signature does not hold.
     BadProof,
+    /// The nonce of `welcome` is too old or was used: connect anew.
+    NonceExpired,
     /// The tracker has no room for more.
     Full,
 }

@@ -158,6 +158,7 @@ impl Host {
             network: genesis.network_id.clone(),
             genesis: genesis.encode(),
             listing: Listing::Listed,
+            keys: None,
             seed: random.bytes32(),
         });
         let Some(kind) = self.kind else {

@@ -53,7 +53,14 @@ impl Tracker {
         self.made += 1;
         self.connections.insert(party, self.made);
         let (provisional, nonce) = challenge(self.made);
-        Some((self.made, FromTracker::Welcomed { provisional, nonce }))
+        Some((
+            self.made,
+            FromTracker::Welcomed {
+                provisional,
+                nonce,
+                host: String::from("tracker"),
+            },
+        ))
     }
 
     /// A party's connection is gone; answers who hears of it and what.
@@ -126,7 +133,9 @@ impl Tracker {
             ToTracker::Signal { to, kind, signal } => self.forward(party, to, |from| {
                 FromTracker::Signalled { from, kind, signal }
             }),
-            ToTracker::Relay { to, frame } => {
+            // No network of the simulation is private.
+            ToTracker::Enter { .. } => Vec::new(),
+            ToTracker::Relay { to, frame, .. } => {
                 self.forward(party, to, |from| FromTracker::Relayed { from, frame })
             }
         }

@@ -12,14 +12,16 @@ use api::ws::IceServer;
 use serde_bytes::ByteBuf;
 use shared::block::Block;
 use shared::frame::Lane;
-use shared::genesis::Genesis;
+use shared::genesis::{Access, Genesis};
 use shared::identity::Identity;
 use shared::ids::TimestampMs;
 use shared::mesh::signal::{SignalError, SignalKind};
 use shared::mesh::{self, LinkId, Listing, Mesh, MeshError};
 use shared::node::{self, JobId, Node, VerifyId};
+use shared::private::NetworkKeys;
 use shared::transaction::Payload;
 
+use crate::private;
 use crate::seam::{
     Config, DescriptionKind, Event, Input, MiningWhen, Output, PayloadKind, RecordChange,
     StoredRecord, TrackerState,
@@ -31,6 +33,7 @@ mod links;
 mod pace;
 mod pairing;
 mod status;
+mod succession;
 mod tracker;
 
 use pace::Pace;
@@ -38,12 +41,17 @@ use pace::Pace;
 pub use export::{WINDOW_BLOCKS_MAX, WINDOW_BYTES_MAX};
 pub use import::IMPORT_BYTES_MAX;
 pub use pairing::Invited;
+pub use succession::{Move, Moved, Successor};
 
 /// One network's mesh and node.
 #[derive(Debug)]
 pub struct Engine {
     mesh: Mesh,
     node: Node,
+    tracker_host: String,
+    identity: Identity,
+    /// What was read of the chain in search of a successor.
+    look: succession::Look,
     outputs: VecDeque<Output>,
     /// Orders that wait for nothing.
     free: VecDeque<Output>,
@@ -69,6 +77,9 @@ pub enum EngineError {
     /// The genesis bytes are malformed or break a rule.
     #[error("the genesis can't be used: {0}")]
     Genesis(String),
+    /// The key is not that of the genesis, or there is none for a private one.
+    #[error("{0}")]
+    NetworkKey(String),
     /// A seed has the wrong length.
     #[error("{field} has {found} bytes, 32 are needed")]
     Seed {
@@ -95,6 +106,7 @@ impl Engine {
             .map_err(|error| EngineError::Genesis(error.to_string()))?;
         let identity = Identity::from_seed(seed_of("identitySeed", &config.identity_seed)?);
         let seed = seed_of("seed", &config.seed)?;
+        let keys = keys_of(&genesis, config.network_key.as_ref().map(|key| &key[..]))?;
         let mesh = Mesh::new(mesh::Config {
             identity: identity.clone(),
             chain: genesis.chain_id(),
@@ -105,10 +117,14 @@ impl Engine {
             } else {
                 Listing::Unlisted
             },
+            keys,
             seed,
         });
         Ok(Self {
             mesh,
+            tracker_host: String::new(),
+            identity: identity.clone(),
+            look: succession::Look::default(),
             node: Node::new(node::Config {
                 genesis,
                 identity,
@@ -142,10 +158,14 @@ impl Engine {
         reason = "all others concern one machine only"
     )]
     pub fn handle(&mut self, now: TimestampMs, input: Input) -> Result<(), EngineError> {
-        if matches!(input, Input::TrackerOpen | Input::TrackerClosed) {
+        if matches!(input, Input::TrackerOpen { .. } | Input::TrackerClosed) {
             self.pace.stop();
         }
         match input {
+            Input::TrackerOpen { host } => {
+                self.tracker_host = host;
+                self.mesh_fact(now, mesh::Input::TrackerOpened);
+            }
             Input::TrackerMessage { text } => self.on_tracker_message(now, &text),
             Input::Import { request, text } => self.on_import(now, request, &text),
             Input::InvitationTaken { request, text } => match pairing::bytes_of(&text) {
@@ -269,8 +289,8 @@ impl Engine {
     fn on_mesh_output(&mut self, now: TimestampMs, output: mesh::Output) {
         match output {
             mesh::Output::Tracker(message) => {
-                let lane = if let mesh::ToTracker::Relay { frame, .. } = &message {
-                    mesh::relayed_lane(frame)
+                let lane = if let mesh::ToTracker::Relay { lane, .. } = &message {
+                    *lane
                 } else {
                     Lane::Urgent
                 };
@@ -402,6 +422,26 @@ fn seed_of(field: &'static str, bytes: &[u8]) -> Result<[u8; 32], EngineError> {
     })
 }
 
+/// The keys of a private network; an open one has none.
+fn keys_of(genesis: &Genesis, key: Option<&[u8]>) -> Result<Option<NetworkKeys>, EngineError> {
+    let is_private = matches!(genesis.access, Access::Private { .. });
+    let Some(key) = key.filter(|_| is_private) else {
+        let text = "this network is private: it opens with its invite or passphrase";
+        return if is_private {
+            Err(EngineError::NetworkKey(text.into()))
+        } else {
+            Ok(None)
+        };
+    };
+    let key = private::network_key(key).map_err(EngineError::NetworkKey)?;
+    if private::fits(&key, genesis) {
+        Ok(Some(key.keys()))
+    } else {
+        let text = "the key is not that of this private network";
+        Err(EngineError::NetworkKey(text.into()))
+    }
+}
+
 /// A fact that only one of the machines needs.
 enum Sorted {
     Mesh(mesh::Input),
@@ -414,7 +454,6 @@ enum Sorted {
 )]
 fn sorted(input: Input) -> Result<Sorted, EngineError> {
     Ok(match input {
-        Input::TrackerOpen => Sorted::Mesh(mesh::Input::TrackerOpened),
         Input::TrackerClosed => Sorted::Mesh(mesh::Input::TrackerClosed),
         Input::RtcLocal { link, kind, sdp } => Sorted::Mesh(mesh::Input::LocalDescribed {
             link: LinkId(link),

@@ -52,7 +52,12 @@ impl Engine {
                 self.update_bytes_max = update_bytes(&limits);
                 self.pace.start(now, &limits);
                 let (provisional, nonce) = (hex::decode(peer_id).ok()?, hex::decode(nonce).ok()?);
-                FromTracker::Welcomed { provisional, nonce }
+                let host = self.tracker_host.clone();
+                FromTracker::Welcomed {
+                    provisional,
+                    nonce,
+                    host,
+                }
             }
             ServerMessage::NetworkCreated { chain_id, .. } => FromTracker::Created {
                 chain: chain_id.parse().ok()?,
@@ -64,6 +69,14 @@ impl Engine {
                 anchor,
                 ..
             } => return self.on_joined(now, &chain_id, &peers, tip, anchor),
+            ServerMessage::RoomJoined { room, peers, .. } => {
+                let peers: Option<Vec<PeerId>> =
+                    peers.iter().map(|peer| peer.parse().ok()).collect();
+                FromTracker::Joined {
+                    chain: room.parse().ok()?,
+                    peers: peers?,
+                }
+            }
             ServerMessage::PeerJoined { peer_id } => FromTracker::PeerJoined(peer_id.parse().ok()?),
             ServerMessage::PeerLeft { peer_id } => FromTracker::PeerLeft(peer_id.parse().ok()?),
             ServerMessage::Offer { target, offer } => signalled(&target, SignalKind::Offer, offer)?,
@@ -216,6 +229,7 @@ impl Engine {
             | ErrorCode::NotJoined
             | ErrorCode::RateLimited
             | ErrorCode::BadProof
+            | ErrorCode::NonceExpired
             | ErrorCode::Full
             | _ => {
                 if self.is_reporting {
@@ -334,7 +348,18 @@ pub(super) fn wire_message(message: ToTracker) -> ClientMessage {
                 },
             }
         }
-        ToTracker::Relay { to, frame } => ClientMessage::Relay {
+        ToTracker::Enter {
+            room,
+            join_key,
+            peer,
+            admission,
+        } => ClientMessage::JoinRoom {
+            room: room.0.to_string(),
+            join_key: join_key.to_string(),
+            peer_id: peer.to_string(),
+            admission: admission.to_string(),
+        },
+        ToTracker::Relay { to, frame, .. } => ClientMessage::Relay {
             target: to.to_string(),
             frame: BASE64.encode(frame),
         },

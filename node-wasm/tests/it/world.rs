@@ -115,7 +115,12 @@ impl World {
 
     pub(crate) fn connect(&mut self, tab: usize) {
         self.tabs[tab].connected = true;
-        self.give(tab, Input::TrackerOpen);
+        self.give(
+            tab,
+            Input::TrackerOpen {
+                host: String::new(),
+            },
+        );
         let limits = r#"{"message_bytes_max":65536,"update_bytes_max":2097152,"join_timeout_ms":10000,"ping_interval_ms":25000,
             "message_burst":100,"messages_per_second":20,"relay_bytes_per_second":1048576}"#;
         let provisional = format!("{tab:064x}");
@@ -558,6 +563,7 @@ impl Tab {
             listed: None,
             recent_blocks: keeps,
             helpers: None,
+            network_key: None,
         };
         Self {
             engine: Engine::new(config).unwrap(),

@@ -184,6 +184,9 @@ impl Mesh {
             sender_role,
         };
         signal.check(&envelope).map_err(refused)?;
+        if let Some(link) = self.links.get_mut(&from) {
+            link.key = Some(signal.key);
+        }
         match kind {
             SignalKind::Offer => self.on_offer(now, from, signal),
             SignalKind::Answer => self.on_answer(now, from, signal),

@@ -1,6 +1,7 @@
 //! Joining the network's room at the tracker, anew on every connection.
 //!
-//! `welcome` → `join_network` with a proof over this connection's nonce → `joined`. A tracker that does not know the network is
+//! `welcome` → `join_network` with a proof over this connection's nonce → `joined`. A private network's member enters its room
+//! instead, admitted by the join key ([`crate::private`]), and the tracker is never given a genesis. A tracker that does not know the network is
 //! given the genesis (`create_network`) and asked again. Where another chain holds our label, ours is registered beside it as
 //! `label~<first 8 digits of the chain id>`; rooms are entered by chain id, and a room of another chain is refused. Each
 //! step has ten seconds, then the connection is given up; a refusal is tried again on a new one after a minute.
@@ -10,6 +11,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use crate::ids::{ChainId, PeerId, TimestampMs};
+use crate::private::{NetworkKeys, SealError};
 
 use super::limits::{JOIN_STEP_MS, PRESENT_MAX, REFUSED_MS};
 use super::link::ShunReason;
@@ -91,8 +93,17 @@ impl Mesh {
         message: FromTracker,
     ) -> Result<(), MeshError> {
         match message {
-            FromTracker::Welcomed { provisional, nonce } => {
-                self.on_welcomed(now, [provisional, nonce].concat())
+            FromTracker::Welcomed {
+                provisional,
+                nonce,
+                host,
+            } => {
+                if matches!(self.join, Join::Opened { .. }) {
+                    match self.config.keys.clone() {
+                        Some(keys) => self.enter_room(now, &keys, &nonce, &host),
+                        None => self.enter(now, [provisional, nonce].concat(), Creation::Untried),
+                    }
+                }
             }
             FromTracker::Created { chain } => self.on_created(now, chain),
             FromTracker::Joined { chain, peers } => self.on_joined(now, chain, peers),
@@ -108,6 +119,10 @@ impl Mesh {
             }
             FromTracker::PeerJoined(peer) => self.on_peer_joined(now, peer),
             FromTracker::PeerLeft(peer) => self.on_peer_left(now, peer),
+            FromTracker::Signalled { from, .. } if self.config.keys.is_some() => {
+                let reason = SealError { found: 0 };
+                return Err(MeshError::Sealed { peer: from, reason });
+            }
             FromTracker::Signalled { from, kind, signal } => {
                 return self.on_signalled(now, from, kind, signal);
             }
@@ -116,10 +131,24 @@ impl Mesh {
         Ok(())
     }
 
-    fn on_welcomed(&mut self, now: TimestampMs, proof: Vec<u8>) {
-        if matches!(self.join, Join::Opened { .. }) {
-            self.enter(now, proof, Creation::Untried);
-        }
+    fn enter_room(&mut self, now: TimestampMs, keys: &NetworkKeys, nonce: &[u8], host: &str) {
+        let Ok(nonce) = nonce.try_into() else {
+            return self.refuse(
+                now,
+                String::from("the tracker's nonce is not 32 bytes long"),
+            );
+        };
+        self.join = Join::Entering {
+            deadline: now.plus_ms(JOIN_STEP_MS),
+            proof: Vec::new(),
+            creation: Creation::Beside,
+        };
+        self.push(Output::Tracker(ToTracker::Enter {
+            room: keys.room(),
+            join_key: keys.join_key(),
+            peer: self.own,
+            admission: keys.admission(host, self.own, nonce),
+        }));
     }
 
     fn enter(&mut self, now: TimestampMs, proof: Vec<u8>, creation: Creation) {
@@ -197,7 +226,8 @@ impl Mesh {
         if !matches!(self.join, Join::Entering { .. }) {
             return;
         }
-        if chain != self.config.chain {
+        let keys = self.config.keys.as_ref();
+        if chain != keys.map_or(self.config.chain, |keys| keys.room().as_chain()) {
             self.refuse(
                 now,
                 format!("the tracker let us into chain {chain} instead of ours"),

@@ -90,3 +90,6 @@ pub const SHUNNED_MAX: usize = 64;
 pub const BANNED_MS: u64 = 600_000;
 /// A wake-up is never ordered sooner than this, so that nothing can make a driver spin.
 pub const WAKE_MS_MIN: u64 = 20;
+
+/// How many times a member gives the genesis of a private network at once; one a second after that.
+pub const GENESIS_ANSWERS_BURST: u64 = 8;

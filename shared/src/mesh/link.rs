@@ -5,7 +5,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::frame::Reassembler;
-use crate::ids::{PeerId, TimestampMs};
+use crate::ids::{PeerId, PublicKey, TimestampMs};
 
 use super::bucket::Bucket;
 use super::limits::{
@@ -19,6 +19,8 @@ use super::{LinkId, Transport};
 /// A link to one peer.
 #[derive(Debug)]
 pub(super) struct Link {
+    /// Its key, once a signal of it held.
+    pub(super) key: Option<PublicKey>,
     /// Our end.
     pub(super) mine: Incarnation,
     /// How far the greeting is.
@@ -146,6 +148,7 @@ pub(super) enum ShunReason {
 impl Link {
     pub(super) fn new(now: TimestampMs, mine: Incarnation, origin: Origin) -> Self {
         Self {
+            key: None,
             mine,
             stage: Stage::Greeting {
                 tries: 0,

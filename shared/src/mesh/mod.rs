@@ -29,6 +29,7 @@ use crate::frame::FrameError;
 use crate::hash::sha256;
 use crate::identity::Identity;
 use crate::ids::{ChainId, NetworkId, PeerId, PublicKey, TimestampMs};
+use crate::private::{NetworkKeys, SealError};
 
 mod bucket;
 mod description;
@@ -44,6 +45,7 @@ mod pairing;
 mod relay;
 mod rotation;
 mod route;
+mod seal;
 pub mod signal;
 mod timers;
 mod tracker;
@@ -52,8 +54,8 @@ mod wire;
 pub use invitation::{Invitation, PAIRING_DOMAIN, PairingError};
 
 use bucket::Bucket;
+pub use seal::Sealed;
 pub use tracker::{FromTracker, ToTracker};
-pub use wire::relayed_lane;
 
 use join::Join;
 use link::{Link, Shunned};
@@ -73,7 +75,9 @@ pub struct Config {
     pub genesis: Vec<u8>,
     /// Whether the network is to appear in public lists if it is registered.
     pub listing: Listing,
-    /// Fresh randomness, never used by an earlier mesh: incarnations are drawn from it.
+    /// The keys of a private network, whose join key is the genesis'; none of an open one.
+    pub keys: Option<NetworkKeys>,
+    /// Fresh randomness, never used by an earlier mesh: incarnations and nonces are drawn from it.
     pub seed: [u8; 32],
 }
 
@@ -334,6 +338,14 @@ pub enum MeshError {
         /// Why.
         reason: FrameError,
     },
+    /// What came through the tracker of a private network is not sealed by a member.
+    #[error("relayed by peer {peer}: {reason}")]
+    Sealed {
+        /// Whom the tracker named as the sender.
+        peer: PeerId,
+        /// Why.
+        reason: SealError,
+    },
     /// A message of the node can't be sent.
     #[error("message to peer {peer}: {reason}")]
     Unsendable {
@@ -379,6 +391,8 @@ pub struct Mesh {
     presence_at: Option<TimestampMs>,
     /// What limits the making of connections.
     dials: Bucket,
+    /// What limits the answers to who wants the genesis of a private network.
+    genesis_answers: Bucket,
     links_made: u32,
     messages_sent: u16,
     drawn: u64,
@@ -403,6 +417,7 @@ impl Mesh {
             rotate_at: None,
             presence_at: None,
             dials: Bucket::new(limits::DIALS_BURST, limits::DIALS_PER_SECOND),
+            genesis_answers: seal::genesis_answers(),
             links_made: 0,
             messages_sent: 0,
             drawn: 0,
@@ -447,6 +462,11 @@ impl Mesh {
         self.links
             .iter()
             .map(|(peer, link)| (*peer, link.transport()))
+    }
+
+    /// The keys of the peers that signalled to us, as far as they are linked.
+    pub fn peer_keys(&self) -> impl Iterator<Item = PublicKey> + '_ {
+        self.links.values().filter_map(|link| link.key)
     }
 
     fn dispatch(&mut self, now: TimestampMs, input: Input) -> Result<(), MeshError> {

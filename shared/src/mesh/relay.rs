@@ -21,7 +21,7 @@ use super::packet::Wish;
 use super::route::Route;
 use super::signal::Role;
 use super::wire::{Incarnation, LinkMessage, unwrap, wrap};
-use super::{Mesh, MeshError, Output, ToTracker};
+use super::{Mesh, MeshError, Output};
 
 impl Mesh {
     /// Sends `Hello` and plans the next, over another member if it goes over one.
@@ -47,7 +47,7 @@ impl Mesh {
         chunk: &[u8],
     ) {
         let frame = wrap(mine, theirs, chunk);
-        self.push(Output::Tracker(ToTracker::Relay { to, frame }));
+        self.relay_frame(to, crate::frame::lane_of(chunk), frame);
     }
 
     pub(super) fn on_relayed(
@@ -56,7 +56,23 @@ impl Mesh {
         peer: PeerId,
         frame: &[u8],
     ) -> Result<(), MeshError> {
-        if !self.is_joined() || !self.note_present(peer) {
+        if !self.is_joined() {
+            return Ok(());
+        }
+        match self.config.keys.clone() {
+            Some(keys) => self.on_sealed(now, peer, &keys, frame),
+            None => self.on_relayed_frame(now, peer, frame),
+        }
+    }
+
+    /// A frame of a link, as open networks relay it.
+    pub(super) fn on_relayed_frame(
+        &mut self,
+        now: TimestampMs,
+        peer: PeerId,
+        frame: &[u8],
+    ) -> Result<(), MeshError> {
+        if !self.note_present(peer) {
             return Ok(());
         }
         self.tell_if_carried(now, peer);

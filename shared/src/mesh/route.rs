@@ -15,7 +15,7 @@ use super::link::{Link, Stage};
 use super::packet::{Ends, Greeting, Packet, Wish};
 use super::signal::{Signal, SignalKind};
 use super::wire::{Incarnation, LinkMessage};
-use super::{LinkId, Mesh, MeshError, Output, ToTracker};
+use super::{LinkId, Mesh, MeshError, Output};
 
 /// One way to a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,9 +102,7 @@ impl Mesh {
     /// Sends a signal by the best way there is.
     pub(super) fn send_signal(&mut self, to: PeerId, kind: SignalKind, signal: Signal) {
         match self.route_to(to) {
-            Some(Route::Tracker) => {
-                self.push(Output::Tracker(ToTracker::Signal { to, kind, signal }))
-            }
+            Some(Route::Tracker) => self.relay_signal(to, kind, signal),
             Some(route) => self.send_packet(route, to, &Packet::Signal(kind, signal)),
             None => {}
         }

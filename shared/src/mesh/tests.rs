@@ -5,8 +5,9 @@ use super::*;
 
 mod members;
 mod pairing;
+mod private;
 mod world;
-use world::{World, chain};
+use world::{HOST, World, chain};
 
 const DIRECT: [Option<Transport>; 2] = [Some(Transport::Direct); 2];
 const RELAY: [Option<Transport>; 2] = [Some(Transport::Relay); 2];
@@ -350,7 +351,8 @@ fn tracker_that_lets_us_into_another_chain_is_refused() {
         0,
         Input::TrackerReceived(FromTracker::Welcomed {
             provisional: vec![0; 32],
-            nonce: vec![9; 16],
+            nonce: vec![9; 32],
+            host: String::from(HOST),
         }),
     );
     let chain = ChainId(crate::hash::Hash([8; 32]));

@@ -6,7 +6,9 @@ use super::{
     Listing,
     signal::{Signal, SignalKind},
 };
+use crate::frame::Lane;
 use crate::ids::{ChainId, NetworkId, PeerId, PublicKey, Signature};
+use crate::private::RoomId;
 
 /// What the tracker says, as far as the mesh is concerned.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +19,8 @@ pub enum FromTracker {
         provisional: Vec<u8>,
         /// What the join signs, so that a proof serves once.
         nonce: Vec<u8>,
+        /// The tracker's `host[:port]` as the driver dialled it: an admission to a private network is for no other.
+        host: String,
     },
     /// Our network is registered.
     Created {
@@ -25,7 +29,7 @@ pub enum FromTracker {
     },
     /// We are in the network's room.
     Joined {
-        /// The room's chain.
+        /// The room's chain; of a private network the room in its place.
         chain: ChainId,
         /// The others there.
         peers: Vec<PeerId>,
@@ -84,6 +88,17 @@ pub enum ToTracker {
         /// Over [`JOIN_DOMAIN`](super::JOIN_DOMAIN), the provisional peer id and the nonce.
         signature: Signature,
     },
+    /// Enter our private network's room.
+    Enter {
+        /// The room.
+        room: RoomId,
+        /// The public join key.
+        join_key: PublicKey,
+        /// Our peer id.
+        peer: PeerId,
+        /// Of the join key ([`crate::private`]).
+        admission: Signature,
+    },
     /// Forward a signal.
     Signal {
         /// The receiver.
@@ -97,7 +112,9 @@ pub enum ToTracker {
     Relay {
         /// The receiver.
         to: PeerId,
-        /// The frame; at most a chunk and 16 bytes long.
+        /// The frame; at most a chunk, 16 bytes and, sealed, 41 more.
         frame: Vec<u8>,
+        /// What is sent before what, when not all can be.
+        lane: Lane,
     },
 }

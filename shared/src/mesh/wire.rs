@@ -10,7 +10,7 @@
 
 use alloc::vec::Vec;
 
-use crate::frame::{FrameKind, Lane, lane_of, split};
+use crate::frame::{FrameKind, Lane, split};
 use crate::hash::Hash;
 use crate::ids::PeerId;
 
@@ -135,12 +135,6 @@ fn push_numbered(bytes: &mut Vec<u8>, kind: u8, number: u64) {
 /// Puts the incarnations of both ends before a chunk that passes through the tracker.
 pub(super) fn wrap(from: Incarnation, to: Incarnation, chunk: &[u8]) -> Vec<u8> {
     [&from.0.to_be_bytes()[..], &to.0.to_be_bytes(), chunk].concat()
-}
-
-/// The lane of the chunk in a relayed frame of our own.
-#[must_use]
-pub fn relayed_lane(frame: &[u8]) -> Lane {
-    unwrap(frame).map_or(Lane::History, |(_, _, chunk)| lane_of(chunk))
 }
 
 /// Takes a relayed frame apart into `from`, `to` and the chunk.

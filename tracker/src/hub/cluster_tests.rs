@@ -169,6 +169,7 @@ impl World {
             connection,
             peer: peer_of(peer),
             nonce: [0; 32],
+            host: "tracker.test".into(),
         };
         self.give(at, connected);
         let text = format!(r#"{{"type":"join_network","network_id":"net{network}"}}"#);

@@ -5,6 +5,7 @@ use api::{TenantBlock, TenantTransaction};
 use shared::ids::ChainId;
 
 use super::message::Forward;
+use super::rooms::SEALED_ONLY;
 use super::{ConnectionId, Hub, Output};
 use crate::label::Label;
 
@@ -41,8 +42,8 @@ impl Hub {
     }
 
     pub(super) fn on_block(&mut self, connection: ConnectionId, block: Box<TenantBlock>) {
-        let Some((chain_id, _)) = self.membership(connection) else {
-            return self.refuse_outsider(connection);
+        let Some(chain_id) = self.open_room(connection) else {
+            return;
         };
         self.outputs.push_back(Output::CheckBlock {
             connection,
@@ -56,8 +57,8 @@ impl Hub {
         connection: ConnectionId,
         transaction: Box<TenantTransaction>,
     ) {
-        let Some((chain_id, _)) = self.membership(connection) else {
-            return self.refuse_outsider(connection);
+        let Some(chain_id) = self.open_room(connection) else {
+            return;
         };
         self.outputs.push_back(Output::CheckTransaction {
             connection,
@@ -72,8 +73,8 @@ impl Hub {
         label: &Label,
         blocks: Vec<TenantBlock>,
     ) {
-        let Some((chain_id, _)) = self.membership(connection) else {
-            return self.refuse_outsider(connection);
+        let Some(chain_id) = self.open_room(connection) else {
+            return;
         };
         if !self.names_chain(label, chain_id) {
             let text = format!("an update of {label} from a peer of another network");
@@ -84,6 +85,19 @@ impl Hub {
             chain_id,
             blocks,
         });
+    }
+
+    /// The open network that a connection is in; who is in none is told so.
+    fn open_room(&mut self, connection: ConnectionId) -> Option<ChainId> {
+        let Some((chain_id, _)) = self.membership(connection) else {
+            self.refuse_outsider(connection);
+            return None;
+        };
+        if self.is_in_private_room(connection) {
+            self.send_error(connection, ErrorCode::BadMessage, SEALED_ONLY);
+            return None;
+        }
+        Some(chain_id)
     }
 
     /// Whether `label` means this chain: the label it is kept under, or its genesis' own network id.

@@ -47,13 +47,8 @@ impl Hub {
                 return self.send_error(connection, ErrorCode::BadProof, error.to_string());
             }
         };
-        let room_len = self.peer_count(chain_id);
-        if room_len >= limits::ROOM_PEERS_MAX {
-            let text = format!(
-                "the network has {room_len} peers here, allowed are {}",
-                limits::ROOM_PEERS_MAX
-            );
-            return self.send_error(connection, ErrorCode::Full, text);
+        if self.is_full(chain_id) {
+            return self.refuse_full(connection, chain_id);
         }
         self.leave_room(now, connection);
         self.replace_earlier(now, chain_id, peer);
@@ -72,8 +67,21 @@ impl Hub {
         }
     }
 
+    pub(super) fn is_full(&self, chain_id: ChainId) -> bool {
+        self.peer_count(chain_id) >= limits::ROOM_PEERS_MAX
+    }
+
+    pub(super) fn refuse_full(&mut self, connection: ConnectionId, chain_id: ChainId) {
+        let text = format!(
+            "the network has {} peers here, allowed are {}",
+            self.peer_count(chain_id),
+            limits::ROOM_PEERS_MAX
+        );
+        self.send_error(connection, ErrorCode::Full, text);
+    }
+
     /// A peer that reconnects before its old connection is found dead takes its own place.
-    fn replace_earlier(&mut self, now: TimestampMs, chain_id: ChainId, peer: PeerId) {
+    pub(super) fn replace_earlier(&mut self, now: TimestampMs, chain_id: ChainId, peer: PeerId) {
         let earlier = self
             .rooms
             .get(&chain_id)
@@ -107,6 +115,17 @@ impl Hub {
             tip: network.tip.clone(),
             anchor: network.anchor.clone(),
         };
+        self.enter(now, connection, (chain_id, peer), &joined);
+    }
+
+    /// Puts a connection into a room, tells it so, and tells the others.
+    pub(super) fn enter(
+        &mut self,
+        now: TimestampMs,
+        connection: ConnectionId,
+        (chain_id, peer): (ChainId, PeerId),
+        joined: &ServerMessage,
+    ) {
         self.rooms
             .entry(chain_id)
             .or_default()
@@ -114,7 +133,7 @@ impl Hub {
         if let Some(state) = self.connections.get_mut(&connection) {
             state.place = Place::Room { chain_id, peer };
         }
-        self.send(connection, &joined);
+        self.send(connection, joined);
         let peer_id = peer.to_string();
         self.send_sample(chain_id, peer, &ServerMessage::PeerJoined { peer_id });
         self.publish_joined(chain_id, peer);
@@ -159,7 +178,7 @@ impl Hub {
 
     /// The peers that a newcomer is told of: all, or a sample that differs from newcomer to newcomer. Members tell each other
     /// of the rest.
-    fn other_peers(&self, chain_id: ChainId, own: PeerId) -> Vec<String> {
+    pub(super) fn other_peers(&self, chain_id: ChainId, own: PeerId) -> Vec<String> {
         let here = self.rooms.get(&chain_id).into_iter().flatten();
         let here = here.map(|(peer, _)| peer);
         let others = here.chain(self.remote_peers(chain_id));

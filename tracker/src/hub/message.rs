@@ -9,6 +9,7 @@ use api::{TenantBlock, TenantTransaction};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use shared::ids::{ChainId, PeerId, PublicKey, Signature};
+use shared::private::RoomId;
 
 use crate::label::Label;
 use crate::limits;
@@ -31,6 +32,8 @@ pub enum Incoming {
         /// The key and its signature, if the client has one.
         proof: Option<(PublicKey, Signature)>,
     },
+    /// Enters a private network's room.
+    Enter(Box<Entry>),
     /// Leaves the room.
     Leave,
     /// Subscribes to the public list.
@@ -46,6 +49,19 @@ pub enum Incoming {
         /// The blocks, oldest first.
         blocks: Vec<TenantBlock>,
     },
+}
+
+/// Who wants into which private room, and why it may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The room.
+    pub room: RoomId,
+    /// The key that admits to it.
+    pub join_key: PublicKey,
+    /// Who wants in.
+    pub peer: PeerId,
+    /// The key's signature.
+    pub admission: Signature,
 }
 
 /// A network to be registered.
@@ -209,6 +225,17 @@ fn parse_request(text: &str) -> Result<Incoming, MessageError> {
                 proof,
             })
         }
+        ClientMessage::JoinRoom {
+            room,
+            join_key,
+            peer_id,
+            admission,
+        } => Ok(Incoming::Enter(Box::new(Entry {
+            room: RoomId(field("room", &room)?),
+            join_key: field("join_key", &join_key)?,
+            peer: field("peer_id", &peer_id)?,
+            admission: field("admission", &admission)?,
+        }))),
         ClientMessage::LeaveNetwork {} => Ok(Incoming::Leave),
         ClientMessage::ListNetworks {} => Ok(Incoming::List),
         ClientMessage::Block { block } => Ok(Incoming::Block(block)),

@@ -5,6 +5,8 @@
 //! the sender's room. The public list names only networks whose creators listed them and goes only to connections that
 //! asked for it.
 //!
+//! A private network has a room of its own kind (`rooms.rs`): the hub knows neither its chain nor its name.
+//!
 //! What it does not do: no sockets, no storage, no checking of blocks. What must be durable or needs a chain goes to
 //! the ledger as an [`Output`] and comes back as an [`Input`]; a `network_created` or `update_result` is only ever sent
 //! in answer to such a fact, so after the commit.
@@ -26,6 +28,7 @@ mod forward;
 mod join;
 mod listing;
 pub mod message;
+mod rooms;
 mod traffic;
 
 pub(crate) use self::bucket::Bucket;
@@ -34,11 +37,13 @@ pub use self::join::{JOIN_DOMAIN, join_bytes};
 pub use self::traffic::{ConnectionId, Input, Network, Output, UpdateOutcome};
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use api::ws::{ErrorCode, IceServer, Limits, ServerMessage};
 use shared::ids::{ChainId, PeerId, TimestampMs};
 
 use self::message::{Incoming, MessageError, Wish};
+use self::rooms::SEALED_ONLY;
 use crate::label::Label;
 use crate::limits;
 use crate::turn::Turn;
@@ -49,6 +54,7 @@ pub struct Hub {
     ice_servers: Vec<IceServer>,
     turn: Option<Turn>,
     connections: BTreeMap<ConnectionId, Connection>,
+    /// Rooms by chain; a private one by its opaque id in the chain's place, and no network is registered for it.
     rooms: BTreeMap<ChainId, BTreeMap<PeerId, ConnectionId>>,
     networks: BTreeMap<ChainId, Network>,
     labels: BTreeMap<Label, ChainId>,
@@ -69,6 +75,9 @@ pub struct Hub {
 struct Connection {
     provisional: PeerId,
     nonce: [u8; 32],
+    /// Until when the nonce admits to a private room; none once it did.
+    fresh_until: Option<TimestampMs>,
+    host: Arc<str>,
     place: Place,
     messages: Bucket,
     bytes: Bucket,
@@ -142,7 +151,8 @@ impl Hub {
                 connection,
                 peer,
                 nonce,
-            } => self.on_connected(now, connection, peer, nonce),
+                host,
+            } => self.on_connected(now, connection, peer, (nonce, host)),
             Input::Received {
                 connection,
                 message,
@@ -215,7 +225,7 @@ impl Hub {
         now: TimestampMs,
         connection: ConnectionId,
         peer: PeerId,
-        nonce: [u8; 32],
+        (nonce, host): ([u8; 32], Arc<str>),
     ) {
         let deadline = now.plus_ms(limits::JOIN_TIMEOUT_MS);
         self.deadlines.insert((deadline, connection));
@@ -224,6 +234,8 @@ impl Hub {
             Connection {
                 provisional: peer,
                 nonce,
+                fresh_until: Some(now.plus_ms(limits::NONCE_MS)),
+                host,
                 place: Place::Door { deadline },
                 messages: Bucket::new(limits::MESSAGE_BURST, limits::MESSAGES_PER_SECOND, now),
                 bytes: Bucket::new(
@@ -263,9 +275,13 @@ impl Hub {
             Err(error) => return self.on_malformed(connection, error),
         };
         match message {
+            Incoming::Signal(_) if self.is_in_private_room(connection) => {
+                self.send_error(connection, ErrorCode::BadMessage, SEALED_ONLY);
+            }
             Incoming::Signal(forward) | Incoming::Relay(forward) => {
                 self.on_forward(connection, forward)
             }
+            Incoming::Enter(entry) => self.on_enter(now, connection, &entry),
             Incoming::Create(wish) => self.on_create(now, connection, wish),
             Incoming::Join {
                 label,

@@ -79,6 +79,7 @@ impl Bench {
                 connection: id(number),
                 peer,
                 nonce: [0; 32],
+                host: "tracker.test".into(),
             },
         );
     }

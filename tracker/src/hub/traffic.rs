@@ -51,6 +51,8 @@ pub enum Input {
         peer: PeerId,
         /// What its join signs.
         nonce: [u8; 32],
+        /// The tracker's `host[:port]`, as configured or as the client dialled it: an admission is for it alone.
+        host: Arc<str>,
     },
     /// A message came.
     Received {

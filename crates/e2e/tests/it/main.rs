@@ -7,6 +7,7 @@ mod mallory;
 mod mining;
 mod outage;
 mod pairing;
+mod private;
 mod story;
 
 use anyhow::{Result, ensure};

@@ -31,6 +31,7 @@ impl Mallory {
             network: genesis.network_id.clone(),
             genesis: genesis.encode(),
             listing: Listing::Unlisted,
+            keys: None,
             seed: [6; 32],
         });
         let mut mallory = Self {
@@ -107,10 +108,12 @@ impl Mallory {
                 "type": "join_network", "network_id": network.as_str(), "chain_id": chain.0.to_string(),
                 "key": hex::encode(key.0), "signature": hex::encode(signature.0),
             }),
-            ToTracker::Relay { to, frame } => {
+            ToTracker::Relay { to, frame, .. } => {
                 json!({"type": "relay", "target": to.0.to_string(), "frame": BASE64.encode(frame)})
             }
-            ToTracker::Create { .. } | ToTracker::Signal { .. } => return Ok(()),
+            ToTracker::Create { .. } | ToTracker::Enter { .. } | ToTracker::Signal { .. } => {
+                return Ok(());
+            }
         };
         Ok(self.socket.send(Message::text(message.to_string())).await?)
     }
@@ -126,6 +129,7 @@ fn fact(message: &Value) -> Result<Option<FromTracker>> {
         "welcome" => FromTracker::Welcomed {
             provisional: hex::decode(text("peer_id")?)?,
             nonce: hex::decode(text("nonce")?)?,
+            host: String::new(),
         },
         "joined" => {
             let peers = message["peers"].as_array().context("peers")?;

@@ -6,6 +6,10 @@ use super::super::signal::{Role, Signal, SignalKind};
 use super::super::*;
 use crate::genesis::{Access, Genesis, Rules};
 use crate::pow::Target;
+use crate::private::check_admission;
+
+/// The tracker's host.
+pub(super) const HOST: &str = "tracker.test:3030";
 
 /// What became of everything the meshes ordered.
 pub(super) struct World {
@@ -25,6 +29,8 @@ pub(super) struct World {
     pub(super) signals: Vec<(PeerId, PeerId, SignalKind, Signal)>,
     pub(super) tamper: Option<fn(&mut Signal)>,
     pub(super) relayed: usize,
+    /// What the tracker of a private network saw.
+    pub(super) seen: Vec<Vec<u8>>,
 }
 
 /// One browser tab.
@@ -80,11 +86,21 @@ impl World {
             signals: Vec::new(),
             tamper: None,
             relayed: 0,
+            seen: Vec::new(),
         };
         // Ordered by peer id, so that end 0 is always the initiator.
         let mut keys: Vec<u8> = (0..count).collect();
         keys.sort_by_key(|key| Identity::from_seed([*key; 32]).peer_id());
         world.ends = keys.into_iter().map(|key| End::new(key, 0)).collect();
+        world
+    }
+
+    /// Tabs of one private network.
+    pub(super) fn private(count: u8, keys: &NetworkKeys) -> Self {
+        let mut world = Self::new(count);
+        for end in &mut world.ends {
+            end.mesh.config.keys = Some(keys.clone());
+        }
         world
     }
 
@@ -119,7 +135,8 @@ impl World {
         self.queue.push_back((end, Input::TrackerOpened));
         let welcome = FromTracker::Welcomed {
             provisional: vec![provisional_byte(end); 32],
-            nonce: vec![9; 16],
+            nonce: vec![9; 32],
+            host: String::from(HOST),
         };
         self.queue.push_back((end, Input::TrackerReceived(welcome)));
     }
@@ -421,23 +438,25 @@ impl World {
                 signature,
                 ..
             } => {
-                let proof = [vec![provisional_byte(end); 32], vec![9; 16]].concat();
+                let proof = [vec![provisional_byte(end); 32], vec![9; 32]].concat();
                 crate::identity::verify(JOIN_DOMAIN, chain, &key, &proof, &signature)
                     .expect("a true proof");
                 if !self.registered.values().any(|known| *known == chain) {
                     self.answer(end, FromTracker::NetworkUnknown);
                     return;
                 }
-                let peers = self
-                    .room()
-                    .into_iter()
-                    .map(|other| self.peer(other))
-                    .collect();
-                self.answer(end, FromTracker::Joined { chain, peers });
-                for other in self.room() {
-                    self.answer(other, FromTracker::PeerJoined(sender));
-                }
-                self.ends[end].joined = true;
+                self.let_in(end, chain);
+            }
+            ToTracker::Enter {
+                room,
+                join_key,
+                peer,
+                admission,
+            } => {
+                assert_eq!(peer, sender);
+                check_admission((room, &join_key), HOST, peer, &[9; 32], &admission)
+                    .expect("a true admission");
+                self.let_in(end, room.as_chain());
             }
             ToTracker::Create { label, .. } => self.register(end, label),
             ToTracker::Signal {
@@ -460,8 +479,10 @@ impl World {
                     );
                 }
             }
-            ToTracker::Relay { to, frame } => {
-                assert!(frame.len() <= crate::frame::CHUNK_BYTES_MAX + 16);
+            ToTracker::Relay { to, frame, .. } => {
+                let sealed = 1 + crate::private::SEAL_BYTES;
+                assert!(frame.len() <= crate::frame::CHUNK_BYTES_MAX + 16 + sealed);
+                self.seen.push(frame.clone());
                 self.relayed += 1;
                 if let Some(other) = self.end_of(to) {
                     self.answer(
@@ -474,6 +495,20 @@ impl World {
                 }
             }
         }
+    }
+
+    fn let_in(&mut self, end: usize, chain: ChainId) {
+        let sender = self.peer(end);
+        let peers = self
+            .room()
+            .into_iter()
+            .map(|other| self.peer(other))
+            .collect();
+        self.answer(end, FromTracker::Joined { chain, peers });
+        for other in self.room() {
+            self.answer(other, FromTracker::PeerJoined(sender));
+        }
+        self.ends[end].joined = true;
     }
 
     fn register(&mut self, end: usize, label: Option<String>) {
@@ -501,6 +536,7 @@ impl End {
             network: NetworkId::parse("test").unwrap(),
             genesis: genesis().encode(),
             listing: Listing::Listed,
+            keys: None,
             seed: [key ^ life.wrapping_mul(37); 32],
         };
         Self {

@@ -67,6 +67,9 @@ impl World {
     fn join(&mut self, sender: ConnectionId) {
         let seat = self.seats[&sender].clone();
         let (tenant, key) = (self.draw.below(2), self.draw.below(KEYS));
+        if self.is_private(tenant) {
+            return self.enter_private(sender, key);
+        }
         let Tenant { label, .. } = TENANTS[tenant];
         let chain_id = TENANTS[tenant].chain_id();
         let identity = Identity::from_seed([u8::try_from(key + 1).unwrap(); 32]);
@@ -108,6 +111,35 @@ impl World {
         self.say(sender, &text, &expected);
     }
 
+    /// Into the private room: with a true admission, or one that was made for something else.
+    fn enter_private(&mut self, sender: ConnectionId, key: usize) {
+        let seat = self.seats[&sender].clone();
+        let peer = Identity::from_seed([u8::try_from(key + 1).unwrap(); 32]).peer_id();
+        let stranger = NetworkKey::from_bytes([1; 32]).keys();
+        let good = (keys(), keys(), HOST, seat.nonce);
+        let kind = self.draw.below(8);
+        let (signer, shown, host, nonce) = match kind {
+            0 => (stranger.clone(), keys(), HOST, seat.nonce),
+            1 => (stranger.clone(), stranger, HOST, seat.nonce),
+            2 => (keys(), keys(), "another.test", seat.nonce),
+            3 => (keys(), keys(), HOST, [9; 32]),
+            _ => good,
+        };
+        let text = format!(
+            r#"{{"type":"join_room","room":"{}","join_key":"{}","peer_id":"{peer}","admission":"{}"}}"#,
+            keys().room().0,
+            shown.join_key(),
+            signer.admission(host, peer, &nonce),
+        );
+        let is_fresh = seat.fresh_until.is_some_and(|until| until > self.now);
+        let expected = match (is_fresh, kind) {
+            (false, _) => Expected::Refused(ErrorCode::NonceExpired),
+            (true, 0..=3) => Expected::Refused(ErrorCode::BadProof),
+            (true, _) => Expected::Entered(1, peer),
+        };
+        self.say(sender, &text, &expected);
+    }
+
     fn simple(&mut self, sender: ConnectionId) {
         let (text, expected) = match self.draw.below(3) {
             0 => (r#"{"type":"leave_network"}"#, Expected::Left),
@@ -133,7 +165,8 @@ impl World {
         let unknown = (ConnectionId(0), PeerId(Hash([0x11; 32])));
         let (_, target) = self.draw.of(&peers).copied().unwrap_or(unknown);
         let secret = place.map_or("", |(home, _)| TENANTS[home].secret);
-        let text = match self.draw.below(4) {
+        let chosen = self.draw.below(4);
+        let text = match chosen {
             0 => format!(r#"{{"type":"relay","target":"{target}","frame":"{secret}"}}"#),
             kind => {
                 let kind = ["offer", "answer", "candidate"][kind - 1];
@@ -151,6 +184,9 @@ impl World {
         });
         let expected = match (place, here) {
             (None, _) => Expected::Refused(ErrorCode::NotJoined),
+            (Some((home, _)), _) if self.is_private(home) && chosen > 0 => {
+                Expected::Refused(ErrorCode::BadMessage)
+            }
             (Some(_), None) => Expected::Refused(ErrorCode::PeerUnknown),
             (Some(_), Some((receiver, own))) => {
                 let forwarded = text.replace(&target.to_string(), &own.to_string());
@@ -185,6 +221,7 @@ impl World {
             ),
         };
         let expected = match place {
+            Some((home, _)) if self.is_private(home) => Expected::Refused(ErrorCode::BadMessage),
             Some((home, _)) if home == tenant || !names_tenant => Expected::Asked(home),
             Some(_) | None => Expected::Refused(ErrorCode::NotJoined),
         };

@@ -1,4 +1,4 @@
-//! Two tenants under thousands of random messages, valid and hostile: nothing of one reaches a connection of the other.
+//! Two tenants, the second open or private, under thousands of random messages, valid and hostile: nothing of one reaches a connection of the other.
 //!
 //! A model that knows only the rules predicts who is where, who hears what, and with which code a message is refused.
 //! Whatever is of a tenant carries its marks: its label, a tag in every hash and payload, the ids of its peers. No mark of
@@ -17,7 +17,8 @@ use std::collections::BTreeMap;
 
 use api::ws::ErrorCode;
 use shared::hash::Hash;
-use shared::ids::{ChainId, PeerId};
+use shared::ids::{ChainId, PeerId, TimestampMs};
+use shared::private::{NetworkKey, NetworkKeys};
 
 use self::world::World;
 use super::ConnectionId;
@@ -56,6 +57,11 @@ impl Tenant {
     }
 }
 
+/// The keys of the second tenant where it is private.
+fn keys() -> NetworkKeys {
+    NetworkKey::from_bytes([0xb9; 32]).keys()
+}
+
 struct Draw(u64);
 
 impl Draw {
@@ -78,6 +84,8 @@ struct Seat {
     nonce: [u8; 32],
     /// The tenant and the id in its room.
     place: Option<(usize, PeerId)>,
+    /// Until when its nonce admits to a private room.
+    fresh_until: Option<TimestampMs>,
     /// Its id was taken by another connection: it is about to be thrown out.
     is_replaced: bool,
 }
@@ -107,7 +115,7 @@ enum Expected {
 fn nothing_of_one_tenant_reaches_the_other_whatever_is_sent() {
     let (mut refusals, mut forwarded) = (BTreeMap::new(), 0);
     for seed in 1..=SEEDS {
-        let mut world = World::new(seed);
+        let mut world = World::new(seed, seed.is_multiple_of(2));
         for _ in 0..STEPS {
             world.step();
         }
@@ -121,6 +129,7 @@ fn nothing_of_one_tenant_reaches_the_other_whatever_is_sent() {
     for code in [
         "BadMessage",
         "BadProof",
+        "NonceExpired",
         "NetworkUnknown",
         "NotJoined",
         "PeerUnknown",
@@ -134,6 +143,7 @@ fn nothing_of_one_tenant_reaches_the_other_whatever_is_sent() {
     }
 }
 
+const HOST: &str = "tracker.test";
 const OPEN: &str = "clearing";
 /// Stands for a binary frame, which has no text.
 const BINARY: &str = "\u{0}binary";

@@ -4,6 +4,7 @@ use super::*;
 use crate::hub::message::{Listing, MessageError, parse};
 use crate::hub::{Hub, Input, Network, Output};
 use crate::label::Label;
+use crate::limits;
 use api::ws::ServerMessage;
 use shared::ids::{NetworkId, TimestampMs};
 
@@ -19,6 +20,8 @@ pub(super) struct World {
     homes: BTreeMap<PeerId, [bool; 2]>,
     pub(super) refusals: BTreeMap<String, usize>,
     pub(super) forwarded: usize,
+    /// Whether the second tenant is private.
+    is_private: bool,
 }
 
 /// What the hub ordered after one fact.
@@ -31,7 +34,7 @@ pub(super) struct Heard {
 }
 
 impl World {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(super) fn new(seed: u64, is_private: bool) -> Self {
         let mut world = Self {
             hub: Hub::new(Vec::new()),
             draw: Draw(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1),
@@ -42,8 +45,9 @@ impl World {
             homes: BTreeMap::new(),
             refusals: BTreeMap::new(),
             forwarded: 0,
+            is_private,
         };
-        for tenant in &TENANTS {
+        for tenant in TENANTS.iter().take(if is_private { 1 } else { 2 }) {
             world.register(tenant.label, tenant.chain_id(), Listing::Unlisted);
         }
         let open = ChainId(Hash([0xcc; 32]));
@@ -52,6 +56,11 @@ impl World {
             world.connect();
         }
         world
+    }
+
+    /// Whether a tenant is a private network.
+    pub(super) fn is_private(&self, tenant: usize) -> bool {
+        self.is_private && tenant == 1
     }
 
     fn register(&mut self, label: &str, chain_id: ChainId, listing: Listing) {
@@ -82,6 +91,7 @@ impl World {
             provisional: peer,
             nonce: *bytes.as_bytes(),
             place: None,
+            fresh_until: Some(self.now.plus_ms(limits::NONCE_MS)),
             is_replaced: false,
         };
         let nonce = seat.nonce;
@@ -91,6 +101,7 @@ impl World {
                 connection,
                 peer,
                 nonce,
+                host: HOST.into(),
             },
             None,
         );
@@ -144,10 +155,15 @@ impl World {
             if home == Some(number) {
                 continue;
             }
+            let private = self.is_private(number).then(keys);
             let fixed = [
                 tenant.label.to_owned(),
                 hex::encode(tenant.tag),
                 tenant.secret.to_owned(),
+                private.map_or_else(
+                    || tenant.secret.to_owned(),
+                    |keys| keys.room().0.to_string(),
+                ),
             ];
             let ids = self.homes.iter().filter(|(id, homes)| {
                 homes[number] && !homes[1 - number] && **id != seat.provisional
@@ -173,7 +189,9 @@ impl World {
                 continue;
             };
             match message {
-                ServerMessage::Joined { peers, .. } | ServerMessage::Peers { peers } => {
+                ServerMessage::Joined { peers, .. }
+                | ServerMessage::RoomJoined { peers, .. }
+                | ServerMessage::Peers { peers } => {
                     let (tenant, own) = seat.place.expect("peers are told to members only");
                     let others = self.members(tenant).filter(|(_, peer)| *peer != own);
                     let mut others: Vec<_> = others.map(|(_, peer)| peer.to_string()).collect();
@@ -235,6 +253,9 @@ impl World {
     }
 
     fn enter(&mut self, sender: ConnectionId, tenant: usize, peer: PeerId) {
+        if self.is_private(tenant) {
+            self.seats.get_mut(&sender).unwrap().fresh_until = None;
+        }
         for seat in self.seats.values_mut() {
             if seat.place == Some((tenant, peer)) {
                 seat.is_replaced = true;
@@ -269,8 +290,14 @@ impl World {
             (Expected::Entered(tenant, _), _) => {
                 let is_told = only.iter().any(|(to, message)| {
                     let label = TENANTS[*tenant].label;
-                    *to == sender
-                        && matches!(message, ServerMessage::Joined { network_id, .. } if network_id == label)
+                    let entered = match message {
+                        ServerMessage::Joined { network_id, .. } => network_id == label,
+                        ServerMessage::RoomJoined { room, .. } => {
+                            self.is_private(*tenant) && *room == keys().room().0.to_string()
+                        }
+                        _ => false,
+                    };
+                    *to == sender && entered
                 });
                 assert!(is_told, "{text}: {only:?}");
             }

@@ -8,12 +8,13 @@ use shared::{
     genesis::{Access, Genesis, Predecessor, Rules},
     hash::Hash,
     identity::Identity,
-    ids::{ChainId, Height, NetworkId, PublicKey, Sequence, Signature, TimestampMs},
+    ids::{ChainId, Height, NetworkId, PeerId, PublicKey, Sequence, Signature, TimestampMs},
     message::{Bytes, Message, Status},
     miner::{Miner, Step},
     pow::Target,
     transaction::{Payload, Transaction},
 };
+use tracker::backplane::{self, Content, TrackerId};
 
 /// When everything here happens.
 pub(crate) const NOW: TimestampMs = TimestampMs(1_700_000_100_000);
@@ -241,4 +242,38 @@ fn update() -> BlockchainUpdate {
         new_blocks,
         timestamp: NOW.0,
     }
+}
+
+/// What trackers of a cluster tell each other, one of each kind.
+pub(crate) fn backplane_messages() -> Vec<Vec<u8>> {
+    let (chain, one, other) = (
+        genesis().chain_id(),
+        PeerId(Hash([1; 32])),
+        PeerId(Hash([2; 32])),
+    );
+    let text = || String::from(r#"{"type":"tip"}"#);
+    let contents = [
+        Content::Hello,
+        Content::Members(vec![one, other]),
+        Content::Joined(one),
+        Content::Left(other),
+        Content::Forward {
+            from: one,
+            to: other,
+            text: text(),
+        },
+        Content::Room { text: text() },
+    ];
+    let network = backplane::Message::Network {
+        label: "fuzz".into(),
+        is_listed: true,
+        genesis: genesis().encode(),
+    };
+    let tracker = backplane::Message::Tracker {
+        url: "wss://t1.example/ws".into(),
+    };
+    let about = contents.map(|content| backplane::Message::About(chain, content));
+    let all = about.into_iter().chain([network, tracker]);
+    all.map(|message| backplane::encode(TrackerId([7; 16]), &message))
+        .collect()
 }

@@ -7,9 +7,10 @@ use api::{
     ws::{ClientMessage, ServerMessage},
 };
 use shared::{
-    block::UncheckedBlock, genesis::Genesis, header::Header, mesh::Invitation, message::Message,
-    snapshot::Snapshot, transaction::Transaction,
+    block::UncheckedBlock, genesis::Genesis, hash::Hash, header::Header, ids::PeerId,
+    mesh::Invitation, message::Message, snapshot::Snapshot, transaction::Transaction,
 };
+use tracker::hub::message::{Incoming, parse};
 
 use crate::{corpus, enterprise, machines, texts};
 
@@ -101,6 +102,16 @@ pub const TARGETS: &[Target] = &[
         name: "export_json",
         run: texts::import,
         corpus: texts::exports,
+    },
+    Target {
+        name: "client_text",
+        run: client_text,
+        corpus: texts::tracker_messages,
+    },
+    Target {
+        name: "backplane",
+        run: backplane,
+        corpus: corpus::backplane_messages,
     },
     Target {
         name: "snapshot",
@@ -217,6 +228,29 @@ fn tracker_json(bytes: &[u8]) {
             "{message:?} does not survive"
         );
     }
+}
+
+/// What the tracker's socket reads: a message for a peer is passed on with its sender in it, and is then no longer for the same.
+fn client_text(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return;
+    };
+    let sender = PeerId(Hash([0x5a; 32]));
+    if let Ok(Incoming::Signal(forward) | Incoming::Relay(forward)) = parse(text.to_owned()) {
+        let passed_on = parse(forward.from_sender(sender));
+        assert!(
+            matches!(&passed_on, Ok(Incoming::Signal(again) | Incoming::Relay(again)) if again.target == sender),
+            "what is passed on is no message for a peer: {passed_on:?}"
+        );
+    }
+}
+
+fn backplane(bytes: &[u8]) {
+    same(
+        tracker::backplane::decode(bytes)
+            .map(|(from, message)| tracker::backplane::encode(from, &message)),
+        bytes,
+    );
 }
 
 fn update_json(bytes: &[u8]) {

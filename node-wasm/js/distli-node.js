@@ -14,9 +14,11 @@ import { Archive } from "./storage.js";
 import { DistliError } from "./errors.js";
 import { MiningPause } from "./mining-pause.js";
 import { RtcLinks } from "./rtc.js";
+import { isTracker } from "./tracker.js";
 import { setWindowAside, storedWindow, WindowWriter } from "./window-writer.js";
 
 const SLOT_KEY = "distli_slot";
+const TRACKERS_KEY = "distli_trackers";
 const BLOCKS_DEFAULT = 50;
 /** Slots that other nodes of this very page hold. @type {Set<number>} */
 const slotsHere = new Set();
@@ -202,6 +204,9 @@ export class DistliNode extends EventTarget {
       case "window":
         this.#window.offer(message);
         break;
+      case "trackers":
+        rememberTrackers(message.home, message.urls);
+        break;
       case "set_aside":
         setWindowAside(message.networkId, message.chainId);
         break;
@@ -275,7 +280,7 @@ async function open(mode, { tracker, keep, ...options } = {}) {
   const trackerUrl = trackerUrlOf(tracker);
   askForPersistence();
   const wish = { networkId, chainId, invitation, invite, passphrase, access, listed, rules };
-  const start = { mode, ...wish, recentBlocks: recentBlocksOf(keep), trackerUrl, preferredSlot: rememberedSlot() };
+  const start = { mode, ...wish, recentBlocks: recentBlocksOf(keep), trackerUrl, otherTrackers: rememberedTrackers(trackerUrl), preferredSlot: rememberedSlot() };
   return new Promise((resolve, reject) => new DistliNode(start, { resolve, reject }));
 }
 
@@ -310,6 +315,30 @@ function trackerUrlOf(tracker) {
 /** Asks the browser not to evict the archive; some decide silently, some ask the user. */
 function askForPersistence() {
   navigator.storage?.persist?.().catch(() => {}); // The status tells whether it was granted.
+}
+
+/**
+ * The other trackers of the cluster of `home`, so that a page that is opened while `home` is away finds one of them.
+ * @param {string} home
+ * @param {string[]} urls
+ */
+function rememberTrackers(home, urls) {
+  try {
+    localStorage.setItem(TRACKERS_KEY, JSON.stringify({ home, urls }));
+  } catch {
+    // Without it they are known until the page is closed.
+  }
+}
+
+/** @param {string | null} home */
+function rememberedTrackers(home) {
+  try {
+    const kept = JSON.parse(localStorage.getItem(TRACKERS_KEY) ?? "null");
+    if (kept?.home !== home || !Array.isArray(kept.urls)) return [];
+    return kept.urls.filter((/** @type {unknown} */ url) => isTracker(url, location.protocol === "https:"));
+  } catch {
+    return [];
+  }
 }
 
 /** @param {number} slot */

@@ -22,7 +22,7 @@ import { compare, readWindow, reconcile } from "./window.js";
  *   GenesisKnock: any, qrCode: Function, module: WebAssembly.Module}} LoadedWasm
  * @typedef {{mode: "create" | "join", networkId?: string, chainId?: string, invitation?: string, invite?: string,
  *   passphrase?: string, access?: string, listed?: boolean, rules?: object,
- *   recentBlocks?: number, trackerUrl: string | null, preferredSlot: number | null}} StartOptions
+ *   recentBlocks?: number, trackerUrl: string | null, otherTrackers?: string[], preferredSlot: number | null}} StartOptions
  */
 
 const SETTLE_MS = 2_000;
@@ -65,7 +65,7 @@ export class NodeSession {
         options.mode === "create" ? await createNetwork(around, /** @type {any} */ (options), identity.seed) : await findNetwork(around, options);
       const session = new NodeSession({ wasm, archive, identity, network, post: page.post, trackerUrl: options.trackerUrl, recentBlocks: options.recentBlocks });
       await session.#restore(await page.windowOf(network.networkId, network.chainId));
-      session.#connect(options.trackerUrl);
+      session.#connect(options.trackerUrl, options.otherTrackers);
       session.#openLocal();
       return session;
     } catch (error) {
@@ -111,6 +111,11 @@ export class NodeSession {
     });
     this.mover = new Mover(this);
     this.reporter = new Reporter(this, trackerUrl);
+  }
+
+  /** Where the tracker is that this is connected to. */
+  get trackerUrl() {
+    return this.#tracker?.url ?? null;
   }
 
   get trackerState() {
@@ -210,18 +215,23 @@ export class NodeSession {
     return { link, qr: this.wasm.qrCode(link) ?? null, passphrase };
   }
 
-  /** @param {string | null} url */
-  #connect(url) {
+  /**
+   * @param {string | null} url
+   * @param {string[] | undefined} others
+   */
+  #connect(url, others) {
     if (!url) return;
-    this.#tracker = new TrackerLink(url, {
-      open: () => this.loop.handle({ type: "tracker_open", host: new URL(url).host }),
-      message: (text) => this.loop.handle({ type: "tracker_message", text }),
-      closed: (wasOpen) => {
+    const handlers = {
+      open: () => this.loop.handle({ type: "tracker_open", host: new URL(this.#tracker?.url ?? url).host }),
+      message: (/** @type {string} */ text) => this.loop.handle({ type: "tracker_message", text }),
+      closed: (/** @type {boolean} */ wasOpen) => {
         this.reporter.joined = false;
         if (wasOpen) this.loop.handle({ type: "tracker_closed" });
         else this.reporter.changed();
       },
-    });
+      others: (/** @type {string[]} */ urls) => this.post({ type: "trackers", home: url, urls }),
+    };
+    this.#tracker = new TrackerLink(url, handlers, others);
   }
 
   /** Links this tab with the others of the profile, so that it needs no tracker to join what they are in. */

@@ -104,13 +104,13 @@ export class Reporter {
 
   /** The full status of this node. */
   status() {
-    const { core, mining, network, pool, store, archive, trackerState } = this.#session;
+    const { core, mining, network, pool, store, archive, trackerState, trackerUrl } = this.#session;
     const status = core.status();
     return {
       ...status,
       access: network.networkKey ? "private" : "open",
       tracker: trackerState,
-      trackerUrl: this.#trackerUrl,
+      trackerUrl: trackerUrl ?? this.#trackerUrl,
       mining: { ...mining, workers: pool.size, hashesPerSecond: pool.hashesPerSecond, active: pool.active },
       storage: { writer: store.writer, locks: archive.locks.native, ...this.#quota },
     };

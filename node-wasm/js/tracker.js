@@ -1,16 +1,25 @@
 /**
- * The WebSocket to the tracker: keeps trying, from half a second up to ten, and at once when the machine comes back online.
+ * The WebSocket to a tracker: keeps trying, from half a second up to ten, and at once when the machine comes back online.
  *
- * It carries text frames and knows nothing of what is in them, but for the tracker's order to connect anew.
+ * A tracker of a cluster tells of the others: when it is lost or asks to move, the next of them is tried, and the pauses grow only
+ * when all were tried in vain. It carries text frames and knows nothing of what is in them, but for these two messages.
  */
 
 const BACK_OFF_FIRST_MS = 500;
 const BACK_OFF_MAX_MS = 10_000;
 const CONNECT_MS = 10_000;
 const MOVE_MAX_MS = 60_000;
+const OTHERS_MAX = 16;
+const URL_CHARS_MAX = 256;
 
 export class TrackerLink {
+  #home;
+  /** @type {string[]} */
+  #others;
   #url;
+  /** How many were tried in a row in vain. */
+  #tried = 0;
+  #heard = false;
   #handlers;
   /** @type {WebSocket | null} */
   #socket = null;
@@ -25,10 +34,13 @@ export class TrackerLink {
 
   /**
    * @param {string} url ws: or wss:
-   * @param {{open: () => void, message: (text: string) => void, closed: (wasOpen: boolean) => void}} handlers
+   * @param {{open: () => void, message: (text: string) => void, closed: (wasOpen: boolean) => void, others: (urls: string[]) => void}} handlers
+   * @param {string[]} others trackers of the same cluster that were told of before
    */
-  constructor(url, handlers) {
+  constructor(url, handlers, others = []) {
+    this.#home = url;
     this.#url = url;
+    this.#others = others.filter((other) => other !== url);
     this.#handlers = handlers;
     globalThis.addEventListener("online", this.#onOnline);
     this.#connect();
@@ -38,6 +50,11 @@ export class TrackerLink {
   get state() {
     if (this.#open) return "connected";
     return this.#failed ? "offline" : "connecting";
+  }
+
+  /** Where it is connected, or tries to. */
+  get url() {
+    return this.#url;
   }
 
   /** @param {string} text */
@@ -78,6 +95,7 @@ export class TrackerLink {
       socket = new WebSocket(this.#url);
     } catch {
       this.#failed = true;
+      this.#turn();
       this.#later();
       return;
     }
@@ -91,10 +109,14 @@ export class TrackerLink {
     };
     socket.onmessage = ({ data }) => {
       this.#backOff = BACK_OFF_FIRST_MS;
+      this.#tried = 0;
+      this.#heard = true;
       if (typeof data !== "string") return;
       const afterMs = moveOf(data);
-      if (afterMs === null) this.#handlers.message(data);
-      else this.move(afterMs);
+      const others = trackersOf(data, globalThis.location?.protocol === "https:");
+      if (afterMs !== null) this.move(afterMs);
+      else if (others !== null) this.#meet(others);
+      else this.#handlers.message(data);
     };
     socket.onclose = () => this.#onClose();
   }
@@ -107,13 +129,35 @@ export class TrackerLink {
     this.#failed = true;
     this.#socket = null;
     if (this.#closed) return;
+    this.#turn();
     this.#later();
     this.#handlers.closed(wasOpen);
   }
 
+  /**
+   * Those told of last come first; those told of before are kept, since a cluster forgets who is cut off for a while.
+   * @param {string[]} told
+   */
+  #meet(told) {
+    const all = new Set([...told, this.#url, ...this.#others]);
+    all.delete(this.#home);
+    this.#others = [...all].slice(0, OTHERS_MAX);
+    this.#handlers.others(this.#others);
+  }
+
+  /** Turns to the next tracker of the circle; who never said a word was tried in vain. */
+  #turn() {
+    const circle = [this.#home, ...this.#others];
+    this.#url = circle[(circle.indexOf(this.#url) + 1) % circle.length];
+    const inVain = !this.#heard;
+    this.#heard = false;
+    if (!inVain) return;
+    this.#tried += 1;
+    if (this.#tried % circle.length === 0) this.#backOff = Math.min(this.#backOff * 2, BACK_OFF_MAX_MS);
+  }
+
   #later() {
     const spread = this.#backOff * (0.75 + Math.random() / 2);
-    this.#backOff = Math.min(this.#backOff * 2, BACK_OFF_MAX_MS);
     this.#retry = setTimeout(() => this.#connect(), spread);
   }
 
@@ -137,4 +181,31 @@ export function moveOf(text) {
   } catch {
     return null;
   }
+}
+
+/**
+ * The other trackers of the cluster, if that is what a message says.
+ * @param {string} text
+ * @param {boolean} secure only wss: may be used
+ * @returns {string[] | null}
+ */
+export function trackersOf(text, secure) {
+  if (!text.startsWith('{"type":"trackers"')) return null;
+  try {
+    const { trackers } = JSON.parse(text);
+    if (!Array.isArray(trackers)) return null;
+    return trackers.filter((url) => isTracker(url, secure)).slice(0, OTHERS_MAX);
+  } catch {
+    return null;
+  }
+}
+
+/**
+ * @param {unknown} url
+ * @param {boolean} secure
+ */
+export function isTracker(url, secure) {
+  if (typeof url !== "string" || url.length > URL_CHARS_MAX || !URL.canParse(url)) return false;
+  const { protocol } = new URL(url);
+  return protocol === "wss:" || (protocol === "ws:" && !secure);
 }

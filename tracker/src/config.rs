@@ -9,6 +9,7 @@ use clap::Args;
 
 use crate::addresses::Allowance;
 use crate::addresses::proxy::TrustedProxy;
+use crate::hub::PublicUrl;
 use crate::limits;
 
 /// The port by default.
@@ -57,6 +58,9 @@ pub struct Config {
     /// The NATS server through which trackers of one cluster reach each other, as nats://host:port; alone without it
     #[arg(long, env = "DISTLI_NATS_URL")]
     pub nats_url: Option<String>,
+    /// Where browsers reach this tracker, as wss://host/ws: those of the cluster's other trackers come here when theirs is lost
+    #[arg(long, env = "DISTLI_TRACKER_PUBLIC_URL", requires = "nats_url")]
+    pub public_url: Option<PublicUrl>,
     /// How many browsers may be connected at once
     #[arg(long, env = "DISTLI_TRACKER_CONNECTIONS_MAX", default_value_t = CONNECTIONS_DEFAULT)]
     pub connections_max: usize,
@@ -153,6 +157,7 @@ impl Default for Config {
             public_hosts: Vec::new(),
             ice_servers: Vec::new(),
             nats_url: None,
+            public_url: None,
             connections_max: CONNECTIONS_DEFAULT,
             address_connections: limits::ADDRESS_CONNECTIONS_MAX,
             address_arrivals: limits::ADDRESS_ARRIVALS_PER_SECOND,

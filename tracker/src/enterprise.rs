@@ -9,6 +9,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::openapi::{Binary, Problems};
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
@@ -17,6 +18,7 @@ use serde::Deserialize;
 use service::Problem;
 use shared::ids::ChainId;
 use tokio::sync::Semaphore;
+use utoipa::IntoParams;
 
 use crate::App;
 use crate::http::chain_of;
@@ -84,19 +86,34 @@ impl Enterprise {
     }
 }
 
-/// `GET /api/enterprise-genesis`: what a new network's genesis pins.
+/// What a new network's genesis pins: the validator's `GET /api/genesis`, passed on.
+#[utoipa::path(
+    get,
+    path = "/api/enterprise-genesis",
+    tag = "enterprise",
+    responses((status = 200, description = "The genesis, as the validator describes it", body = serde_json::Value), Problems),
+)]
 pub(crate) async fn genesis(State(app): State<Arc<App>>) -> Result<Response, Problem> {
     app.enterprise.ask("/api/genesis").await
 }
 
-/// The size of the log that the asker has verified before.
-#[derive(Debug, Deserialize)]
+/// What the asker knows.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct Known {
+    /// Entries of the log that it has verified; 0 for none.
     #[serde(default)]
     size: u64,
 }
 
-/// `GET /api/networks/{id}/finality?size=`: the proof of the network's newest final block.
+/// The proof of the network's newest final block, passed on from a validator.
+#[utoipa::path(
+    get,
+    path = "/api/networks/{id}/finality",
+    tag = "enterprise",
+    params(("id" = String, Path, description = "The network's label or chain id"), Known),
+    responses((status = 200, description = "The proof", body = Binary, content_type = "application/octet-stream"), Problems),
+)]
 pub(crate) async fn finality(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,

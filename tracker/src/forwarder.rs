@@ -1,13 +1,15 @@
-//! Posts updates to the validator and reports what it answered. It decides nothing: see [`crate::ledger`].
+//! Posts updates to the first validator that [`Breaker`] lets it ask and that answers, and reports the answer. It decides
+//! nothing: see [`crate::ledger`].
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use api::{BlockchainUpdate, ProblemBody, TenantUpdateAccepted};
-use shared::ids::{ChainId, Height};
+use shared::ids::{ChainId, Height, TimestampMs};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use crate::breaker::Breaker;
 use crate::ledger::{Acceptance, Answer, Input};
 use crate::limits;
 use crate::recorder::{LedgerSender, Posting};
@@ -22,6 +24,7 @@ pub(crate) async fn run(
         .iter()
         .map(|base| format!("{}/api/tenant-update", base.trim_end_matches('/')));
     let urls: Arc<[String]> = urls.collect();
+    let breaker = Arc::new(Mutex::new(Breaker::new(urls.len())));
     let client = reqwest::Client::builder()
         .timeout(Duration::from_millis(limits::FORWARD_TIMEOUT_MS))
         .tcp_nodelay(true)
@@ -36,8 +39,9 @@ pub(crate) async fn run(
             posting = postings.recv() => {
                 let Some(Posting { chain_id, update }) = posting else { return };
                 let (client, urls, ledger) = (client.clone(), Arc::clone(&urls), ledger.clone());
+                let breaker = Arc::clone(&breaker);
                 posts.spawn(async move {
-                    let answer = post_to_one(&client, &urls, &update).await;
+                    let answer = post_to_one(&client, &urls, &breaker, &update).await;
                     log(chain_id, &update, &answer);
                     ledger.tell(Input::Answered { chain_id, answer });
                 });
@@ -51,16 +55,24 @@ pub(crate) async fn run(
 async fn post_to_one(
     client: &reqwest::Client,
     urls: &[String],
+    breaker: &Mutex<Breaker>,
     update: &BlockchainUpdate,
 ) -> Answer {
+    let breaker = || breaker.lock().unwrap_or_else(PoisonError::into_inner);
+    let now = || TimestampMs(service::now_ms());
     let mut failed = Answer::Failed {
-        reason: "no validator is configured".into(),
+        reason: "every validator failed repeatedly and is left alone for a while".into(),
     };
-    for url in urls {
+    for (index, url) in urls.iter().enumerate() {
+        if !breaker().allows(now(), index) {
+            continue;
+        }
         let answer = post(client, url, update).await;
         if !matches!(answer, Answer::Failed { .. }) {
+            breaker().succeeded(index);
             return answer;
         }
+        breaker().failed(now(), index);
         failed = answer;
     }
     failed

@@ -2,17 +2,19 @@
 //!
 //! Two pure machines decide: [`hub`] (connections, rooms, who hears what) and [`ledger`] (networks, verified chains,
 //! what the validator has). Around them are thin drivers: `engine` (the hub's lock and the connections' queues),
-//! `recorder` (the ledger's thread and its commits), [`store`] (redb), `forwarder` (posts to the validator), `socket`
+//! `recorder` (the ledger's thread and its commits), [`store`] (redb), `forwarder` (posts to the validators that [`breaker`] lets it ask), `socket`
 //! (`/ws`), `edge` (what [`addresses`] decides), `http` and `operations`.
 //!
 //! What the tracker cannot do: read or forge what peers sign; it sees who is in which room and the blocks it reports.
 
 pub mod addresses;
 pub mod backplane;
+pub mod breaker;
 pub mod config;
 pub mod derived;
 mod edge;
 mod engine;
+#[expect(unused_qualifications, reason = "of the code that `IntoParams` writes")]
 mod enterprise;
 mod forwarder;
 mod http;
@@ -44,7 +46,8 @@ use self::derived::Derived;
 use self::edge::Edge;
 use self::engine::Engine;
 use self::enterprise::Enterprise;
-use self::hub::Hub;
+pub use self::http::asyncapi_document;
+use self::hub::{Hub, PublicUrl};
 use self::ledger::{Forwarding, Ledger};
 use self::metrics::Metrics;
 use self::operations::Draining;
@@ -242,7 +245,7 @@ async fn start(config: &Config) -> Result<(Arc<App>, Recorded), Error> {
     let (sender, receiver) = recorder::ledger_channel();
     let mut hub = Hub::new(config.ice_servers.clone()).with_turn(turn_of(config)?);
     let cluster = match &config.nats_url {
-        Some(_) => Some(join_cluster(&mut hub)?),
+        Some(_) => Some(join_cluster(&mut hub, config.public_url.clone())?),
         None => None,
     };
     let (nats, carrier) = cluster.unzip();
@@ -311,11 +314,11 @@ fn compare(derived: &Derived, ledger: &Ledger) {
 }
 
 /// Gives the hub a name in the cluster, and a way to the others.
-fn join_cluster(hub: &mut Hub) -> io::Result<(Nats, NatsTask)> {
+fn join_cluster(hub: &mut Hub, public_url: Option<PublicUrl>) -> io::Result<(Nats, NatsTask)> {
     let mut id = [0; 16];
     getrandom::fill(&mut id).map_err(io::Error::other)?;
     let own = TrackerId(id);
-    hub.join_cluster(own);
+    hub.join_cluster(own, public_url);
     Ok(Nats::new(own))
 }
 

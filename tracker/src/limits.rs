@@ -38,11 +38,15 @@ pub const MISTAKES_MAX: u32 = 100;
 pub const SAMPLE_PEERS: usize = 48;
 /// Peers in one room; beyond, joins are answered `full`.
 pub const ROOM_PEERS_MAX: usize = 1_024;
+/// Other trackers of a cluster that browsers are told of.
+pub const TRACKERS_MAX: usize = 16;
+/// The longest address of a tracker for browsers, in bytes.
+pub const PUBLIC_URL_BYTES_MAX: usize = 256;
 /// Networks in the registry; beyond, registrations are answered `full`.
 pub const NETWORKS_MAX: usize = 20_000;
 /// Networks in one public list, the first by name.
 pub const LIST_NETWORKS_MAX: usize = 1_000;
-/// The least time between two pushes of the public list, in ms.
+/// The least time between two pushes of the public list, and of a room's count to the room, in ms.
 pub const LIST_INTERVAL_MS: u64 = 1_000;
 /// Blocks in one update, in either direction.
 pub const UPDATE_BLOCKS_MAX: usize = 50;
@@ -62,6 +66,12 @@ pub const PROOF_TIMEOUT_MS: u64 = 5_000;
 pub const BACKOFF_FIRST_MS: u64 = 250;
 /// The longest pause between two tries, in ms.
 pub const BACKOFF_MAX_MS: u64 = 5_000;
+/// Failures in a row after which a validator is left alone for a while.
+pub const BREAKER_FAILURES_MAX: u32 = 3;
+/// For how long at first, in ms; it doubles with each failed try.
+pub const BREAKER_FIRST_MS: u64 = 500;
+/// For how long at most, in ms.
+pub const BREAKER_MAX_MS: u64 = 4_000;
 /// Requests of strangers that wait for the ledger; beyond, they are answered `full`.
 pub const LEDGER_QUEUE_MAX: usize = 1_024;
 /// Requests that one commit makes durable together.

@@ -5,12 +5,16 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use api::openapi::Problems;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use axum::{Json, Router};
+use serde::Serialize;
 use service::Problem;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::App;
 use crate::http;
@@ -30,27 +34,51 @@ impl Draining {
 }
 
 pub(crate) fn router(app: Arc<App>) -> Router {
-    let router = Router::new()
-        .route("/metrics", get(metrics))
-        .route("/health", get(http::health))
-        .route("/ready", get(ready))
-        .fallback(Problem::no_such_path)
-        .with_state(app);
+    let (router, _) = routes().split_for_parts();
+    let router = router.fallback(Problem::no_such_path).with_state(app);
     service::security_headers(router, "default-src 'none'")
 }
 
+pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .routes(routes!(metrics))
+        .routes(routes!(http::health))
+        .routes(routes!(ready))
+}
+
+/// Measures of this tracker.
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    tag = "operations",
+    responses((status = 200, description = "Prometheus' text format", body = String, content_type = "text/plain")),
+)]
 async fn metrics(State(app): State<Arc<App>>) -> Response {
     let text = app.metrics.render(&app).await;
     ([(header::CONTENT_TYPE, METRICS_TYPE)], text).into_response()
 }
 
+/// Whether clients may be sent here.
+#[derive(Debug, Serialize, ToSchema)]
+struct Ready {
+    /// Always true: otherwise the answer is a problem document.
+    ready: bool,
+}
+
+/// Whether clients may be sent here: no longer from the signal to stop on.
+#[utoipa::path(
+    get,
+    path = "/ready",
+    tag = "operations",
+    responses((status = 200, description = "They may", body = Ready), Problems),
+)]
 async fn ready(State(app): State<Arc<App>>) -> Response {
     let reason = if app.draining.is_begun() {
         "the tracker is stopping"
     } else if app.ledger.summary().await.is_err() {
         "the store does not answer"
     } else {
-        return Json(serde_json::json!({ "ready": true })).into_response();
+        return Json(Ready { ready: true }).into_response();
     };
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not-ready", reason).into_response()
 }

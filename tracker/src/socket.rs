@@ -7,7 +7,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::openapi::Problems;
 use api::ws::ErrorCode;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade, close_code};
 use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -27,13 +29,26 @@ use crate::hub::message::{self, MessageError};
 use crate::hub::{ConnectionId, Input};
 use crate::limits;
 
-/// Answers the upgrade, if the page's origin may connect and there is room.
+/// The WebSocket, described by `GET /api/asyncapi.json`: taken if the page's origin may connect and there is room.
+#[utoipa::path(
+    get,
+    path = "/ws",
+    tag = "websocket",
+    responses((status = 101, description = "The connection is a WebSocket from here on"), Problems),
+)]
 pub(crate) async fn upgrade(
     State(app): State<Arc<App>>,
     Extension(source): Extension<Source>,
     headers: HeaderMap,
-    upgrade: WebSocketUpgrade,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
+    let upgrade = match upgrade {
+        Ok(upgrade) => upgrade,
+        Err(rejection) => {
+            let (status, detail) = (rejection.status(), rejection.body_text());
+            return Problem::new(status, "no-upgrade", detail).into_response();
+        }
+    };
     if !app.origins.allows(&headers) {
         let origin = headers
             .get(header::ORIGIN)

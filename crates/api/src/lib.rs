@@ -13,6 +13,8 @@ mod archive;
 mod convert;
 mod enterprise;
 mod health;
+#[cfg(feature = "openapi")]
+pub mod openapi;
 mod tenant;
 mod tracker;
 pub mod wide;

@@ -8,6 +8,7 @@ use crate::tenant::TenantBlock;
 
 /// One listed network of `GET /api/network-list` and of `network_list_update`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct NetworkListItem {
     /// The network's label.
     pub id: String,
@@ -33,6 +34,7 @@ pub struct NetworkGenesis {
 
 /// A block named by height and hash.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TipReference {
     /// The height.
     pub height: u32,
@@ -42,6 +44,7 @@ pub struct TipReference {
 
 /// The newest tenant block that an enterprise block anchors.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Anchor {
     /// The network's label.
     pub network_id: String,
@@ -70,6 +73,7 @@ pub enum UpdateStatus {
 
 /// The tracker's answer to `POST /api/blockchain-update`, given once the blocks are durable.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct UpdateAccepted {
     /// Always `accepted`: a refused update is answered with a problem document.
     pub status: UpdateStatus,

@@ -10,6 +10,7 @@ use crate::tracker::{Anchor, NetworkListItem, TipReference, UpdateStatus};
 
 /// What a client sends.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "type", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ClientMessage {
@@ -104,6 +105,7 @@ pub enum ClientMessage {
 
 /// What the tracker sends.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "type", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ServerMessage {
@@ -236,6 +238,12 @@ pub enum ServerMessage {
         /// After how many ms to connect anew; each client gets another number.
         reconnect_after_ms: u32,
     },
+    /// The other trackers of this one's cluster, for when this one is lost; sent after `welcome` where there are any, and when
+    /// they change.
+    Trackers {
+        /// The addresses of their `/ws`.
+        trackers: Vec<String>,
+    },
     /// How many peers the room has.
     NetworkInfo {
         /// The network's label.
@@ -268,6 +276,7 @@ pub enum ServerMessage {
 
 /// A signed piece of signalling; opaque to the tracker, verified by the receiving peer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Signal {
     /// Which attempt between the two peers it belongs to.
     pub session: String,
@@ -283,6 +292,7 @@ pub struct Signal {
 
 /// One STUN or TURN server, as `RTCPeerConnection` takes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct IceServer {
     /// Its addresses.
     pub urls: Vec<String>,
@@ -296,6 +306,7 @@ pub struct IceServer {
 
 /// What the tracker accepts on this connection.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Limits {
     /// The longest message of any kind but `blockchain_update` and `block`, in bytes.
     pub message_bytes_max: u32,
@@ -315,6 +326,7 @@ pub struct Limits {
 
 /// Why a message was not carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ErrorCode {

@@ -13,6 +13,7 @@ mod port;
 mod problem;
 mod server;
 mod tls;
+mod unstalled;
 
 pub use clock::{SteadyClock, Stopwatch, now_ms};
 pub use files::atomic_write;
@@ -21,7 +22,7 @@ pub use logs::init_tracing;
 pub use port::{BindError, bind};
 pub use problem::Problem;
 pub use server::{
-    CONNECTIONS_MAX, DRAIN_MS, Door, HANDSHAKE_TIMEOUT_MS, HEADER_TIMEOUT_MS, ServeOptions, serve,
-    serve_with, shutdown_signal,
+    CONNECTIONS_MAX, DRAIN_MS, Door, HANDSHAKE_TIMEOUT_MS, HEADER_TIMEOUT_MS, ServeOptions,
+    WRITE_TIMEOUT_MS, serve, serve_with, shutdown_signal,
 };
 pub use tls::{Tls, TlsError};

@@ -7,7 +7,7 @@
 //! its service's own to count), a request's
 //! header within [`HEADER_TIMEOUT_MS`] (also between two requests of a kept connection), and after the shutdown
 //! signal [`DRAIN_MS`] for running requests. Event streams and WebSockets should end by the service's own shutdown
-//! signal; those that do not are cut at the deadline. Body limits are layers of the routes.
+//! signal; those that do not are cut at the deadline. A write that takes nothing for [`WRITE_TIMEOUT_MS`] ends its connection. Body limits are layers of the routes.
 
 use axum::Router;
 use axum::extract::ConnectInfo;
@@ -28,11 +28,14 @@ use tokio::task::JoinSet;
 use tower::util::MapRequest;
 
 use crate::tls::Tls;
+use crate::unstalled::Unstalled;
 
 /// Connections served at once; further ones wait in the kernel's backlog.
 pub const CONNECTIONS_MAX: usize = 4096;
 /// A connection that has not sent a whole request header within this time is closed.
 pub const HEADER_TIMEOUT_MS: u64 = 10_000;
+/// A connection whose peer takes nothing of an answer for this long is closed.
+pub const WRITE_TIMEOUT_MS: u64 = 30_000;
 /// A TLS handshake may take this long.
 pub const HANDSHAKE_TIMEOUT_MS: u64 = 5_000;
 /// Running requests get this long to end after the shutdown signal.
@@ -156,7 +159,10 @@ async fn serve_connection(
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(Duration::from_millis(HEADER_TIMEOUT_MS))
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+        .serve_connection(
+            TokioIo::new(Unstalled::new(stream)),
+            TowerToHyperService::new(router),
+        )
         .with_upgrades();
     let mut connection = std::pin::pin!(connection);
     tokio::select! {

@@ -1,10 +1,64 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { moveOf } from "../tracker.js";
+import { TrackerLink, moveOf, trackersOf } from "../tracker.js";
 
 test("the order to move is told from what the node has to read", () => {
   assert.equal(moveOf('{"type":"moving","reconnect_after_ms":1200}'), 1200);
   assert.equal(moveOf('{"type":"moving","reconnect_after_ms":"soon"}'), null);
   assert.equal(moveOf('{"type":"moving"'), null);
   assert.equal(moveOf('{"type":"relay","frame":"moving"}'), null);
+});
+
+test("the other trackers are told from what the node has to read, and only addresses that may be used are taken", () => {
+  const text = JSON.stringify({ type: "trackers", trackers: ["wss://b/ws", "ws://c/ws", "https://d", 7, "wss://" + "x".repeat(300)] });
+  assert.deepEqual(trackersOf(text, false), ["wss://b/ws", "ws://c/ws"]);
+  assert.deepEqual(trackersOf(text, true), ["wss://b/ws"]);
+  assert.equal(trackersOf('{"type":"trackers","trackers":"wss://b"}', false), null);
+  assert.equal(trackersOf('{"type":"relay","frame":"trackers"}', false), null);
+});
+
+/** A socket that the test opens and closes. */
+class FakeSocket {
+  /** @type {FakeSocket[]} */
+  static made = [];
+  constructor(/** @type {string} */ url) {
+    this.url = url;
+    FakeSocket.made.push(this);
+  }
+  close() {
+    this.onclose?.();
+  }
+}
+
+test("a lost tracker, or one that asks to move, is followed by the next of its cluster, and the circle closes", async (context) => {
+  context.mock.timers.enable({ apis: ["setTimeout"] });
+  const real = globalThis.WebSocket;
+  Object.assign(globalThis, { WebSocket: FakeSocket, addEventListener: () => {}, removeEventListener: () => {} });
+  const last = () => /** @type {any} */ (FakeSocket.made.at(-1));
+  /** @type {string[][]} */
+  const met = [];
+  const nothing = () => {};
+  const link = new TrackerLink("ws://a/ws", { open: nothing, message: nothing, closed: nothing, others: (urls) => met.push(urls) });
+  const says = (/** @type {object} */ message) => last().onmessage({ data: JSON.stringify(message) });
+  last().onopen();
+  says({ type: "trackers", trackers: ["ws://b/ws", "ws://c/ws"] });
+  assert.deepEqual(met, [["ws://b/ws", "ws://c/ws"]]);
+  const tried = [];
+  last().onclose();
+  for (let tries = 0; tries < 4; tries++) {
+    // The first round waits no longer than two thirds of a second before each.
+    context.mock.timers.tick(tries < 3 ? 650 : 1_300);
+    tried.push(last().url);
+    if (tries < 3) last().onclose();
+  }
+  assert.deepEqual(tried, ["ws://b/ws", "ws://c/ws", "ws://a/ws", "ws://b/ws"]);
+  assert.equal(link.url, "ws://b/ws");
+  last().onopen();
+  says({ type: "trackers", trackers: ["ws://a/ws", "ws://c/ws"] });
+  says({ type: "moving", reconnect_after_ms: 100 });
+  context.mock.timers.tick(100);
+  context.mock.timers.tick(1_300);
+  assert.notEqual(last().url, "ws://b/ws");
+  link.close();
+  globalThis.WebSocket = real;
 });

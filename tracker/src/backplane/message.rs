@@ -9,6 +9,7 @@
 //! | 5 | forward | chain id, from whom (32), to whom (32), text to the end |
 //! | 6 | room | chain id, text to the end |
 //! | 7 | network | listed (1), label (1 + n), genesis to the end |
+//! | 8 | tracker | the address of the sender's `/ws` for browsers, to the end; empty: it goes |
 //!
 //! The operator's own machines speak here, and yet nothing is believed that can be checked: a genesis is decoded and its chain id
 //! computed, and every message of a network is taken only for that network.
@@ -107,6 +108,11 @@ pub enum Message {
         /// Its genesis.
         genesis: Vec<u8>,
     },
+    /// Where browsers reach the sender; empty when it goes.
+    Tracker {
+        /// The address of its `/ws`.
+        url: String,
+    },
 }
 
 /// Why bytes are no message.
@@ -131,6 +137,9 @@ pub enum WireError {
     /// The text is none.
     #[error("a text is not UTF-8")]
     Text,
+    /// A flag that is neither 0 nor 1.
+    #[error("the flag {0} is neither 0 nor 1")]
+    Flag(u8),
     /// A kind that does not exist.
     #[error("the kind {0} does not exist")]
     Kind(u8),
@@ -179,6 +188,7 @@ pub fn encode(from: TrackerId, message: &Message) -> Vec<u8> {
             writer.u8(u8::try_from(label.len()).unwrap_or(u8::MAX));
             writer.bytes(label.as_bytes()).bytes(genesis);
         }
+        Message::Tracker { url } => _ = writer.u8(8).bytes(url.as_bytes()),
     }
     writer.finish()
 }
@@ -196,7 +206,11 @@ pub fn decode(bytes: &[u8]) -> Result<(TrackerId, Message), WireError> {
     let from = TrackerId(reader.array()?);
     let kind = reader.u8()?;
     if kind == 7 {
-        let is_listed = reader.u8()? != 0;
+        let is_listed = match reader.u8()? {
+            0 => false,
+            1 => true,
+            flag => return Err(WireError::Flag(flag)),
+        };
         let length = usize::from(reader.u8()?);
         let label = text_of(reader.bytes(length)?)?;
         let genesis = reader.bytes(reader.remaining())?.to_vec();
@@ -206,6 +220,10 @@ pub fn decode(bytes: &[u8]) -> Result<(TrackerId, Message), WireError> {
             genesis,
         };
         return Ok((from, message));
+    }
+    if kind == 8 {
+        let url = text_of(reader.bytes(reader.remaining())?)?;
+        return Ok((from, Message::Tracker { url }));
     }
     let chain_id = ChainId(reader.hash()?);
     let content = match kind {
@@ -278,6 +296,9 @@ mod tests {
             label: "shop".into(),
             is_listed: true,
             genesis: vec![7; 40],
+        });
+        messages.push(Message::Tracker {
+            url: "wss://t2.example/ws".into(),
         });
         for message in messages {
             let bytes = encode(TrackerId([9; 16]), &message);

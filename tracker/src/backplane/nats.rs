@@ -179,7 +179,7 @@ fn hear(engine: &Engine, subject: Subject, bytes: &[u8]) {
         Err(error) => return tracing::warn!(%error, "a message of another tracker is malformed"),
     };
     let is_right = match (&subject, &message) {
-        (Subject::Networks, Message::Network { .. })
+        (Subject::Networks, Message::Network { .. } | Message::Tracker { .. })
         | (Subject::Tracker(_), Message::About(..)) => true,
         (Subject::Network(network), Message::About(chain_id, _)) => network == chain_id,
         _ => false,

@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use shared::ids::{ChainId, PeerId, TimestampMs};
 
 use super::message::{Listing, Wish};
+use super::trackers::{Other, PublicUrl};
 use super::{Hub, Network, Output};
 use crate::backplane::{Content, Message, Subject, TrackerId};
 use crate::label::Label;
@@ -31,6 +32,17 @@ pub(super) struct Cluster {
     remote: BTreeMap<ChainId, BTreeMap<PeerId, Remote>>,
     /// When the members are told again.
     pub(super) repeat_at: TimestampMs,
+    /// Where browsers reach this tracker.
+    pub(super) public_url: Option<PublicUrl>,
+    /// Where they reach the others.
+    pub(super) others: BTreeMap<TrackerId, Other>,
+}
+
+impl Cluster {
+    /// Whether there is something to repeat even without members.
+    pub(super) fn has_addresses(&self) -> bool {
+        self.public_url.is_some() || !self.others.is_empty()
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -40,12 +52,15 @@ struct Remote {
 }
 
 impl Hub {
-    /// From now on this hub is one of several; its driver carries what it publishes.
-    pub fn join_cluster(&mut self, own: TrackerId) {
+    /// From now on this hub is one of several; its driver carries what it publishes. Browsers of the others are told of
+    /// `public_url`.
+    pub fn join_cluster(&mut self, own: TrackerId, public_url: Option<PublicUrl>) {
         self.cluster = Some(Cluster {
             own,
             remote: BTreeMap::new(),
             repeat_at: TimestampMs(0),
+            public_url,
+            others: BTreeMap::new(),
         });
     }
 
@@ -62,7 +77,7 @@ impl Hub {
         here.saturating_add(self.remote_peers(chain_id).count())
     }
 
-    fn publish(&mut self, to: Subject, message: Message) {
+    pub(super) fn publish(&mut self, to: Subject, message: Message) {
         if self.cluster.is_some() {
             self.outputs.push_back(Output::Publish { to, message });
         }
@@ -153,6 +168,7 @@ impl Hub {
         for chain_id in self.rooms.keys().copied().collect::<Vec<_>>() {
             self.publish_about(chain_id, Content::Hello);
         }
+        self.publish_address();
         self.tell_members(now);
     }
 
@@ -165,7 +181,9 @@ impl Hub {
         {
             return;
         }
+        self.publish_address();
         self.tell_members(now);
+        self.forget_trackers(now);
         let mut gone = Vec::new();
         for (chain_id, room) in self.cluster.iter().flat_map(|cluster| &cluster.remote) {
             let late = room.iter().filter(|(_, remote)| remote.until <= now);
@@ -209,6 +227,7 @@ impl Hub {
                 is_listed,
                 genesis,
             } => return self.on_network_elsewhere(label, is_listed, genesis),
+            Message::Tracker { url } => return self.on_tracker_elsewhere(now, from, &url),
             Message::About(chain_id, content) => (chain_id, content),
         };
         if !self.rooms.contains_key(&chain_id) {
@@ -314,7 +333,7 @@ impl Hub {
         let before = room.insert(peer, Remote { at: from, until });
         if before.is_none() {
             let peer_id = peer.to_string();
-            self.send_room(chain_id, None, &ServerMessage::PeerJoined { peer_id });
+            self.send_sample(chain_id, peer, &ServerMessage::PeerJoined { peer_id });
             self.on_peer_count_changed(now, chain_id);
         }
     }

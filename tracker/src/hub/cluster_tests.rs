@@ -46,7 +46,8 @@ impl World {
     fn new(trackers: usize, seed: u64) -> Self {
         let nodes = (0..trackers).map(|index| {
             let mut hub = Hub::new(Vec::new());
-            hub.join_cluster(tracker(index));
+            let url = format!("wss://t{index}.example/ws");
+            hub.join_cluster(tracker(index), Some(url.parse().unwrap()));
             for byte in [1, 2] {
                 let label = Label::parse(&format!("net{byte}")).unwrap();
                 let network = Network {
@@ -407,4 +408,59 @@ fn trackers_agree_on_the_members_after_loss_delay_and_partition() {
         sha256(&[&all.collect::<Vec<_>>().concat()])
     };
     assert_eq!(trace(7), trace(7));
+}
+
+#[test]
+fn a_newcomer_elsewhere_is_told_to_a_sample_of_a_large_room() {
+    let mut world = World::new(2, 1);
+    let crowd: Vec<_> = (1..=100).map(|peer| world.join(0, 1, peer)).collect();
+    world.join(1, 1, 200);
+    world.pass(100);
+    let newcomer = peer_of(200).to_string();
+    let told = crowd.iter().filter(|connection| {
+        let heard = world.nodes[0].heard.get(connection);
+        heard.into_iter().flatten().any(
+            |message| matches!(message, ServerMessage::PeerJoined { peer_id } if *peer_id == newcomer),
+        )
+    });
+    assert_eq!(told.count(), crate::limits::SAMPLE_PEERS);
+}
+
+/// What a client was told of other trackers last.
+fn others(messages: &[ServerMessage]) -> Option<Vec<String>> {
+    let told = messages.iter().filter_map(|message| {
+        if let ServerMessage::Trackers { trackers } = message {
+            Some(trackers.clone())
+        } else {
+            None
+        }
+    });
+    told.last()
+}
+
+#[test]
+fn clients_are_told_of_the_other_trackers_until_those_go_or_fall_silent() {
+    let url = |index: usize| format!("wss://t{index}.example/ws");
+    let mut world = World::new(3, 1);
+    world.pass(PRESENCE_MS + 100);
+    let one = world.join(0, 1, 11);
+    let heard = world.heard(0, one);
+    assert_eq!(others(&heard), Some(vec![url(1), url(2)]));
+    world.pass(2 * PRESENCE_MS);
+    assert_eq!(others(&world.heard(0, one)), None, "nothing changed");
+    world.give(1, Input::Draining);
+    world.pass(100);
+    assert_eq!(others(&world.heard(0, one)), Some(vec![url(2)]));
+    world.pass(2 * PRESENCE_MS);
+    assert_eq!(
+        others(&world.heard(0, one)),
+        None,
+        "who goes says nothing more"
+    );
+    world.nodes[2].is_cut = true;
+    world.pass(PRESENCE_MS_MAX + PRESENCE_MS + 100);
+    assert_eq!(others(&world.heard(0, one)), Some(vec![]));
+    world.nodes[2].is_cut = false;
+    world.pass(PRESENCE_MS + 100);
+    assert_eq!(others(&world.heard(0, one)), Some(vec![url(2)]));
 }

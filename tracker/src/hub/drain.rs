@@ -7,6 +7,7 @@ use crate::limits;
 
 impl Hub {
     pub(super) fn on_draining(&mut self) {
+        self.withdraw_address();
         let orders: Vec<(ConnectionId, ServerMessage)> = self
             .connections
             .iter()

@@ -138,6 +138,7 @@ impl Hub {
         self.send_sample(chain_id, peer, &ServerMessage::PeerJoined { peer_id });
         self.publish_joined(chain_id, peer);
         self.on_peer_count_changed(now, chain_id);
+        self.tell_count_to(connection, chain_id);
     }
 
     pub(super) fn leave_room(&mut self, now: TimestampMs, connection: ConnectionId) {
@@ -165,7 +166,12 @@ impl Hub {
     }
 
     /// Tells those here who are in a newcomer's sample.
-    fn send_sample(&mut self, chain_id: ChainId, newcomer: PeerId, message: &ServerMessage) {
+    pub(super) fn send_sample(
+        &mut self,
+        chain_id: ChainId,
+        newcomer: PeerId,
+        message: &ServerMessage,
+    ) {
         let here = self.rooms.get(&chain_id).into_iter().flatten();
         let others = here.filter(|(peer, _)| **peer != newcomer);
         let told = sample(newcomer, others, |(peer, _)| **peer);

@@ -1,5 +1,6 @@
 //! The public list: listed networks only, pushed only to connections that asked, at most once in
-//! [`limits::LIST_INTERVAL_MS`].
+//! [`limits::LIST_INTERVAL_MS`]. And how many peers a room has, told to all of it, at most once in the same time: each telling
+//! goes to everyone, so told at each join it would cost the square of the room.
 
 use api::NetworkListItem;
 use api::ws::ServerMessage;
@@ -7,6 +8,15 @@ use shared::ids::{ChainId, TimestampMs};
 
 use super::{ConnectionId, Hub, Output, to_text};
 use crate::limits;
+
+/// When a room was told how many it is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Count {
+    /// When it may be told again.
+    next: TimestampMs,
+    /// Whether it changed since, so that it is told then.
+    is_due: bool,
+}
 
 impl Hub {
     /// The listed networks by name, the first [`limits::LIST_NETWORKS_MAX`].
@@ -29,20 +39,72 @@ impl Hub {
         self.send(connection, &ServerMessage::NetworkListUpdate { networks });
     }
 
-    /// Tells the room its new count, and plans a push of the list if the network is in it.
+    /// Tells the room its new count, or plans to; and plans a push of the list if the network is in it.
     pub(super) fn on_peer_count_changed(&mut self, now: TimestampMs, chain_id: ChainId) {
-        let Some(network) = self.networks.get(&chain_id) else {
-            return;
-        };
-        let is_listed = network.listing.is_listed();
-        let info = ServerMessage::NetworkInfo {
-            network_id: network.label.to_string(),
-            peer_count: self.peer_count(chain_id),
-        };
-        self.send_room(chain_id, None, &info);
-        if is_listed {
+        if !self.rooms.contains_key(&chain_id) {
+            self.counts.remove(&chain_id);
+        } else if self
+            .counts
+            .get(&chain_id)
+            .is_none_or(|count| count.next <= now)
+        {
+            self.tell_count(now, chain_id);
+        } else if let Some(count) = self.counts.get_mut(&chain_id)
+            && !count.is_due
+        {
+            count.is_due = true;
+            self.counts_due.insert((count.next, chain_id));
+        }
+        let network = self.networks.get(&chain_id);
+        if network.is_some_and(|network| network.listing.is_listed()) {
             self.plan_listing(now);
         }
+    }
+
+    /// Tells the counts that are due.
+    pub(super) fn on_counts_due(&mut self, now: TimestampMs) {
+        while let Some((due, chain_id)) = self.counts_due.first().copied() {
+            if due > now {
+                break;
+            }
+            self.counts_due.remove(&(due, chain_id));
+            // The room may be gone, or another of the same network.
+            if self
+                .counts
+                .get(&chain_id)
+                .is_some_and(|count| count.is_due && count.next == due)
+            {
+                self.tell_count(now, chain_id);
+            }
+        }
+    }
+
+    fn tell_count(&mut self, now: TimestampMs, chain_id: ChainId) {
+        if let Some(info) = self.count_of(chain_id) {
+            self.send_room(chain_id, None, &info);
+        }
+        let next = now.plus_ms(limits::LIST_INTERVAL_MS);
+        let count = Count {
+            next,
+            is_due: false,
+        };
+        self.counts.insert(chain_id, count);
+    }
+
+    /// A newcomer hears the count at once, also when the room is told later.
+    pub(super) fn tell_count_to(&mut self, connection: ConnectionId, chain_id: ChainId) {
+        let is_told_later = self.counts.get(&chain_id).is_some_and(|count| count.is_due);
+        if is_told_later && let Some(info) = self.count_of(chain_id) {
+            self.send(connection, &info);
+        }
+    }
+
+    fn count_of(&self, chain_id: ChainId) -> Option<ServerMessage> {
+        let network = self.networks.get(&chain_id)?;
+        Some(ServerMessage::NetworkInfo {
+            network_id: network.label.to_string(),
+            peer_count: self.peer_count(chain_id),
+        })
     }
 
     pub(super) fn plan_listing(&mut self, now: TimestampMs) {

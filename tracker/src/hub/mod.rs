@@ -29,11 +29,13 @@ mod join;
 mod listing;
 pub mod message;
 mod rooms;
+mod trackers;
 mod traffic;
 
 pub(crate) use self::bucket::Bucket;
 pub use self::cluster::{PRESENCE_MS, PRESENCE_MS_MAX};
 pub use self::join::{JOIN_DOMAIN, join_bytes};
+pub use self::trackers::PublicUrl;
 pub use self::traffic::{ConnectionId, Input, Network, Output, UpdateOutcome};
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -65,6 +67,10 @@ pub struct Hub {
     /// When the public list is pushed next, if it changed.
     listing_due: Option<TimestampMs>,
     listed_at: TimestampMs,
+    /// When each room was told how many it is.
+    counts: BTreeMap<ChainId, listing::Count>,
+    /// The rooms that are told anew, and when.
+    counts_due: BTreeSet<(TimestampMs, ChainId)>,
     wake_at: Option<TimestampMs>,
     /// What other trackers have; none of a tracker alone.
     cluster: Option<cluster::Cluster>,
@@ -132,6 +138,8 @@ impl Hub {
             deadlines: BTreeSet::new(),
             listing_due: None,
             listed_at: TimestampMs(0),
+            counts: BTreeMap::new(),
+            counts_due: BTreeSet::new(),
             wake_at: None,
             cluster: None,
             outputs: VecDeque::new(),
@@ -255,6 +263,7 @@ impl Hub {
             limits: announced_limits(),
         };
         self.send(connection, &welcome);
+        self.tell_trackers_to(connection);
     }
 
     fn on_received(
@@ -318,6 +327,7 @@ impl Hub {
         if self.listing_due.is_some_and(|due| due <= now) {
             self.push_listing(now);
         }
+        self.on_counts_due(now);
         self.on_presence_due(now);
     }
 
@@ -418,9 +428,11 @@ impl Hub {
 
     fn schedule(&mut self) {
         let deadline = self.deadlines.first().map(|(at, _)| *at);
-        let cluster = self.cluster.as_ref().filter(|_| !self.rooms.is_empty());
+        let cluster = self.cluster.as_ref();
+        let cluster = cluster.filter(|cluster| !self.rooms.is_empty() || cluster.has_addresses());
         let repeat = cluster.map(|cluster| cluster.repeat_at);
-        let next = [deadline, self.listing_due, repeat]
+        let counts = self.counts_due.first().map(|(at, _)| *at);
+        let next = [deadline, self.listing_due, counts, repeat]
             .into_iter()
             .flatten()
             .min();

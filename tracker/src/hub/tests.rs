@@ -419,3 +419,48 @@ fn a_newcomer_of_a_large_room_and_a_sample_of_its_peers_are_told_of_each_other()
     assert_eq!(told, knowing, "each of them knows the other");
     assert!(!told.contains(&own));
 }
+
+#[test]
+fn a_room_hears_its_count_at_most_once_a_second_and_a_newcomer_at_once() {
+    let mut bench = Bench::new();
+    bench.register("large", chain(1), Listing::Unlisted);
+    for number in 1..=40 {
+        bench.member(number, "large");
+    }
+    let counts = |bench: &mut Bench, number| {
+        let heard = bench.heard(number).into_iter();
+        let counts = heard.filter_map(|message| {
+            if let ServerMessage::NetworkInfo { peer_count, .. } = message {
+                Some(peer_count)
+            } else {
+                None
+            }
+        });
+        counts.collect::<Vec<_>>()
+    };
+    assert_eq!(counts(&mut bench, 1), [1]);
+    assert_eq!(counts(&mut bench, 40), [40]);
+    let due = NOW.plus_ms(limits::LIST_INTERVAL_MS);
+    assert!(bench.wake_at.is_some_and(|at| at <= due));
+    bench.handle(due, Input::Woken);
+    assert_eq!(counts(&mut bench, 1), [40]);
+    assert_eq!(counts(&mut bench, 40), [40]);
+    bench.handle(due, Input::Closed { connection: id(40) });
+    bench.handle(due.plus_ms(1), Input::Woken);
+    assert_eq!(counts(&mut bench, 1), [0; 0]);
+    bench.handle(due.plus_ms(limits::LIST_INTERVAL_MS), Input::Woken);
+    assert_eq!(counts(&mut bench, 1), [39]);
+    for number in 1..=39 {
+        let connection = id(number);
+        bench.handle(
+            due.plus_ms(limits::LIST_INTERVAL_MS),
+            Input::Closed { connection },
+        );
+    }
+    bench.member(41, "large");
+    assert_eq!(
+        counts(&mut bench, 41),
+        [1],
+        "an empty room leaves nothing behind"
+    );
+}

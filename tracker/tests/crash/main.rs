@@ -1,4 +1,4 @@
-//! The tracker as a real process, killed at any time, over damaged files, and through a long outage of the validator.
+//! The tracker as a real process, killed at any time, over damaged files, sent signals, and through a long outage of the validator.
 //!
 //! `DISTLI_CRASH_KILLS` says how often it is killed, `DISTLI_CRASH_SEED` when.
 
@@ -10,11 +10,17 @@
     reason = "a test says what failed by panicking; it drives real processes"
 )]
 
+#[path = "../it/certificates.rs"]
+#[expect(dead_code, reason = "the integration tests use what these do not")]
+mod certificates;
 mod client;
 mod damage;
 mod kill;
 mod outage;
 mod process;
+#[path = "../it/schema.rs"]
+mod schema;
+mod signals;
 #[path = "../it/support.rs"]
 #[expect(dead_code, reason = "the integration tests use what these do not")]
 mod support;

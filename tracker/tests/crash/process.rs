@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::{Child, Command, ExitStatus};
 use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
@@ -41,6 +41,25 @@ impl Process {
         let _ = self.child.wait();
     }
 
+    /// Sends a signal, like `-HUP`.
+    pub(crate) fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        let status = Command::new("kill").args([name, &id]).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// Waits until it ends by itself.
+    pub(crate) async fn ended(&mut self) -> ExitStatus {
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("it does not end:\n{}", self.log());
+    }
+
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
@@ -70,17 +89,25 @@ impl Drop for Process {
 
 /// Starts a tracker; it may not serve yet.
 pub(crate) fn tracker(data: &Path, address: SocketAddr, validator: Option<SocketAddr>) -> Process {
+    let validator = validator.map(|validator| format!("http://{validator}"));
+    let more = validator
+        .iter()
+        .flat_map(|url| ["--enterprise-bc-url", url]);
+    let more: Vec<&str> = more.chain(["--drain-seconds", "0"]).collect();
+    tracker_with(data, address, &more)
+}
+
+/// The same with these flags.
+pub(crate) fn tracker_with(data: &Path, address: SocketAddr, more: &[&str]) -> Process {
     let mut command = Command::new(PROGRAM);
     command
         .args(["--port", &address.port().to_string(), "--data"])
         .arg(data.join("data"))
-        .args(["--ops-bind", "off", "--drain-seconds", "0"])
+        .args(["--ops-bind", "off"])
+        .args(more)
         .arg("--www")
         .arg(data)
-        .env("RUST_LOG", "tracker=info");
-    if let Some(validator) = validator {
-        command.args(["--enterprise-bc-url", &format!("http://{validator}")]);
-    }
+        .env("RUST_LOG", "tracker=info,service=info");
     Process::spawn(&mut command, &data.join("tracker.log"))
 }
 

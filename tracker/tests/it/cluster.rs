@@ -66,13 +66,30 @@ async fn trackers(folder: &std::path::Path, port: u16) -> Vec<Running> {
         let url = format!("nats://127.0.0.1:{port}");
         let data = folder.join(number.to_string());
         std::fs::create_dir_all(&data).unwrap();
-        let tracker = Running::start_with(&data, |config| config.nats_url = Some(url));
+        let tracker = Running::start_with(&data, |config| {
+            config.nats_url = Some(url);
+            config.public_url = Some(public_url(number).parse().unwrap());
+        });
         all.push(tracker.await);
     }
     for tracker in &all {
         reached(tracker, true).await;
     }
     all
+}
+
+fn public_url(number: usize) -> String {
+    format!("wss://t{number}.example/ws")
+}
+
+/// Waits until a client is told of just these trackers.
+async fn told_of(client: &mut Client, numbers: &[usize]) {
+    let wanted: Vec<String> = numbers.iter().map(|number| public_url(*number)).collect();
+    let told = client.until(|message| match message {
+        ServerMessage::Trackers { trackers } if *trackers == wanted => Some(()),
+        _ => None,
+    });
+    told.await;
 }
 
 async fn reached(tracker: &Running, is_reached: bool) {
@@ -145,6 +162,9 @@ async fn trackers_of_a_cluster_are_one_to_their_clients_whatever_dies() {
     one.create(&network).await;
     one.create(&other).await;
     one.join(&network, &identity(11)).await;
+    let mut watcher = Client::connect(&trackers[0]).await;
+    watcher.send(&ClientMessage::ListNetworks {}).await;
+    told_of(&mut watcher, &[1, 2]).await;
     let mut two = member(&trackers[1], &network, 12).await;
     let mut three = member(&trackers[2], &network, 13).await;
     let mut stranger = member(&trackers[1], &other, 14).await;
@@ -172,6 +192,7 @@ async fn trackers_of_a_cluster_are_one_to_their_clients_whatever_dies() {
 
     // A tracker goes: its client comes back at another, with its own id, and is reached there.
     trackers.remove(2).stop().await;
+    told_of(&mut watcher, &[1]).await;
     let mut moved = member(&trackers[0], &network, 13).await;
     reaches(&mut two, &mut moved, 13, "bW92ZWQ=").await;
 

@@ -10,7 +10,11 @@ mod abuse;
 #[cfg(test)]
 mod addresses;
 #[cfg(test)]
+mod certificates;
+#[cfg(test)]
 mod cluster;
+#[cfg(test)]
+mod described;
 #[cfg(test)]
 mod forwarding;
 #[cfg(test)]
@@ -21,6 +25,8 @@ mod isolation;
 mod joining;
 #[cfg(test)]
 mod operations;
+#[cfg(test)]
+mod schema;
 #[cfg(test)]
 mod support;
 #[cfg(test)]

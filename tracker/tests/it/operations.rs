@@ -12,7 +12,7 @@ use tracker::OperationsBind;
 
 use crate::support::PATIENCE;
 
-async fn free_address() -> SocketAddr {
+pub(crate) async fn free_address() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     listener.local_addr().unwrap()
 }

@@ -23,6 +23,8 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 use tracker::hub::{JOIN_DOMAIN, join_bytes};
 
+use crate::schema::{self, Side};
+
 /// A tracker on a free port.
 pub(crate) struct Running {
     pub(crate) address: SocketAddr,
@@ -113,8 +115,9 @@ impl Client {
     }
 
     pub(crate) async fn send(&mut self, message: &ClientMessage) {
-        self.send_text(serde_json::to_string(message).unwrap())
-            .await;
+        let text = serde_json::to_string(message).unwrap();
+        schema::check(Side::Client, &text);
+        self.send_text(text).await;
     }
 
     /// Whether the tracker still takes something.
@@ -134,7 +137,10 @@ impl Client {
                 .await
                 .expect("nothing came");
             match next {
-                Some(Ok(Message::Text(text))) => return Some(serde_json::from_str(&text).unwrap()),
+                Some(Ok(Message::Text(text))) => {
+                    schema::check(Side::Tracker, &text);
+                    return Some(serde_json::from_str(&text).unwrap());
+                }
                 Some(Ok(Message::Close(_)) | Err(_)) | None => return None,
                 Some(Ok(_)) => {}
             }

@@ -1,38 +1,13 @@
 //! TLS of the tracker's own: browsers speak wss to it with a certificate they know, and nothing else gets in.
 
-use std::sync::Arc;
-
 use futures_util::StreamExt as _;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 use tokio_tungstenite::tungstenite::Message;
 
+use crate::certificates::{Files, connector, files};
 use crate::support::{PATIENCE, Running};
-
-struct Files {
-    folder: tempfile::TempDir,
-    certificate: CertificateDer<'static>,
-}
-
-/// A certificate for localhost, as PEM files.
-fn files() -> Files {
-    let folder = tempfile::tempdir().unwrap();
-    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
-    std::fs::write(folder.path().join("cert.pem"), made.cert.pem()).unwrap();
-    std::fs::write(
-        folder.path().join("key.pem"),
-        made.signing_key.serialize_pem(),
-    )
-    .unwrap();
-    let certificate = made.cert.der().clone();
-    Files {
-        folder,
-        certificate,
-    }
-}
 
 async fn secure(files: &Files) -> Running {
     let path = files.folder.path();
@@ -43,32 +18,20 @@ async fn secure(files: &Files) -> Running {
     .await
 }
 
-fn connector(trusted: &CertificateDer<'static>) -> TlsConnector {
-    let mut roots = RootCertStore::empty();
-    roots.add(trusted.clone()).unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    TlsConnector::from(Arc::new(config))
-}
-
 #[tokio::test]
 async fn browsers_are_welcomed_over_wss_and_those_who_trust_another_certificate_are_not() {
-    let files = files();
-    let tracker = secure(&files).await;
+    let own = files();
+    let tracker = secure(&own).await;
     let name = ServerName::try_from("localhost").unwrap();
     let stream = TcpStream::connect(tracker.address).await.unwrap();
-    let stream = connector(&files.certificate).connect(name.clone(), stream);
+    let stream = connector(&own.certificate).connect(name.clone(), stream);
     let stream = stream.await.unwrap();
     let url = format!("wss://localhost:{}/ws", tracker.address.port());
     let (mut socket, _) = tokio_tungstenite::client_async(url, stream).await.unwrap();
     let first = socket.next().await.unwrap().unwrap();
     assert!(matches!(first, Message::Text(text) if text.contains("welcome")));
 
-    let other = self::files();
+    let other = files();
     let stream = TcpStream::connect(tracker.address).await.unwrap();
     let refused = connector(&other.certificate).connect(name, stream).await;
     assert!(refused.is_err());

@@ -14,14 +14,14 @@ use tokio::task::JoinHandle;
 use crate::support::{Client, Network, Running, identity};
 
 /// A validator on a port that it keeps over restarts.
-struct Validator {
-    address: SocketAddr,
+pub(crate) struct Validator {
+    pub(crate) address: SocketAddr,
     stop: oneshot::Sender<()>,
     task: JoinHandle<Result<(), ::validator::Error>>,
 }
 
 impl Validator {
-    async fn start(data: &Path, address: Option<SocketAddr>) -> Self {
+    pub(crate) async fn start(data: &Path, address: Option<SocketAddr>) -> Self {
         let address = address.unwrap_or_else(|| ([127, 0, 0, 1], 0).into());
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -37,7 +37,7 @@ impl Validator {
         }
     }
 
-    async fn stop(self) -> SocketAddr {
+    pub(crate) async fn stop(self) -> SocketAddr {
         self.stop.send(()).unwrap();
         self.task.await.unwrap().unwrap();
         self.address

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use api::openapi::Problems;
 use api::{EnterpriseBlock as BlockShape, EnterpriseTransaction};
 use axum::Json;
 use axum::extract::rejection::PathRejection;
@@ -12,7 +13,6 @@ use shared::block::Block;
 use shared::enterprise::{EnterpriseHeader, EnterpriseHeight};
 use shared::transaction::{Payload, Transaction};
 
-use super::openapi::Problems;
 use super::page::{Asked, PAGE_MAX, Page, Paged, limit, place, query};
 use super::status::count;
 use super::{App, TRANSACTIONS_SHOWN_MAX, bad_path, reading};

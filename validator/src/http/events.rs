@@ -10,6 +10,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::openapi::Problems;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
@@ -24,7 +25,6 @@ use tokio_stream::wrappers::BroadcastStream;
 use tokio_stream::wrappers::errors::BroadcastStreamRecvError;
 
 use super::blocks::shape;
-use super::openapi::Problems;
 use super::{App, TRANSACTIONS_SHOWN_MAX, reading, status_shape, tenants_shape};
 use crate::store::Head;
 use crate::view::View;

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use api::openapi::{Binary, Problems};
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
@@ -18,7 +19,6 @@ use shared::hash::Hash;
 use shared::ids::Height;
 use utoipa::{IntoParams, ToSchema};
 
-use super::openapi::{Binary, Problems};
 use super::page::{Asked, PAGE_MAX, PageFrom, Paged, limit, query};
 use super::{App, bad_path, tenant_unknown, unavailable};
 use crate::engine::Unavailable;

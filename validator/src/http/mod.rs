@@ -8,7 +8,6 @@ mod blocks;
 mod events;
 #[expect(unused_qualifications, reason = "of the code that `IntoParams` writes")]
 mod finality;
-#[expect(unused_qualifications, reason = "of the code that `OpenApi` writes")]
 pub mod openapi;
 mod page;
 mod set;

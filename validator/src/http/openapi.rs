@@ -3,16 +3,15 @@
 //! A route is added here and nowhere else; its path and method stand at its handler. Shapes are described where they
 //! are defined.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
 use api::ProblemBody;
+use api::openapi::Binary;
 use axum::extract::DefaultBodyLimit;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, Ref, Schema, SchemaFormat, Type};
-use utoipa::openapi::{ContentBuilder, OpenApi, RefOr, ResponseBuilder};
-use utoipa::{IntoResponses, OpenApi as _, PartialSchema, ToSchema};
+use utoipa::OpenApi as _;
+use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -108,35 +107,6 @@ async fn openapi() -> Response {
     });
     let kind = [(header::CONTENT_TYPE, "application/json")];
     (kind, TEXT.as_str()).into_response()
-}
-
-/// Bytes that the crate `shared` decodes and verifies.
-#[derive(Debug)]
-pub(super) struct Binary;
-
-impl PartialSchema for Binary {
-    fn schema() -> RefOr<Schema> {
-        let format = SchemaFormat::KnownFormat(KnownFormat::Binary);
-        let text = ObjectBuilder::new().schema_type(Type::String);
-        RefOr::T(text.format(Some(format)).build().into())
-    }
-}
-
-impl ToSchema for Binary {}
-
-/// Whatever goes wrong is a problem document (RFC 9457).
-pub(super) struct Problems;
-
-impl IntoResponses for Problems {
-    fn responses() -> BTreeMap<String, RefOr<utoipa::openapi::Response>> {
-        let schema = Ref::from_schema_name(ProblemBody::name());
-        let content = ContentBuilder::new().schema(Some(schema)).build();
-        let response = ResponseBuilder::new()
-            .description("A problem document: `type` is for programs, `detail` for people")
-            .content("application/problem+json", content)
-            .build();
-        BTreeMap::from([("default".to_owned(), RefOr::T(response))])
-    }
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use api::openapi::Problems;
 use axum::Json;
 use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
@@ -12,7 +13,6 @@ use shared::enterprise::{SetChange, ValidatorSet};
 use utoipa::ToSchema;
 
 use super::App;
-use super::openapi::Problems;
 use super::status::ValidatorShape;
 
 /// `GET /api/validators`.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use api::openapi::Problems;
 use api::{Consensus, ConsensusMember, Health, HealthStatus, Status};
 use axum::Json;
 use axum::extract::State;
@@ -14,7 +15,6 @@ use shared::enterprise::ValidatorInfo;
 use utoipa::ToSchema;
 
 use super::App;
-use super::openapi::Problems;
 use crate::engine::QUEUE_MAX;
 use crate::replica::PeerStatus;
 use crate::view::View;

@@ -6,6 +6,7 @@ use std::cmp::Reverse;
 use std::ops::Bound;
 use std::sync::Arc;
 
+use api::openapi::Problems;
 use api::{NetworkGenesis, Tenant, TenantBlock, Tenants};
 use axum::Json;
 use axum::body::Bytes;
@@ -21,7 +22,6 @@ use shared::hash::Hash;
 use utoipa::ToSchema;
 
 use super::blocks::archived;
-use super::openapi::Problems;
 use super::page::{Asked, PAGE_MAX, Page, PageFrom, Paged, bad_cursor, limit, query};
 use super::{App, reading, tenant_unknown, unavailable};
 use crate::view::{ReadyJson, TenantView, View};

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use api::openapi::Problems;
 use api::{EnterpriseTransaction, Transactions};
 use axum::extract::{Path, State};
 use service::Problem;
@@ -9,7 +10,6 @@ use shared::enterprise::EnterpriseHeight;
 use shared::ids::Height;
 
 use super::blocks::transaction_shape;
-use super::openapi::Problems;
 use super::page::{Asked, PAGE_MAX, Page, Paged, Position, TransactionsPage, limit, query};
 use super::tenants::read_block;
 use super::{App, reading, tenant_unknown};

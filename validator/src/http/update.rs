@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 
+use api::openapi::Problems;
 use api::{BlockchainUpdate, TenantUpdateAccepted, UpdateStatus};
 use axum::Json;
 use axum::body::Bytes;
@@ -20,7 +21,6 @@ use shared::ids::{ChainId, Height, NetworkId};
 use shared::limits::GENESIS_BYTES_MAX;
 
 use super::App;
-use super::openapi::Problems;
 use crate::engine::{Taken, Unavailable};
 use crate::ledger::{Receipt, Refusal, Submission};
 use crate::view::View;

@@ -9,6 +9,7 @@ use axum::Router;
 use axum::extract::ConnectInfo;
 use axum::routing::get;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -102,3 +103,36 @@ async fn a_connection_that_sends_nothing_is_closed() {
     stream.read_to_end(&mut answer).await.unwrap();
     drop(running);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_reads_nothing_of_its_answer_is_closed() {
+    let answer = || async { vec![b'x'; LONG] };
+    let running = start(Router::new().route("/", get(answer))).await;
+    let mut stream = TcpStream::connect(running.address).await.unwrap();
+    request(&mut stream).await;
+    // Virtual time: it passes when the answer has filled the system's buffers.
+    tokio::time::sleep(Duration::from_millis(service::WRITE_TIMEOUT_MS + 1_000)).await;
+    let mut read = Vec::new();
+    // A reset is an end, too.
+    let _ = stream.read_to_end(&mut read).await;
+    assert!(read.len() < LONG, "the whole answer was kept for it");
+
+    // Who reads slowly gets all of it.
+    let mut stream = TcpStream::connect(running.address).await.unwrap();
+    stream
+        .write_all(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        .await
+        .unwrap();
+    let (mut part, mut all) = (vec![0; 8 << 20], 0);
+    loop {
+        tokio::time::sleep(Duration::from_millis(service::WRITE_TIMEOUT_MS / 2)).await;
+        match stream.read(&mut part).await.unwrap() {
+            0 => break,
+            count => all += count,
+        }
+    }
+    assert!(all > LONG, "{all}");
+}
+
+/// More than the system's buffers take.
+const LONG: usize = 64 << 20;

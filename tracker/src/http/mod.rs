@@ -1,10 +1,16 @@
-//! The HTTP routes, as COMPATIBILITY names them, and the browser app.
+//! The HTTP routes, as COMPATIBILITY names them, their documents, and the browser app.
+
+mod asyncapi;
+mod openapi;
+
+pub use self::asyncapi::document as asyncapi_document;
 
 use std::collections::BTreeMap;
 use std::path::Path as FilePath;
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::openapi::Problems;
 use api::{
     BlockchainUpdate, Health, HealthStatus, NetworkGenesis, NetworkListItem, UpdateAccepted,
     UpdateStatus,
@@ -14,7 +20,7 @@ use axum::extract::{DefaultBodyLimit, Path, Request, State};
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::get;
 use axum::{Json, Router};
 use service::Problem;
 use shared::ids::ChainId;
@@ -23,11 +29,9 @@ use tower_http::services::ServeDir;
 
 use crate::App;
 use crate::edge;
-use crate::enterprise;
 use crate::label::Label;
 use crate::ledger::{NetworkName, Refusal, Summary};
 use crate::limits;
-use crate::socket;
 
 /// All routes over `app`, with the browser app of `www`.
 pub(crate) fn router(app: Arc<App>, www: &FilePath) -> Router {
@@ -36,24 +40,18 @@ pub(crate) fn router(app: Arc<App>, www: &FilePath) -> Router {
         .fallback_service(files)
         .layer(middleware::from_fn(revalidated))
         .layer(CompressionLayer::new().gzip(true));
-    let api = Router::new()
-        .route("/api/networks", get(networks))
-        .route("/api/network-list", get(network_list))
-        .route("/api/networks/{id}/genesis", get(genesis))
-        .route("/api/networks/{id}/finality", get(enterprise::finality))
-        .route("/api/enterprise-genesis", get(enterprise::genesis))
-        .route("/api/blockchain-update", post(blockchain_update))
+    let (api, _) = openapi::api().split_for_parts();
+    let api = api
         .route("/api/{*rest}", get(Problem::no_such_path))
-        .route("/health", get(health))
         .layer(middleware::from_fn(hurried))
         .layer(DefaultBodyLimit::max(limits::BODY_BYTES_MAX))
         .layer(middleware::from_fn_with_state(
             Arc::clone(&app),
             cross_origin,
         ));
-    let router = Router::new()
-        .merge(api)
-        .route("/ws", get(socket::upgrade))
+    let (sockets, _) = openapi::sockets().split_for_parts();
+    let router = api
+        .merge(sockets)
         .merge(pages)
         .layer(middleware::from_fn_with_state(
             Arc::clone(&app),
@@ -63,6 +61,13 @@ pub(crate) fn router(app: Arc<App>, www: &FilePath) -> Router {
     service::security_headers(router, CONTENT_SECURITY_POLICY)
 }
 
+/// How many peers each listed network has.
+#[utoipa::path(
+    get,
+    path = "/api/networks",
+    tag = "networks",
+    responses((status = 200, description = "Peers by label", body = BTreeMap<String, usize>), Problems),
+)]
 async fn networks(State(app): State<Arc<App>>) -> Json<BTreeMap<String, usize>> {
     let list = app.engine.read(|hub| hub.listing());
     Json(
@@ -72,11 +77,25 @@ async fn networks(State(app): State<Arc<App>>) -> Json<BTreeMap<String, usize>> 
     )
 }
 
+/// The listed networks by name.
+#[utoipa::path(
+    get,
+    path = "/api/network-list",
+    tag = "networks",
+    responses((status = 200, description = "The networks", body = [NetworkListItem]), Problems),
+)]
 async fn network_list(State(app): State<Arc<App>>) -> Json<Vec<NetworkListItem>> {
     Json(app.engine.read(|hub| hub.listing()))
 }
 
 /// A network's genesis by label or chain id. Who asks knows one of them, so unlisted networks are answered too.
+#[utoipa::path(
+    get,
+    path = "/api/networks/{id}/genesis",
+    tag = "networks",
+    params(("id" = String, Path, description = "The network's label or chain id")),
+    responses((status = 200, description = "The genesis", body = NetworkGenesis), Problems),
+)]
 async fn genesis(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
@@ -114,6 +133,14 @@ fn network_unknown() -> Problem {
     Problem::new(StatusCode::NOT_FOUND, "network-unknown", detail)
 }
 
+/// Takes new blocks of a network; 200 means that they are verified and durable.
+#[utoipa::path(
+    post,
+    path = "/api/blockchain-update",
+    tag = "updates",
+    request_body = BlockchainUpdate,
+    responses((status = 200, description = "Taken", body = UpdateAccepted), Problems),
+)]
 async fn blockchain_update(
     State(app): State<Arc<App>>,
     body: Result<Json<BlockchainUpdate>, JsonRejection>,
@@ -166,6 +193,13 @@ fn network_of(update: &BlockchainUpdate) -> Result<NetworkName, Problem> {
     }
 }
 
+/// How the tracker judges itself.
+#[utoipa::path(
+    get,
+    path = "/health",
+    tag = "operations",
+    responses((status = 200, description = "It works", body = Health), (status = 503, description = "It takes no updates", body = Health), Problems),
+)]
 pub(crate) async fn health(State(app): State<Arc<App>>) -> (StatusCode, Json<Health>) {
     let summary = app.ledger.summary().await;
     let (connections, networks) = app

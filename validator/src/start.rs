@@ -16,13 +16,14 @@ use shared::enterprise::{
     ValidatorSet,
 };
 use shared::genesis::Genesis;
+use shared::hash::sha256;
 use shared::identity::Identity;
 use shared::ids::{ChainId, NetworkId, TimestampMs};
 
 use crate::ledger::{Ledger, Signatures};
 use crate::network::FILE_NAME;
 use crate::replica::Rotation;
-use crate::store::{Head, HeadFile, Storage, Store, StoreError, anchored};
+use crate::store::{ChunkKey, Head, HeadFile, Storage, Store, StoreError, anchored};
 use crate::vote_log::{Found, VoteLog};
 
 /// The files of one validator.
@@ -269,7 +270,7 @@ pub fn open(
     })
 }
 
-/// Opens the store and verifies every block in it.
+/// Opens the store and verifies every block in it, and the snapshot if it begins with one.
 ///
 /// # Errors
 /// [`StartError::Damaged`], [`StartError::InUse`] or [`StartError::Io`].
@@ -278,15 +279,17 @@ pub fn verified(
     head: Option<Head>,
 ) -> Result<(Store, Ledger, Rotation), StartError> {
     let store = Store::open(&files.store).map_err(|error| refused(files, error))?;
-    let mut ledger = Ledger::new(store.genesis().clone());
-    let mut rotation = Rotation::default();
+    let base = store.base().map_err(|error| refused(files, error))?;
+    let began = begun(&store, store.genesis());
+    let (mut ledger, mut rotation) = began.map_err(|reason| damaged(files, reason))?;
     let tip = store.tip().map_err(|error| refused(files, error))?;
     let height = tip.map_or(EnterpriseHeight(0), |tip| tip.height);
     let damaged = |reason: String| damaged(files, reason);
     let count = store.block_count().map_err(|error| refused(files, error))?;
-    if count != height.0 {
+    let base = base.map_or(0, |base| base.height.0);
+    if count.checked_add(base) != Some(height.0) {
         return Err(damaged(format!(
-            "it holds {count} blocks, its tip says {height}"
+            "it holds {count} blocks above block {base}, its tip says {height}"
         )));
     }
     if let Some(head) = head
@@ -298,7 +301,7 @@ pub fn verified(
         );
         return Err(damaged(reason));
     }
-    for height in 1..=height.0 {
+    for height in base.saturating_add(1)..=height.0 {
         replay(&store, &mut ledger, &mut rotation, EnterpriseHeight(height))
             .map_err(|reason| damaged(format!("block {height}: {reason}")))?;
     }
@@ -313,6 +316,38 @@ pub fn verified(
     replay_held(&store, &mut ledger, TimestampMs(service::now_ms()))
         .map_err(|error| refused(files, error))?;
     Ok((store, ledger, rotation))
+}
+
+/// The ledger that a store begins with: that of its snapshot, or an empty one.
+///
+/// # Errors
+/// Says what is wrong with the snapshot.
+pub fn begun(
+    store: &impl Storage,
+    genesis: &EnterpriseGenesis,
+) -> Result<(Ledger, Rotation), String> {
+    let text = |error: StoreError| error.to_string();
+    let stored = store.history_chunks().map_err(text)?;
+    let Some(base) = store.base().map_err(text)? else {
+        let mut ledger = Ledger::new(genesis.clone());
+        ledger.history_is_stored(stored);
+        return Ok((ledger, Rotation::default()));
+    };
+    let failed = |reason: String| format!("the snapshot at block {}: {reason}", base.height);
+    let proofs = store.snapshots().map_err(text)?;
+    let mut proofs = proofs.into_iter();
+    let proof = proofs.find(|proof| proof.manifest.height == base.height);
+    let proof = proof.ok_or_else(|| failed("it is missing".into()))?;
+    let mut bytes = Vec::new();
+    for (index, hash) in (0..).zip(&proof.manifest.chunks) {
+        let chunk = store.chunk(ChunkKey::of(&proof, index)).map_err(text)?;
+        let chunk = chunk.filter(|chunk| sha256(&[chunk]) == *hash);
+        bytes.extend(chunk.ok_or_else(|| failed(format!("chunk {index} is not intact")))?);
+    }
+    let restored = Ledger::restore(genesis, &proof, &bytes, Signatures::Verified);
+    let mut restored = restored.map_err(|error| failed(error.to_string()))?;
+    restored.ledger.history_is_stored(stored);
+    Ok((restored.ledger, restored.rotation))
 }
 
 fn replay(

@@ -19,7 +19,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::engine::{Unavailable, Verdict};
 use crate::replica::{blocks, bodies};
-use crate::store::{Batch, BodyKey, Head, HeadFile, Store, StoreError};
+use crate::store::{Batch, BodyKey, HeadFile, Store, StoreError};
 use crate::transport::Links;
 use crate::view::View;
 
@@ -193,15 +193,7 @@ impl Desk {
             return Ok(());
         }
         self.store.commit(&batches)?;
-        let mut newest = batches
-            .iter()
-            .rev()
-            .filter_map(|batch| batch.decided.as_ref());
-        if let Some(decided) = newest.next() {
-            let head = Head {
-                height: decided.block().header().height,
-                hash: decided.certificate().block_hash,
-            };
+        if let Some(head) = batches.iter().rev().find_map(Batch::head) {
             if let Err(error) = self.head.write(head) {
                 tracing::warn!(%error, "the head file could not be written");
             }

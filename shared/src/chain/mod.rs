@@ -42,7 +42,7 @@ mod snapshot;
 mod template;
 
 pub use finality::{FinalityError, FloorChange};
-pub use point::Point;
+pub use point::{HeaderPoint, Point};
 pub use template::Template;
 
 /// The end of a branch.

@@ -12,6 +12,7 @@ use crate::{
     hash::Hash,
     header::Header,
     ids::{Height, Work},
+    snapshot::SnapshotError,
     state::SparseMap,
 };
 
@@ -73,12 +74,13 @@ impl Point {
     }
 
     fn check_child(&self, genesis: &Genesis, header: &Header) -> Result<(Work, u64), BlockError> {
-        if header.previous != self.hash {
-            return Err(BlockError::KnownInvalid {
-                found: header.previous,
-            });
-        }
-        self.parent.check_child(&genesis.rules, header)
+        check_child(&self.hash, &self.parent, genesis, header)
+    }
+
+    /// The state after the block.
+    #[must_use]
+    pub const fn state(&self) -> &SparseMap {
+        &self.state
     }
 
     /// The height of the block.
@@ -92,4 +94,91 @@ impl Point {
     pub const fn work(&self) -> Work {
         self.parent.work
     }
+}
+
+/// A chain right after one of its headers: what [`Point`] is without the state, so that no body can be executed on it.
+#[derive(Debug, Clone, Copy)]
+pub struct HeaderPoint {
+    hash: Hash,
+    parent: Parent,
+    state_root: Hash,
+}
+
+impl HeaderPoint {
+    /// Before the first block.
+    #[must_use]
+    pub fn genesis(genesis: &Genesis) -> Self {
+        let Point {
+            hash,
+            parent,
+            state,
+        } = Point::genesis(genesis);
+        let state_root = state.root();
+        Self {
+            hash,
+            parent,
+            state_root,
+        }
+    }
+
+    /// Right after a header that follows: its proof of work and its rules are checked, its time against a clock is not.
+    ///
+    /// # Errors
+    /// The first rule that the header breaks.
+    pub fn next(&self, genesis: &Genesis, header: &Header) -> Result<Self, BlockError> {
+        let (work, active_ms) = self.check_header(genesis, header)?;
+        Ok(Self {
+            hash: header.hash(),
+            parent: Parent {
+                height: header.height,
+                work,
+                active_ms,
+                timestamp: header.timestamp,
+            },
+            state_root: header.state_root,
+        })
+    }
+
+    /// Whether a header may follow; answers its work and active time with all before it.
+    ///
+    /// # Errors
+    /// The first rule that the header breaks.
+    pub fn check_header(
+        &self,
+        genesis: &Genesis,
+        header: &Header,
+    ) -> Result<(Work, u64), BlockError> {
+        check_header(header, &genesis.rules)?;
+        check_child(&self.hash, &self.parent, genesis, header)
+    }
+
+    /// The point with the state after it.
+    ///
+    /// # Errors
+    /// [`SnapshotError::StateRoot`] when it is not the one that the header names.
+    pub fn with_state(&self, state: SparseMap) -> Result<Point, SnapshotError> {
+        let (found, allowed) = (state.root(), self.state_root);
+        if found != allowed {
+            return Err(SnapshotError::StateRoot { found, allowed });
+        }
+        Ok(Point {
+            hash: self.hash,
+            parent: self.parent,
+            state,
+        })
+    }
+}
+
+fn check_child(
+    hash: &Hash,
+    parent: &Parent,
+    genesis: &Genesis,
+    header: &Header,
+) -> Result<(Work, u64), BlockError> {
+    if header.previous != *hash {
+        return Err(BlockError::KnownInvalid {
+            found: header.previous,
+        });
+    }
+    parent.check_child(&genesis.rules, header)
 }

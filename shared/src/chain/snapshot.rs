@@ -120,6 +120,25 @@ impl Chain {
         Ok(connected)
     }
 
+    /// Continues from the state after the newest final block, whose header is here.
+    ///
+    /// # Errors
+    /// No block is known to be final, the state is not the one that its header names, or it is not needed; the chain is as before.
+    pub fn adopt_at_floor(&mut self, state: SparseMap) -> Result<Vec<Hash>, SnapshotError> {
+        let found = self.floor().map_or(self.id.0, |(_, hash)| hash);
+        let node = self
+            .nodes
+            .get(&found)
+            .ok_or(SnapshotError::NotFinal { found })?;
+        let (root, allowed) = (state.root(), node.header.state_root);
+        if root != allowed {
+            let found = root;
+            return Err(SnapshotError::StateRoot { found, allowed });
+        }
+        let snapshot = Snapshot::new(node.header.clone(), node.active_ms, node.work, state);
+        self.adopt(&snapshot)
+    }
+
     /// Forgets the bodies of the main chain up to `height`, which must not be above the floor; answers their hashes.
     ///
     /// Nothing is forgotten where undo data would be missing afterwards.

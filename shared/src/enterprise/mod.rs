@@ -34,6 +34,7 @@ mod header;
 mod light;
 mod receipt;
 mod set_change;
+mod snapshot;
 mod tenants;
 mod validators;
 mod verifier;
@@ -58,6 +59,10 @@ pub use header::{EnterpriseHeader, EnterpriseHeight, Round};
 pub use light::{FinalityProof, LINKS_MAX, LightClient, LightError, PROOF_BYTES_MAX};
 pub use receipt::{Final, RECEIPT_BYTES_MAX, Receipt, ReceiptError};
 pub use set_change::{SetChange, SetLink};
+pub use snapshot::{
+    SNAPSHOT_CHUNK_BYTES, SNAPSHOT_CHUNKS_MAX, SNAPSHOT_PROOF_BYTES_MAX, SnapshotManifest,
+    SnapshotProof,
+};
 pub use tenants::{INCIDENTS_MAX, Tenants};
 pub use validators::{VALIDATORS_MAX, ValidatorInfo, ValidatorSet, quorum};
 pub use verifier::Verifier;

@@ -56,6 +56,42 @@ impl Verifier {
         }
     }
 
+    /// A verifier that stands on a header that was verified, with the set of the next height and what is known of the one after it.
+    ///
+    /// # Errors
+    /// [`EnterpriseError::Mismatch`] when the header names another next set.
+    pub fn standing_on(
+        genesis: &EnterpriseGenesis,
+        header: &EnterpriseHeader,
+        set: ValidatorSet,
+        coming: Option<ValidatorSet>,
+        changes: u32,
+    ) -> Result<Self, EnterpriseError> {
+        let (found, computed) = (header.next_validators, set.hash());
+        if found != computed {
+            return Err(EnterpriseError::Mismatch {
+                field: "the next validator set",
+                found,
+                computed,
+            });
+        }
+        Ok(Self {
+            set,
+            set_hash: computed,
+            coming: coming.map(|set| {
+                let hash = set.hash();
+                (set, hash)
+            }),
+            changes,
+            height: header.height,
+            hash: header.hash(),
+            time: header.time,
+            version: header.version,
+            log: (header.log_size, header.log_root),
+            ..Self::new(genesis)
+        })
+    }
+
     /// The enterprise chain's id.
     #[must_use]
     pub const fn chain_id(&self) -> ChainId {

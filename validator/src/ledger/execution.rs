@@ -186,14 +186,29 @@ impl Ledger {
             let genesis = genesis.or_else(|| known.map(|tenant| &**tenant.genesis()));
             let genesis = genesis.ok_or(NotExecuted::Entry(unknown))?;
             if refused {
-                let parent = self.parent_point(&executed, genesis, anchor)?;
-                let checked = parent.check_header(genesis, &anchor.header);
-                checked.map_err(|error| NotExecuted::Block(anchor.header.hash(), error))?;
+                self.check_refused(&executed, genesis, anchor)?;
             } else {
                 self.execute_anchor(&mut executed, genesis, anchor, signatures)?;
             }
         }
         Ok(executed)
+    }
+
+    /// Whether the header of a refused fork follows the rules of its chain.
+    fn check_refused(
+        &self,
+        executed: &Executed,
+        genesis: &Genesis,
+        anchor: &Anchor,
+    ) -> Result<(), NotExecuted> {
+        let key = (anchor.chain_id, anchor.header.previous);
+        let checked = match self.headers.get(&key) {
+            Some(parent) => parent.check_header(genesis, &anchor.header).map(drop),
+            None => self
+                .parent_point(executed, genesis, anchor)?
+                .check_header(genesis, &anchor.header),
+        };
+        checked.map_err(|error| NotExecuted::Block(anchor.header.hash(), error))
     }
 
     /// The chain right after an anchor's parent.

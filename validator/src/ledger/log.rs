@@ -44,7 +44,15 @@ impl Ledger {
         })
     }
 
-    /// The proof that a tenant's block is final, and a transaction in it if one is named; none before it is final.
+    /// The block that is final at a height of a tenant's chain.
+    #[must_use]
+    pub fn final_at(&self, chain_id: ChainId, height: Height) -> Option<&FinalBlock> {
+        let index = *self.log.indices.get(&(chain_id, height))?;
+        self.log.entries.get(index)
+    }
+
+    /// The proof that a tenant's block is final, and a transaction in it if one is named; none before it is final, and none
+    /// for a transaction whose body is not here.
     #[must_use]
     pub fn receipt(
         &self,
@@ -55,10 +63,11 @@ impl Ledger {
         let index = *self.log.indices.get(&(chain_id, height))?;
         let entry = self.log.entries.get(index)?;
         let chain = &self.tenants.get(&chain_id)?.chain;
-        let block = chain.block(&entry.hash())?;
+        let header = chain.header(&entry.hash())?.clone();
         let transaction = match transaction {
             None => None,
             Some(id) => {
+                let block = chain.block(&entry.hash())?;
                 let (leaf, leaves) = (transaction_leaf(&id), block.body_leaves());
                 let at = leaves.iter().position(|found| *found == leaf)?;
                 Some((id, merkle::path(&leaves, at)?))
@@ -68,7 +77,7 @@ impl Ledger {
         Some(FinalReceipt {
             transaction,
             chain_id,
-            header: block.header().clone(),
+            header,
             work: entry.work(),
             index: u64::try_from(index).ok()?,
             path: self.inclusion(index, checkpoint.header.log_size)?,

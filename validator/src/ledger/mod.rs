@@ -4,7 +4,7 @@
 //! [`Chain`](shared::chain::Chain); blocks that join the tenant's heaviest chain become pending entries;
 //! [`Ledger::propose`] makes a block of them, [`Ledger::judge`] judges the blocks of other validators, [`Ledger::decide`]
 //! verifies the certificate of one, [`Ledger::finish`] takes it over once it is durable. [`Ledger::replay`] takes the same
-//! decisions from the store at a start.
+//! decisions from the store at a start, [`Ledger::restore`] begins with a snapshot that [`Ledger::snapshot`] made elsewhere.
 //!
 //! It does no I/O: what has to be stored is collected ([`Ledger::take_batch`]).
 //!
@@ -20,12 +20,15 @@
 //! a further one is refused unless it makes its branch the heaviest. Blocks stay in memory.
 
 mod execution;
+mod history;
 mod judge;
 mod log;
 mod pending;
 mod proposal;
 mod replay;
+mod restore;
 mod set;
+mod snapshot;
 mod tenant;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,20 +37,22 @@ use std::sync::Arc;
 use shared::block::{Block, BlockError};
 use shared::chain::{ChainError, Inserted, Point};
 use shared::enterprise::{
-    Anchor, Certificate, EnterpriseError, EnterpriseGenesis, EnterpriseHeader, Entry, SetLink,
+    Anchor, Certificate, EnterpriseError, EnterpriseGenesis, EnterpriseHeader, EnterpriseHeight, Entry, SetLink,
     Tenants, Verifier,
 };
 use shared::genesis::{Access, Genesis};
 use shared::hash::Hash;
 use shared::ids::{ChainId, Height, TimestampMs};
 
-use crate::store::{Batch, BodyKey};
+use crate::store::{Batch, BodyKey, Head};
 
 pub use execution::{BodyError, LOOSE_BODIES_MAX, LOOSE_BYTES_MAX};
 pub use judge::{Judgement, PROPOSAL_AHEAD_MAX_MS, Timeliness};
 pub use proposal::{PROPOSALS_MAX, ProposalError};
 pub use replay::{ReplayError, Signatures};
+pub use restore::{RestoreError, Restored};
 pub use set::CHANGES_MAX;
+pub use snapshot::Snapshot;
 pub use tenant::{MainChain, TenantLedger, TenantName};
 
 /// Blocks that a tenant may have beside its heaviest chain.
@@ -163,6 +168,10 @@ pub struct Ledger {
     links: Vec<SetLink>,
     /// Each anchored block's state.
     points: BTreeMap<BodyKey, Point>,
+    /// What is known of anchored blocks whose state a snapshot left out: nothing is executed on them any more.
+    headers: restore::Headers,
+    history: history::History,
+    base: Head,
     loose: execution::LooseBodies,
     batch: Batch,
     arrivals: u64,
@@ -177,6 +186,10 @@ impl Ledger {
         Self {
             verifier: Verifier::new(&genesis),
             state: Tenants::new(&genesis),
+            base: Head {
+                height: EnterpriseHeight(0),
+                hash: genesis.hash(),
+            },
             genesis,
             tenants: BTreeMap::new(),
             names: BTreeMap::new(),
@@ -189,6 +202,8 @@ impl Ledger {
             log: log::FinalLog::default(),
             links: Vec::new(),
             points: BTreeMap::new(),
+            headers: restore::Headers::new(),
+            history: history::History::default(),
             loose: execution::LooseBodies::default(),
             batch: Batch::default(),
             arrivals: 0,
@@ -355,6 +370,11 @@ impl Ledger {
                 Err(refusal(height, error))
             }
             Ok(Inserted::AlreadyKnown) => Ok(false),
+            Ok(Inserted::Stored) if self.state.is_anchored(chain_id, key.1) => {
+                // The body of a block that a snapshot brought without one.
+                self.batch.bodies.push((key, bytes));
+                Ok(false)
+            }
             Ok(Inserted::Stored) => {
                 self.hold(key, bytes);
                 Ok(true)

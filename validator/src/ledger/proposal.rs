@@ -217,6 +217,7 @@ impl Ledger {
         };
         let time = block.header().time;
         self.all_early = false;
+        self.history.append(head, &block, &executed.transactions);
         let finals = effects.finals().to_vec();
         self.state.apply(effects);
         let subjects: BTreeSet<Subject> = block.entries().iter().map(Subject::of).collect();
@@ -252,7 +253,7 @@ impl Ledger {
     }
 
     /// A tenant's registration is decided: from now on its name is the same on every validator.
-    fn settle_tenant(&mut self, genesis: &shared::genesis::Genesis) {
+    pub(super) fn settle_tenant(&mut self, genesis: &shared::genesis::Genesis) {
         let chain_id = genesis.chain_id();
         if !self.tenants.contains_key(&chain_id) {
             let genesis = Arc::new(genesis.clone());
@@ -299,7 +300,7 @@ impl Ledger {
     }
 
     /// Logs a final block, and lets its tenant's chain drop what leaves it out.
-    fn make_final(&mut self, block: FinalBlock) {
+    pub(super) fn make_final(&mut self, block: FinalBlock) {
         let chain_id = block.chain_id();
         self.log.push(block);
         let Some(tenant) = self.tenants.get_mut(&chain_id) else {
@@ -308,6 +309,7 @@ impl Ledger {
         if let Err(error) = tenant.chain.set_final(block) {
             tracing::error!(%chain_id, %error, "a final block is not on the tenant's chain");
         }
+        tenant.trim_live(block.hash());
         let change = tenant.chain.take_floor_change();
         if let Some(change) = change {
             self.queue(chain_id, &change.connected);
@@ -315,7 +317,7 @@ impl Ledger {
         self.forget(chain_id);
     }
 
-    fn stand(&mut self, chain_id: ChainId, head: Head, time: TimestampMs) {
+    pub(super) fn stand(&mut self, chain_id: ChainId, head: Head, time: TimestampMs) {
         let Some(tenant) = self.tenants.get_mut(&chain_id) else {
             return;
         };
@@ -328,7 +330,7 @@ impl Ledger {
         self.transactions = others.saturating_add(tenant.transaction_count());
     }
 
-    fn count(&mut self, key: BodyKey, previous: &Hash, transactions: usize) {
+    pub(super) fn count(&mut self, key: BodyKey, previous: &Hash, transactions: usize) {
         if let Some(tenant) = self.tenants.get_mut(&key.0) {
             tenant.count(key.1, previous, transactions);
         }

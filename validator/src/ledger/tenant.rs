@@ -108,6 +108,9 @@ pub struct TenantLedger {
     transactions: BTreeMap<Hash, u64>,
     held: BTreeMap<Hash, usize>,
     held_bytes: usize,
+    /// Anchored blocks with their parents, in the order in which they were anchored; of those up to the newest final one not all.
+    pub(super) live: Vec<(Hash, Hash)>,
+    pub(super) live_kept: usize,
     main: MainChain,
     state: TenantState,
     anchored_in: Head,
@@ -138,6 +141,8 @@ impl TenantLedger {
             transactions: BTreeMap::new(),
             held: BTreeMap::new(),
             held_bytes: 0,
+            live: Vec::new(),
+            live_kept: 0,
             main: MainChain::default(),
             state: TenantState::registered(chain_id),
             anchored_in: Head {
@@ -236,6 +241,23 @@ impl TenantLedger {
         };
     }
 
+    /// Looks the newest messages up anew.
+    pub(super) fn show_messages(&mut self) {
+        self.recent = self.messages_at(self.state.hash);
+    }
+
+    /// The lowest height from which on all bodies of its chain are here.
+    #[must_use]
+    pub fn bodies_from(&self) -> Height {
+        self.chain.bodies_from()
+    }
+
+    /// Whether a block and its body are here.
+    #[must_use]
+    pub fn has_body(&self, hash: &Hash) -> bool {
+        self.chain.block(hash).is_some()
+    }
+
     /// Whether a block may be added: it extends the heaviest chain, makes its branch the heaviest, is known, or there is
     /// room for one more beside.
     ///
@@ -290,6 +312,7 @@ impl TenantLedger {
         let before = self.transactions.get(previous).copied().unwrap_or(0);
         let own = u64::try_from(transactions).unwrap_or(u64::MAX);
         self.transactions.insert(hash, before.saturating_add(own));
+        self.live.push((hash, *previous));
     }
 
     /// Takes over where a decided block leaves the tenant.

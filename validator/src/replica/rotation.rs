@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 
+use shared::encoding::{DecodeError, Reader, Writer};
 use shared::enterprise::{EnterpriseHeader, EnterpriseHeight, ValidatorSet};
 use shared::ids::PublicKey;
 
@@ -66,6 +67,39 @@ impl Rotation {
         }
         self.absent.remove(&header.proposer);
         self.absent.retain(|key, _| set.index_of(key).is_some());
+    }
+
+    /// The number of those who were absent (2), then of each its key (32), for how many heights it is skipped (8) and until which (8), ascending by key.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut writer = Writer::default();
+        writer.u16(u16::try_from(self.absent.len()).unwrap_or(u16::MAX));
+        for (key, absence) in &self.absent {
+            writer
+                .bytes(&key.0)
+                .u64(absence.skipped_for)
+                .u64(absence.until.0);
+        }
+        writer.finish()
+    }
+
+    /// Reads what [`Self::encode`] writes.
+    ///
+    /// # Errors
+    /// [`DecodeError`] when the bytes are not in the one layout.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(bytes);
+        let mut absent = BTreeMap::new();
+        for _ in 0..reader.u16()? {
+            let key = reader.public_key()?;
+            let absence = Absence {
+                skipped_for: reader.u64()?,
+                until: EnterpriseHeight(reader.u64()?),
+            };
+            absent.insert(key, absence);
+        }
+        reader.finish()?;
+        Ok(Self { absent })
     }
 
     /// Those that are skipped at a height.

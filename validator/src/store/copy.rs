@@ -14,6 +14,7 @@ use super::{
     ANCHORS, BLOCKS, BODIES, EVIDENCE, HELD, Head, META, REGISTRATIONS, Store, StoreError, begin,
     io, opening, reading, tip_of,
 };
+use super::snapshots::{CHUNKS, HISTORY, SNAPSHOTS};
 
 /// Whether a copy is still wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +45,9 @@ impl Store {
                 HELD.name(),
                 REGISTRATIONS.name(),
                 EVIDENCE.name(),
+                SNAPSHOTS.name(),
+                HISTORY.name(),
+                CHUNKS.name(),
             ];
             if !known.contains(&table.name()) {
                 let name = table.name();
@@ -61,6 +65,9 @@ impl Store {
         table(&read, &write, HELD, &wanted)?;
         table(&read, &write, REGISTRATIONS, &wanted)?;
         table(&read, &write, EVIDENCE, &wanted)?;
+        table(&read, &write, SNAPSHOTS, &wanted)?;
+        table(&read, &write, HISTORY, &wanted)?;
+        table(&read, &write, CHUNKS, &wanted)?;
         write.commit().map_err(io)?;
         copy.close().map_err(opening)?;
         tip_of(&read)

@@ -4,7 +4,7 @@
 //! carries a checksum over its table, key and content. It does not judge content: whoever opens a store verifies the
 //! chain in it again, block by block.
 //!
-//! Tables: `meta` (format, genesis, tip), `blocks` (height → block and certificate), `bodies` (chain id and hash →
+//! Tables: `meta` (format, genesis, tip, base), `blocks` (height → block and certificate), `bodies` (chain id and hash →
 //! tenant block), `anchors` (chain id and hash →
 //! height of the enterprise block that anchors it), `held` (chain id and hash → arrival number; bodies that are not on the enterprise chain).
 //!
@@ -14,6 +14,7 @@
 mod copy;
 mod head;
 mod record;
+mod snapshots;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -22,7 +23,7 @@ use metrics::Histogram;
 use redb::{Database, Durability, ReadableDatabase as _, ReadableTable as _, TableDefinition};
 use shared::enterprise::{
     BlockLimits, Certificate, DecidedBlock, EnterpriseBlock, EnterpriseGenesis, EnterpriseHeight,
-    Entry,
+    Entry, SnapshotProof,
 };
 use shared::hash::Hash;
 use shared::ids::ChainId;
@@ -31,6 +32,7 @@ use crate::agreement::Evidence;
 
 pub use copy::Wanted;
 pub use head::{Head, HeadFile};
+pub use snapshots::{ChunkKey, StoredSnapshot};
 
 /// A tenant block in the store.
 pub type BodyKey = (ChainId, Hash);
@@ -52,6 +54,12 @@ pub struct Batch {
     pub registrations: BTreeMap<ChainId, Vec<u8>>,
     /// Tenants that are on the enterprise chain now.
     pub settled: Vec<ChainId>,
+    /// Whole chunks of the snapshots' history, by index.
+    pub history: Vec<(u32, Vec<u8>)>,
+    /// A snapshot that was made or taken, or that a quorum signed meanwhile.
+    pub snapshot: Option<Box<StoredSnapshot>>,
+    /// Snapshots that are dropped.
+    pub dropped: Vec<EnterpriseHeight>,
 }
 
 impl Batch {
@@ -65,6 +73,27 @@ impl Batch {
             && self.forget.is_empty()
             && self.registrations.is_empty()
             && self.settled.is_empty()
+            && self.history.is_empty()
+            && self.snapshot.is_none()
+            && self.dropped.is_empty()
+    }
+
+    /// Where the store stands after it: on the block that it decides, or on that of a snapshot with which the store begins.
+    #[must_use]
+    pub fn head(&self) -> Option<Head> {
+        if let Some(decided) = &self.decided {
+            return Some(Head {
+                height: decided.block().header().height,
+                hash: decided.certificate().block_hash,
+            });
+        }
+        let begins = self.snapshot.as_ref();
+        let begins = begins.filter(|snapshot| snapshot.begins.is_some())?;
+        let manifest = &begins.proof.manifest;
+        Some(Head {
+            height: manifest.height,
+            hash: manifest.block_hash,
+        })
     }
 
     /// The block is decided: it is held no longer.
@@ -135,6 +164,30 @@ pub trait Storage {
     /// # Errors
     /// [`StoreError`] when the table cannot be read or a record is not intact.
     fn registrations(&self) -> Result<Vec<Vec<u8>>, StoreError>;
+
+    /// The block whose snapshot the store begins with; none if it begins with the genesis.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it cannot be read.
+    fn base(&self) -> Result<Option<Head>, StoreError>;
+
+    /// The proofs of the snapshots, ascending by height.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table cannot be read or a record is not intact.
+    fn snapshots(&self) -> Result<Vec<SnapshotProof>, StoreError>;
+
+    /// A chunk of a snapshot, if it is here.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table cannot be read or the record is not intact.
+    fn chunk(&self, key: ChunkKey) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// How many whole chunks of the snapshots' history there are.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table cannot be read.
+    fn history_chunks(&self) -> Result<usize, StoreError>;
 }
 
 impl Storage for Store {
@@ -163,6 +216,22 @@ impl Storage for Store {
 
     fn registrations(&self) -> Result<Vec<Vec<u8>>, StoreError> {
         Self::registrations(self)
+    }
+
+    fn base(&self) -> Result<Option<Head>, StoreError> {
+        Self::base(self)
+    }
+
+    fn snapshots(&self) -> Result<Vec<SnapshotProof>, StoreError> {
+        Self::snapshots(self)
+    }
+
+    fn chunk(&self, key: ChunkKey) -> Result<Option<Vec<u8>>, StoreError> {
+        Self::chunk(self, key)
+    }
+
+    fn history_chunks(&self) -> Result<usize, StoreError> {
+        Self::history_chunks(self)
     }
 }
 
@@ -262,6 +331,8 @@ impl Store {
             if let Some(decided) = &batch.decided {
                 write_decided(&transaction, decided)?;
             }
+            let snapshot = batch.snapshot.as_deref();
+            snapshots::write(&transaction, &batch.history, snapshot, &batch.dropped)?;
         }
         transaction.commit().map_err(io)?;
         self.commits.record(watch.seconds());
@@ -514,14 +585,20 @@ fn write_decided(
 
 fn tip_of(read: &redb::ReadTransaction) -> Result<Option<Head>, StoreError> {
     let meta = read.open_table(META).map_err(reading)?;
-    let Some(value) = meta.get(TIP_KEY).map_err(reading)? else {
+    head_in(&meta, TIP_KEY)
+}
+
+fn head_in(
+    meta: &impl redb::ReadableTable<&'static str, &'static [u8]>,
+    key: &'static str,
+) -> Result<Option<Head>, StoreError> {
+    let Some(value) = meta.get(key).map_err(reading)? else {
         return Ok(None);
     };
-    let bytes =
-        record::open("meta", TIP_KEY.as_bytes(), value.value()).map_err(StoreError::Damaged)?;
+    let bytes = record::open("meta", key.as_bytes(), value.value()).map_err(StoreError::Damaged)?;
     Head::decode(bytes)
         .map(Some)
-        .ok_or_else(|| StoreError::Damaged("the tip record is malformed".into()))
+        .ok_or_else(|| StoreError::Damaged(format!("the record {key} is malformed")))
 }
 
 fn meta_value(

@@ -38,6 +38,9 @@ pub struct Config {
     /// Where this validator takes the others' links, as address:port, instead of what the genesis file says
     #[arg(long, env = "DISTLI_VALIDATOR_PEER_BIND")]
     pub peer_bind: Option<String>,
+    /// Heights from one snapshot to the next; newcomers need the same of a quorum
+    #[arg(long, env = "DISTLI_VALIDATOR_SNAPSHOT_EVERY", default_value_t = crate::replica::SNAPSHOT_EVERY, value_parser = clap::value_parser!(u64).range(1..))]
+    pub snapshot_every: u64,
     /// Writes the log as JSON lines
     #[arg(long, env = "DISTLI_LOG_JSON")]
     pub log_json: bool,
@@ -58,6 +61,7 @@ impl Config {
             genesis: None,
             peers: Vec::new(),
             peer_bind: None,
+            snapshot_every: crate::replica::SNAPSHOT_EVERY,
             log_json: false,
         })
     }

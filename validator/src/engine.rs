@@ -487,6 +487,12 @@ impl Run {
             }
             StoreOrder::ServeBlocks(to, first) => job.serves.push(Serve::Blocks(to, first)),
             StoreOrder::ServeBodies(to, keys) => job.serves.push(Serve::Bodies(to, keys)),
+            StoreOrder::ServeChunk {
+                to,
+                height,
+                index,
+                key,
+            } => job.serves.push(Serve::Chunk(to, height, index, key)),
             StoreOrder::Reply {
                 client,
                 verdict,

@@ -240,6 +240,9 @@ fn begin(
     let agreement = Tendermint::new(identity, chain, genesis.timeouts(), &set);
     let mut start = start_of(votes, clock.now(), is_alone);
     start.followers.clone_from(&addresses.followers);
+    start.snapshot_every = config.snapshot_every;
+    start.identity = Some(secret.identity());
+    start.snapshots = store.snapshots().map_err(io::Error::other)?;
     let replica = Replica::new(
         ledger,
         rotation,

@@ -18,8 +18,8 @@ use shared::ids::{ChainId, PublicKey};
 use tokio::sync::{oneshot, watch};
 
 use crate::engine::{Unavailable, Verdict};
-use crate::replica::{blocks, bodies};
-use crate::store::{Batch, BodyKey, HeadFile, Store, StoreError};
+use crate::replica::{blocks, bodies, chunk};
+use crate::store::{Batch, BodyKey, ChunkKey, HeadFile, Store, StoreError};
 use crate::transport::Links;
 use crate::view::View;
 
@@ -61,6 +61,8 @@ pub(crate) enum Serve {
     Blocks(PublicKey, EnterpriseHeight),
     /// Tenant blocks.
     Bodies(PublicKey, Vec<BodyKey>),
+    /// A chunk of the snapshot of a height.
+    Chunk(PublicKey, EnterpriseHeight, u32, ChunkKey),
 }
 
 /// An answer to a client.
@@ -231,6 +233,10 @@ impl Desk {
             }
             Serve::Bodies(to, keys) => {
                 let message = bodies(self.store.as_ref(), &keys)?;
+                self.links.send(&to, &message);
+            }
+            Serve::Chunk(to, height, index, key) => {
+                let message = chunk(self.store.as_ref(), height, index, key)?;
                 self.links.send(&to, &message);
             }
         }

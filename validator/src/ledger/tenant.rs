@@ -252,6 +252,24 @@ impl TenantLedger {
         self.chain.bodies_from()
     }
 
+    /// The blocks whose bodies are here, each after its parent.
+    #[must_use]
+    pub fn blocks(&self) -> Vec<&Block> {
+        let mut found = BTreeMap::new();
+        for tip in self.chain.branch_tips() {
+            let mut at = tip.hash;
+            while let Some(header) = self.chain.header(&at) {
+                if let Some(block) = self.chain.block(&at)
+                    && found.insert((header.height, at), block).is_some()
+                {
+                    break;
+                }
+                at = header.previous;
+            }
+        }
+        found.into_values().collect()
+    }
+
     /// Whether a block and its body are here.
     #[must_use]
     pub fn has_body(&self, hash: &Hash) -> bool {

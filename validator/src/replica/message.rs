@@ -12,6 +12,11 @@
 //! | 8 | get blocks | the first height (8) |
 //! | 9 | blocks | number (2), then certificate (4 + n), block (4 + n), number of bodies (4), bodies (4 + n each) |
 //! | 10 | set change | a [`SetChange`] that a quorum signed |
+//! | 11 | snapshot vote | height (8), root of a snapshot's manifest (32), the sender's signature over it (64) |
+//! | 12 | get snapshot | nothing |
+//! | 13 | snapshot | a [`SnapshotProof`](shared::enterprise::SnapshotProof), or nothing |
+//! | 14 | get chunk | the snapshot's height (8), index (4) |
+//! | 15 | chunk | the snapshot's height (8), index (4), the chunk, or nothing |
 //!
 //! # Limits
 //! A message has [`MESSAGE_BYTES_MAX`]; lists have [`KEYS_MAX`] or [`BLOCKS_MAX`] elements.
@@ -19,7 +24,7 @@
 use shared::encoding::{DecodeError, Reader, Writer};
 use shared::enterprise::{EnterpriseError, EnterpriseHeight, SetChange};
 use shared::hash::Hash;
-use shared::ids::ChainId;
+use shared::ids::{ChainId, Signature};
 
 use crate::agreement::{self, MessageError};
 use crate::store::BodyKey;
@@ -77,6 +82,35 @@ pub enum Message {
     Blocks(Vec<SyncedBlock>),
     /// A change of the validator set, for the next block.
     SetChange(Box<SetChange>),
+    /// The sender has made this snapshot.
+    SnapshotVote {
+        /// The snapshot's height.
+        height: EnterpriseHeight,
+        /// The root of its manifest.
+        root: Hash,
+        /// The sender's signature over the root.
+        signature: Signature,
+    },
+    /// Asks for the newest snapshot that a quorum signed.
+    GetSnapshot,
+    /// Its proof; nothing if there is none.
+    Snapshot(Vec<u8>),
+    /// Asks for a part of a snapshot.
+    GetChunk {
+        /// The snapshot's height.
+        height: EnterpriseHeight,
+        /// Which part.
+        index: u32,
+    },
+    /// A part of a snapshot; nothing if it is not there.
+    Chunk {
+        /// The snapshot's height.
+        height: EnterpriseHeight,
+        /// Which part.
+        index: u32,
+        /// The bytes.
+        bytes: Vec<u8>,
+    },
 }
 
 /// Blocks of one tenant.
@@ -176,6 +210,11 @@ impl Message {
             Self::SetChange(change) => {
                 writer.u8(10).bytes(&change.encode());
             }
+            Self::SnapshotVote { .. }
+            | Self::GetSnapshot
+            | Self::Snapshot(_)
+            | Self::GetChunk { .. }
+            | Self::Chunk { .. } => self.write_snapshot(&mut writer),
         }
         writer.finish()
     }
@@ -236,10 +275,72 @@ impl Message {
                 let rest = reader.bytes(reader.remaining())?;
                 Self::SetChange(Box::new(SetChange::decode(rest)?))
             }
-            other => return Err(WireError::Kind(other)),
+            kind => Self::read_snapshot(kind, &mut reader)?,
         };
         reader.finish()?;
         Ok(message)
+    }
+
+    /// Writes one of the messages about snapshots.
+    fn write_snapshot(&self, writer: &mut Writer) {
+        match self {
+            Self::SnapshotVote {
+                height,
+                root,
+                signature,
+            } => {
+                writer.u8(11).u64(height.0).bytes(&root.0);
+                writer.bytes(&signature.0);
+            }
+            Self::Snapshot(proof) => {
+                writer.u8(13).bytes(proof);
+            }
+            Self::GetChunk { height, index } => {
+                writer.u8(14).u64(height.0).u32(*index);
+            }
+            Self::Chunk {
+                height,
+                index,
+                bytes,
+            } => {
+                writer.u8(15).u64(height.0).u32(*index).bytes(bytes);
+            }
+            Self::GetSnapshot
+            | Self::Status { .. }
+            | Self::Agreement(_)
+            | Self::Block { .. }
+            | Self::Update { .. }
+            | Self::Stored { .. }
+            | Self::GetBodies(_)
+            | Self::Bodies(_)
+            | Self::GetBlocks { .. }
+            | Self::Blocks(_)
+            | Self::SetChange(_) => {
+                writer.u8(12);
+            }
+        }
+    }
+
+    fn read_snapshot(kind: u8, reader: &mut Reader<'_>) -> Result<Self, WireError> {
+        match kind {
+            11 => Ok(Self::SnapshotVote {
+                height: EnterpriseHeight(reader.u64()?),
+                root: reader.hash()?,
+                signature: reader.signature()?,
+            }),
+            12 => Ok(Self::GetSnapshot),
+            13 => Ok(Self::Snapshot(reader.bytes(reader.remaining())?.to_vec())),
+            14 => Ok(Self::GetChunk {
+                height: EnterpriseHeight(reader.u64()?),
+                index: reader.u32()?,
+            }),
+            15 => Ok(Self::Chunk {
+                height: EnterpriseHeight(reader.u64()?),
+                index: reader.u32()?,
+                bytes: reader.bytes(reader.remaining())?.to_vec(),
+            }),
+            other => Err(WireError::Kind(other)),
+        }
     }
 }
 

@@ -21,6 +21,7 @@ mod members;
 mod message;
 mod rotation;
 mod serve;
+mod snapshots;
 mod spread;
 mod status;
 mod sync;
@@ -28,13 +29,14 @@ mod values;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use shared::enterprise::{Certificate, EnterpriseHeight, ValidatorSet};
+use shared::enterprise::{Certificate, EnterpriseHeight, SnapshotProof, ValidatorSet};
 use shared::hash::Hash;
+use shared::identity::Identity;
 use shared::ids::{PublicKey, TimestampMs};
 
 use crate::agreement::{self, Agreement, AgreementError, Evidence, NextHeight};
 use crate::ledger::{Ledger, ProposalError, Receipt, Refusal, Submission};
-use crate::store::{Batch, BodyKey};
+use crate::store::{Batch, BodyKey, ChunkKey};
 
 pub use log::{LogRecord, LogRecordError};
 pub use message::{
@@ -42,7 +44,10 @@ pub use message::{
     WireError,
 };
 pub use rotation::{Rotation, SKIP_HEIGHTS_MAX, SKIP_HEIGHTS_MIN};
-pub use serve::{blocks, bodies};
+pub use serve::{blocks, bodies, chunk};
+pub use snapshots::{
+    CHUNKS_ASKED_MAX, OFFERS_MS_MAX, OFFERS_MS_MIN, RETRY_MS, SNAPSHOT_EVERY, SNAPSHOTS_KEPT,
+};
 pub use spread::{
     ACKNOWLEDGE_MS_MAX, DECIDE_MS_MAX, SPREAD_BYTES_MAX, SPREAD_MS_MIN, STORE_MS_MAX, UpdateError,
     WAITING_CLIENTS_MAX, submissions,
@@ -124,6 +129,17 @@ pub enum StoreOrder {
     ServeBlocks(PublicKey, EnterpriseHeight),
     /// Send a validator tenant blocks.
     ServeBodies(PublicKey, Vec<BodyKey>),
+    /// Send a validator a chunk of a snapshot.
+    ServeChunk {
+        /// Whom.
+        to: PublicKey,
+        /// The snapshot's height.
+        height: EnterpriseHeight,
+        /// Which chunk.
+        index: u32,
+        /// Where it is.
+        key: ChunkKey,
+    },
     /// Answer a client.
     Reply {
         /// Which.
@@ -148,7 +164,7 @@ pub enum ReplicaError {
 }
 
 /// How a replica begins.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Start {
     /// The whole, intact vote log.
     pub records: Vec<LogRecord>,
@@ -156,6 +172,25 @@ pub struct Start {
     pub abstains_until: Option<TimestampMs>,
     /// Keys outside the set that the operator lets follow the chain.
     pub followers: BTreeSet<PublicKey>,
+    /// Heights from one snapshot to the next, 1 or more; a quorum has to agree on it.
+    pub snapshot_every: u64,
+    /// What signs snapshots; none for one that signs none.
+    pub identity: Option<Identity>,
+    /// The proofs of the snapshots in the store.
+    pub snapshots: Vec<SnapshotProof>,
+}
+
+impl Default for Start {
+    fn default() -> Self {
+        Self {
+            records: Vec::new(),
+            abstains_until: None,
+            followers: BTreeSet::new(),
+            snapshot_every: SNAPSHOT_EVERY,
+            identity: None,
+            snapshots: Vec::new(),
+        }
+    }
 }
 
 /// The machine.
@@ -171,6 +206,7 @@ pub struct Replica {
     values: values::Values,
     spread: spread::Spread,
     sync: sync::Sync,
+    snapshots: snapshots::Snapshots,
     abstains_until: Option<TimestampMs>,
     /// Records were written that are not durable yet.
     is_log_behind: bool,
@@ -205,6 +241,7 @@ impl Replica {
             values: values::Values::default(),
             spread: spread::Spread::default(),
             sync: sync::Sync::default(),
+            snapshots: snapshots::Snapshots::new(start.snapshot_every, start.identity),
             abstains_until: start.abstains_until,
             is_log_behind: false,
             log_tail: start.records,
@@ -212,6 +249,7 @@ impl Replica {
             promises: Vec::new(),
         };
         replica.admit();
+        replica.keep_snapshots(start.snapshots);
         replica.take_accepted();
         replica.enter(now)?;
         Ok(replica)
@@ -258,6 +296,7 @@ impl Replica {
         self.judge_waiting(now)?;
         self.decide_on(now)?;
         self.store_the_rest(now);
+        self.load_snapshot(now)?;
         self.keep_in_step(now);
         self.keep_promises();
         self.answer(now);
@@ -287,6 +326,7 @@ impl Replica {
             self.spread.next_flush(),
             self.spread.next_spread(),
             self.next_step(),
+            self.snapshots.next_step(now.steady),
         ];
         times.into_iter().flatten().min()
     }

@@ -3,7 +3,7 @@
 use shared::enterprise::EnterpriseHeight;
 
 use super::{ANSWER_BYTES, BLOCKS_MAX, KEYS_MAX, Message, SyncedBlock};
-use crate::store::{BodyKey, Storage, StoreError, anchored};
+use crate::store::{BodyKey, ChunkKey, Storage, StoreError, anchored};
 
 /// Decided blocks from a height on, as many as an answer holds; at least one, if there is one.
 ///
@@ -55,4 +55,22 @@ pub fn bodies(store: &impl Storage, keys: &[BodyKey]) -> Result<Message, StoreEr
         }
     }
     Ok(Message::Bodies(bodies))
+}
+
+/// A chunk of a snapshot; without bytes if it is not there any more.
+///
+/// # Errors
+/// [`StoreError`] when the store cannot be read.
+pub fn chunk(
+    store: &impl Storage,
+    height: EnterpriseHeight,
+    index: u32,
+    key: ChunkKey,
+) -> Result<Message, StoreError> {
+    let bytes = store.chunk(key)?.unwrap_or_default();
+    Ok(Message::Chunk {
+        height,
+        index,
+        bytes,
+    })
 }

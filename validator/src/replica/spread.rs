@@ -274,6 +274,27 @@ impl Replica {
         }
     }
 
+    /// Tells clients that their blocks are not acknowledged when they neither wait for a decision nor are decided.
+    pub(super) fn let_go_of_the_lost(&mut self) {
+        let mut waiting = std::mem::take(&mut self.spread.clients);
+        waiting.retain(|client| {
+            let has_place = client.block.is_none_or(|(chain_id, hash)| {
+                let ledger = &self.ledger;
+                ledger.is_pending(&(chain_id, hash)) || ledger.state().is_anchored(chain_id, hash)
+            });
+            if !has_place {
+                let reply = StoreOrder::Reply {
+                    client: client.client,
+                    verdict: Ok(client.receipt),
+                    is_acknowledged: false,
+                };
+                self.outputs.push_back(Output::Store(reply));
+            }
+            has_place
+        });
+        self.spread.clients = waiting;
+    }
+
     /// Answers the clients whose blocks are decided, or who have waited long enough.
     pub(super) fn answer(&mut self, now: Now) {
         let others = self.others_needed();

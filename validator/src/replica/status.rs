@@ -16,6 +16,8 @@ pub struct Consensus {
     pub alive: usize,
     /// Whether this one votes; not after it lost its vote log, nor while it is not in the set.
     pub votes: bool,
+    /// The height of the newest snapshot that a quorum signed.
+    pub snapshot: Option<EnterpriseHeight>,
     /// All validators, in the order of the set.
     pub validators: Vec<PeerStatus>,
 }
@@ -94,6 +96,7 @@ impl Replica {
                 .filter(|validator| validator.is_alive)
                 .count(),
             votes: self.may_vote(),
+            snapshot: self.newest_snapshot(),
             validators,
         }
     }

@@ -61,6 +61,7 @@ impl Replica {
             let change = Message::SetChange(Box::new(change.clone()));
             self.outputs.push_back(Output::Send(key, change));
         }
+        self.tell_snapshots_to(key);
         self.catch_up(key);
     }
 
@@ -114,7 +115,8 @@ impl Replica {
                 Ok(())
             }
             Message::GetBlocks { from: first } => {
-                if first < self.next_height() {
+                // What a snapshot left out is asked of another.
+                if first < self.next_height() && first > self.ledger.base().height {
                     self.store(StoreOrder::ServeBlocks(from, first));
                 }
                 Ok(())
@@ -124,6 +126,34 @@ impl Replica {
                 if let Err(error) = self.change_set(*change) {
                     tracing::debug!(peer = %from, %error, "a set change is not taken");
                 }
+                Ok(())
+            }
+            Message::SnapshotVote {
+                height,
+                root,
+                signature,
+            } => {
+                self.take_snapshot_vote(from, height, root, signature);
+                Ok(())
+            }
+            Message::GetSnapshot => {
+                self.offer_snapshot(from);
+                Ok(())
+            }
+            Message::Snapshot(proof) => {
+                self.take_offer(from, &proof);
+                Ok(())
+            }
+            Message::GetChunk { height, index } => {
+                self.serve_chunk(from, height, index);
+                Ok(())
+            }
+            Message::Chunk {
+                height,
+                index,
+                bytes,
+            } => {
+                self.take_chunk(from, height, index, bytes);
                 Ok(())
             }
         }
@@ -154,6 +184,10 @@ impl Replica {
             self.sync.beat_at = now.steady.plus_ms(HEARTBEAT_MS);
             let status = self.status();
             self.outputs.push_back(Output::Broadcast(status));
+            self.tell_snapshots();
+        }
+        if self.snapshots.is_loading() {
+            return;
         }
         let next = self.next_height();
         let ahead = |peer: &Peer| peer.is_linked && peer.height >= next;

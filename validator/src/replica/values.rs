@@ -318,6 +318,7 @@ impl Replica {
         let set = self.set().clone();
         self.rotation.advance(&set, &header);
         let head = self.ledger.finish()?;
+        self.make_snapshot();
         self.values = Values::default();
         self.sync.decided();
         if self.abstains_until.is_some_and(|until| header.time > until) {

@@ -41,6 +41,9 @@ struct ExportedBlock {
 #[derive(Debug, Deserialize)]
 struct Exported {
     genesis: String,
+    /// Absent in files that begin with the first block.
+    #[serde(default)]
+    lowest_height: u64,
     chain: Vec<ExportedBlock>,
 }
 
@@ -94,8 +97,9 @@ pub fn write(app: &App, view: &View, path: &Path) -> io::Result<()> {
     let mut file = BufWriter::new(File::create(&unfinished)?);
     let now = service::now_ms();
     write!(file, "{{\"chain\":[")?;
-    for height in 1..=view.head.height.0 {
-        if height > 1 {
+    let lowest = view.lowest.0;
+    for height in lowest..=view.head.height.0 {
+        if height > lowest {
             file.write_all(b",\n")?;
         }
         serde_json::to_writer(&mut file, &exported(app, view, EnterpriseHeight(height))?)?;
@@ -110,6 +114,7 @@ pub fn write(app: &App, view: &View, path: &Path) -> io::Result<()> {
         "enterprise_chain_id": app.genesis.hash().to_string(),
         "genesis": hex::encode(app.genesis.encode()),
         "height": view.head.height.0,
+        "lowest_height": lowest,
         "latest_hash": view.head.hash.to_string(),
     });
     let rest = rest.to_string();
@@ -152,6 +157,14 @@ pub enum ImportError {
         /// Why.
         reason: String,
     },
+    /// The file is of a validator that began with a snapshot.
+    #[error(
+        "the file begins at block {lowest}: its validator began with a snapshot. Import the export of one that began with the genesis, or let this validator fetch a snapshot from the others"
+    )]
+    Pruned {
+        /// The lowest block in it.
+        lowest: u64,
+    },
     /// There is a store already.
     #[error("{0} exists; an import needs an empty place")]
     Exists(String),
@@ -171,6 +184,11 @@ pub fn import(file: &Path, store_path: &Path, head_path: &Path) -> Result<u64, I
     let text = std::fs::read(file)?;
     let exported: Exported =
         serde_json::from_slice(&text).map_err(|error| ImportError::Format(error.to_string()))?;
+    if exported.lowest_height > 1 {
+        return Err(ImportError::Pruned {
+            lowest: exported.lowest_height,
+        });
+    }
     let genesis =
         hex::decode(&exported.genesis).map_err(|error| ImportError::Format(error.to_string()))?;
     let genesis = EnterpriseGenesis::decode(&genesis)

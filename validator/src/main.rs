@@ -217,13 +217,19 @@ async fn main() -> anyhow::Result<()> {
         }
         Some(Command::Backup { to }) => {
             let copied = validator::backup::backup(&config.data, &config.id, &to).await?;
-            tracing::info!(height = copied.height, directory = %to.display(), "backed up and verified");
+            tracing::info!(height = copied.height, snapshot = copied.snapshot, directory = %to.display(), "backed up and verified");
         }
         Some(Command::Verify) => {
             let head = validator::store::HeadFile::read(&files.head)?;
             let (_, ledger, _) = validator::start::verified(&files, head)?;
             let verifier = ledger.verifier();
-            tracing::info!(height = verifier.height().0, hash = %verifier.hash(), "the chain verifies");
+            let (from, height, hash) =
+                (ledger.base().height.0, verifier.height().0, verifier.hash());
+            if from == 0 {
+                tracing::info!(height, %hash, "the chain verifies");
+            } else {
+                tracing::info!(height, %hash, snapshot = from, "the chain verifies from the snapshot on; its blocks before are not held here");
+            }
         }
         Some(Command::Keygen) => {
             let key = network::keygen(&files)?;

@@ -37,6 +37,8 @@ struct Shown {
     alive: Gauge,
     quorum: Gauge,
     evidence: Gauge,
+    lowest: Gauge,
+    snapshot: Gauge,
 }
 
 impl Shown {
@@ -52,6 +54,8 @@ impl Shown {
             alive: metrics::gauge!(ALIVE),
             quorum: metrics::gauge!(QUORUM),
             evidence: metrics::gauge!(EVIDENCE),
+            lowest: metrics::gauge!(LOWEST),
+            snapshot: metrics::gauge!(SNAPSHOT),
         }
     }
 }
@@ -124,8 +128,9 @@ impl Metrics {
     pub fn render(&self, app: &App) -> String {
         let (view, shown) = (app.handle.view(), &self.shown);
         let height = view.head.height.0;
-        self.decided
-            .absolute(height.saturating_sub(self.first_height));
+        // Those up to a snapshot were decided elsewhere.
+        let first = self.first_height.max(view.lowest.0.saturating_sub(1));
+        self.decided.absolute(height.saturating_sub(first));
         shown.height.set(count(height));
         shown.tenants.set(count(view.tenants.len() as u64));
         shown.transactions.set(count(view.transactions));
@@ -140,6 +145,11 @@ impl Metrics {
         shown.alive.set(count(view.consensus.alive as u64));
         shown.quorum.set(count(view.consensus.quorum as u64));
         shown.evidence.set(count(view.evidence as u64));
+        shown.lowest.set(count(view.lowest.0));
+        let snapshot = view.consensus.snapshot;
+        shown
+            .snapshot
+            .set(count(snapshot.map_or(0, |height| height.0)));
         self.handle.render()
     }
 }
@@ -189,6 +199,14 @@ fn describe() {
     gauge(ALIVE, "Validators that are heard, this one included");
     gauge(QUORUM, "Validators that have to be alive for a decision");
     gauge(EVIDENCE, "Proofs that a validator has contradicted itself");
+    gauge(
+        LOWEST,
+        "Lowest height whose block is held; above 1 the validator began with a snapshot",
+    );
+    gauge(
+        SNAPSHOT,
+        "Height of the newest snapshot that a quorum signed, 0 for none",
+    );
     metrics::describe_counter!(UPDATES, Unit::Count, "Tenant updates by result and reason");
     metrics::describe_counter!(
         DECIDED,
@@ -212,6 +230,8 @@ const PENDING: &str = "distli_transactions_pending";
 const ALIVE: &str = "distli_validators_alive";
 const QUORUM: &str = "distli_validators_quorum";
 const EVIDENCE: &str = "distli_validator_evidence";
+const LOWEST: &str = "distli_enterprise_lowest_height";
+const SNAPSHOT: &str = "distli_snapshot_height";
 const WAITING: &str = "distli_updates_waiting";
 const STREAMS: &str = "distli_event_streams";
 const FAILED: &str = "distli_writes_failed";

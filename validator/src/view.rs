@@ -31,6 +31,8 @@ pub struct View {
     pub names: BTreeMap<String, ChainId>,
     /// Transactions on the heaviest anchored chains.
     pub transactions: u64,
+    /// The lowest height whose block is held: 1, or the one after that of the snapshot that the store begins with.
+    pub lowest: EnterpriseHeight,
     /// Why the validator takes no more writes, if it does not.
     pub failure: Option<Arc<str>>,
     /// How the validators stand.
@@ -64,6 +66,8 @@ pub struct TenantView {
     pub last_activity: TimestampMs,
     /// Heights and texts of the newest messages, newest first.
     pub recent_messages: Vec<(u32, Arc<str>)>,
+    /// The lowest height from which on all bodies of its chain are held.
+    pub bodies_from: Height,
     /// Its newest final block.
     pub newest_final: Option<(Height, Hash)>,
     /// Its JSON, once somebody asked for it.
@@ -98,6 +102,7 @@ impl View {
             tenants: BTreeMap::new(),
             names: BTreeMap::new(),
             transactions: ledger.transactions(),
+            lowest: ledger.base().height.next(),
             failure: None,
             consensus,
             evidence: 0,
@@ -125,6 +130,7 @@ impl View {
             },
             time: ledger.verifier().time(),
             transactions: ledger.transactions(),
+            lowest: ledger.base().height.next(),
             consensus,
             ..self.clone()
         };
@@ -189,6 +195,7 @@ impl View {
             transactions: tenant.transaction_count(),
             last_activity: tenant.last_activity(),
             recent_messages: tenant.recent_messages(),
+            bodies_from: tenant.bodies_from(),
             newest_final: newest_final.map(|block| (block.height(), block.hash())),
             json: OnceLock::new(),
         };

@@ -71,6 +71,25 @@ pub struct Status {
     /// How the validators stand, as the answering one sees it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub consensus: Option<Consensus>,
+    /// What the answering validator holds of the chain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holds: Option<Holding>,
+}
+
+/// What a validator holds of the enterprise chain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Holding {
+    /// What its store began with: `genesis` or `snapshot`.
+    pub began_with: String,
+    /// The lowest height whose block it holds; with a snapshot the one after that of the snapshot.
+    #[serde(with = "wide")]
+    #[cfg_attr(feature = "openapi", schema(value_type = wide::Wide))]
+    pub lowest_height: u64,
+    /// The height of its newest snapshot that a quorum signed, 0 for none.
+    #[serde(with = "wide")]
+    #[cfg_attr(feature = "openapi", schema(value_type = wide::Wide))]
+    pub snapshot_height: u64,
 }
 
 /// How the validators stand.

@@ -23,7 +23,7 @@ pub mod ws;
 pub use archive::{ChainWindow, EXPORT_VERSION, Export, ExportMetadata};
 pub use convert::ShapeError;
 pub use enterprise::{
-    Consensus, ConsensusMember, EnterpriseBlock, EnterpriseTransaction, Status, Tenant,
+    Consensus, ConsensusMember, EnterpriseBlock, EnterpriseTransaction, Holding, Status, Tenant,
     TenantUpdateAccepted, Tenants, Transactions,
 };
 pub use health::{Health, HealthStatus, ProblemBody};

@@ -15,6 +15,7 @@ fn status(height: u64) -> Status {
         uptime: 1,
         latest_block_time: 1,
         validator_status: "active".to_owned(),
+        holds: None,
         consensus: None,
     }
 }

@@ -90,6 +90,7 @@ impl Chain {
             uptime: 0,
             latest_block_time: 0,
             validator_status: "active".to_owned(),
+            holds: None,
             consensus: None,
         }
     }

@@ -197,7 +197,11 @@ impl SnapshotProof {
     /// # Errors
     /// [`EnterpriseError`] naming what is not in the one layout or too large.
     pub fn decode(bytes: &[u8]) -> Result<Self, EnterpriseError> {
-        too_large("bytes of a snapshot's proof", bytes.len(), SNAPSHOT_PROOF_BYTES_MAX)?;
+        too_large(
+            "bytes of a snapshot's proof",
+            bytes.len(),
+            SNAPSHOT_PROOF_BYTES_MAX,
+        )?;
         let mut reader = Reader::new(bytes);
         let count = usize::from(reader.u16()?);
         too_large("changes of the validators", count, LINKS_MAX)?;

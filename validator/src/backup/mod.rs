@@ -30,6 +30,9 @@ pub struct Copied {
     /// That block's hash, hex; absent before the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hash: Option<String>,
+    /// The height of the block whose snapshot it begins with; 0 when it has all blocks from the first on.
+    #[serde(default)]
+    pub snapshot: u64,
 }
 
 /// Why there is no backup; nothing has the name that was asked for then.
@@ -138,6 +141,7 @@ fn fill(
     Ok(Copied {
         height: head.map_or(0, |head| head.height.0),
         hash: head.map(|head| head.hash.to_string()),
+        snapshot: store.base()?.map_or(0, |base| base.height.0),
     })
 }
 

@@ -15,7 +15,7 @@ use shared::transaction::{Payload, Transaction};
 
 use super::page::{Asked, PAGE_MAX, Page, Paged, limit, place, query};
 use super::status::count;
-use super::{App, TRANSACTIONS_SHOWN_MAX, bad_path, reading};
+use super::{App, TRANSACTIONS_SHOWN_MAX, bad_path, pruned, reading};
 use crate::start::bodies;
 use crate::view::{TenantView, View};
 
@@ -39,7 +39,11 @@ pub(super) async fn blocks(
         let mut room = TRANSACTIONS_SHOWN_MAX;
         let head = view.head.height.0;
         let top = below.map_or(head, |below| head.min(below.saturating_sub(1)));
-        let heights = (1..=top).rev().take(limit);
+        let lowest = view.lowest.0;
+        if top > 0 && top < lowest {
+            return Err(pruned("blocks", lowest));
+        }
+        let heights = (lowest..=top).rev().take(limit);
         heights
             .map(|height| shape(&app, &view, EnterpriseHeight(height), &mut room))
             .collect::<Result<Vec<_>, _>>()
@@ -70,6 +74,9 @@ pub(super) async fn block(
         if height == 0 || height > view.head.height.0 {
             let detail = format!("the chain has the blocks 1 to {}", view.head.height);
             return Err(Problem::new(StatusCode::NOT_FOUND, "block-unknown", detail));
+        }
+        if height < view.lowest.0 {
+            return Err(pruned("blocks", view.lowest.0));
         }
         block_shape(&app, &view, EnterpriseHeight(height))
     });

@@ -148,6 +148,10 @@ fn hash_at(app: &App, height: EnterpriseHeight) -> Option<Hash> {
     if height.0 == 0 {
         return Some(app.genesis.hash());
     }
+    let base = app.store.base().ok()?;
+    if let Some(base) = base.filter(|base| base.height == height) {
+        return Some(base.hash);
+    }
     let (_, certificate) = app.store.block(height).ok()?;
     Some(certificate.block_hash)
 }

@@ -14,13 +14,13 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use service::Problem;
-use shared::enterprise::FinalBlock;
+use shared::enterprise::{FinalBlock, SnapshotProof};
 use shared::hash::Hash;
 use shared::ids::Height;
 use utoipa::{IntoParams, ToSchema};
 
 use super::page::{Asked, PAGE_MAX, PageFrom, Paged, limit, query};
-use super::{App, bad_path, tenant_unknown, unavailable};
+use super::{App, bad_path, pruned, tenant_unknown, unavailable};
 use crate::engine::Unavailable;
 use crate::view::TenantView;
 
@@ -91,12 +91,15 @@ pub(super) async fn receipt(
     let view = app.handle.view();
     let tenant = view.tenant(&id).ok_or_else(tenant_unknown)?;
     let (chain_id, height) = (tenant.chain_id, Height(height));
-    let (block, receipt) = app
+    let (block, has_body, receipt) = app
         .handle
         .read(move |ledger| {
-            let block = ledger.receipt(chain_id, height, None);
+            let block = ledger.final_at(chain_id, height);
+            let tenant = ledger.tenants().get(&chain_id);
+            let has_body = block.zip(tenant);
             (
                 block.is_some(),
+                has_body.is_some_and(|(block, tenant)| tenant.has_body(&block.hash())),
                 ledger.receipt(chain_id, height, transaction),
             )
         })
@@ -104,6 +107,10 @@ pub(super) async fn receipt(
         .map_err(unavailable)?;
     match receipt {
         Some(receipt) => Ok(bytes(receipt.encode())),
+        None if block && !has_body => {
+            let lowest = tenant.bodies_from.0;
+            Err(pruned("the bodies of this tenant's blocks", lowest.into()))
+        }
         None if block => {
             let detail = "the block at this height is final and does not hold this transaction";
             Err(Problem::new(
@@ -137,6 +144,31 @@ pub(super) async fn checkpoint(State(app): State<Arc<App>>) -> Result<Response, 
         Problem::new(StatusCode::NOT_FOUND, "no-such-block", detail)
     })?;
     Ok(bytes(newest.encode()))
+}
+
+/// The proof of the newest snapshot that a quorum of the validators signed; its chunks go from validator to validator.
+#[utoipa::path(
+    get,
+    path = "/api/snapshot",
+    tag = "proofs",
+    responses((status = 200, description = "The proof", body = Binary, content_type = "application/octet-stream"), Problems),
+)]
+pub(super) async fn snapshot(State(app): State<Arc<App>>) -> Result<Response, Problem> {
+    super::reading(move || {
+        let stored = app.store.snapshots();
+        let stored = stored.map_err(|error| Problem::internal(&error))?;
+        let view = app.handle.view();
+        let signed = |proof: &&SnapshotProof| {
+            let set = view.set_at(proof.manifest.height);
+            set.is_some_and(|set| proof.signatures.len() >= set.quorum())
+        };
+        let newest = stored.iter().rev().find(signed).ok_or_else(|| {
+            let detail = "there is no snapshot yet that a quorum has signed";
+            Problem::new(StatusCode::NOT_FOUND, "no-snapshot", detail)
+        })?;
+        Ok(bytes(newest.encode()))
+    })
+    .await
 }
 
 /// `GET /api/log?from=&limit=`.

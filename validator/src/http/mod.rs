@@ -100,6 +100,14 @@ fn bad_path(rejection: &PathRejection) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, "bad-path", rejection.body_text())
 }
 
+/// What a snapshot left out.
+fn pruned(what: &str, lowest: u64) -> Problem {
+    let detail = format!(
+        "this validator began with a snapshot and holds {what} from {lowest} on; ask one that began with the genesis"
+    );
+    Problem::new(StatusCode::GONE, "pruned", detail)
+}
+
 fn tenant_unknown() -> Problem {
     let detail = "no tenant has this name or chain id; GET /api/tenants lists them";
     Problem::new(StatusCode::NOT_FOUND, "tenant-unknown", detail)

@@ -58,6 +58,7 @@ fn chain() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(blocks::block))
         .routes(routes!(events::events))
         .routes(routes!(finality::checkpoint))
+        .routes(routes!(finality::snapshot))
         .routes(routes!(finality::log))
         .routes(routes!(finality::inclusion))
         .routes(routes!(finality::consistency))

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use api::openapi::Problems;
-use api::{Consensus, ConsensusMember, Health, HealthStatus, Status};
+use api::{Consensus, ConsensusMember, Health, HealthStatus, Holding, Status};
 use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -59,6 +59,16 @@ pub fn status_shape(app: &App, view: &View) -> Status {
         latest_block_time: if height == 0 { 0 } else { view.time.0 },
         validator_status: doing.to_owned(),
         consensus: Some(consensus_shape(view)),
+        holds: Some(Holding {
+            began_with: if view.lowest.0 == 1 {
+                "genesis"
+            } else {
+                "snapshot"
+            }
+            .to_owned(),
+            lowest_height: view.lowest.0,
+            snapshot_height: view.consensus.snapshot.map_or(0, |height| height.0),
+        }),
     }
 }
 

@@ -12,7 +12,7 @@ use shared::ids::Height;
 use super::blocks::transaction_shape;
 use super::page::{Asked, PAGE_MAX, Page, Paged, Position, TransactionsPage, limit, query};
 use super::tenants::read_block;
-use super::{App, reading, tenant_unknown};
+use super::{App, pruned, reading, tenant_unknown};
 use crate::store::{BodyKey, anchored};
 use crate::view::TenantView;
 
@@ -136,7 +136,14 @@ fn walk(
         let Some(hash) = tenant.main.page(place.0, 1).first().copied() else {
             continue;
         };
-        let (block, anchor) = read_block(app, tenant, hash)?;
+        let (block, anchor) = match read_block(app, tenant, hash) {
+            // The next page says what is not held.
+            Err(_) if scanned > 0 => {
+                listed.next = Some(Position { height, newer: 0 });
+                break;
+            }
+            read => read?,
+        };
         let skipped = if height == start.height {
             start.newer
         } else {
@@ -168,6 +175,14 @@ fn newest(app: &App, from: Option<Position>, limit: usize) -> Result<Transaction
             listed.next = Some(Position { height, newer: 0 });
         }
         if listed.next.is_some() {
+            break;
+        }
+        if height < view.lowest.0 {
+            if height == start.height {
+                return Err(pruned("blocks", view.lowest.0));
+            }
+            // The next page says what is not held.
+            listed.next = Some(Position { height, newer: 0 });
             break;
         }
         let read = app.store.block(EnterpriseHeight(height));

@@ -76,7 +76,7 @@ impl History {
         self.extend(&writer.finish());
     }
 
-    fn extend(&mut self, bytes: &[u8]) {
+    pub(super) fn extend(&mut self, bytes: &[u8]) {
         self.tail.extend_from_slice(bytes);
         while self.tail.len() >= CHUNK_BYTES {
             let rest = self.tail.split_off(CHUNK_BYTES);

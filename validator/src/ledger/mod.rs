@@ -37,8 +37,8 @@ use std::sync::Arc;
 use shared::block::{Block, BlockError};
 use shared::chain::{ChainError, Inserted, Point};
 use shared::enterprise::{
-    Anchor, Certificate, EnterpriseError, EnterpriseGenesis, EnterpriseHeader, EnterpriseHeight, Entry, SetLink,
-    Tenants, Verifier,
+    Anchor, Certificate, EnterpriseError, EnterpriseGenesis, EnterpriseHeader, EnterpriseHeight,
+    Entry, SetLink, Tenants, Verifier,
 };
 use shared::genesis::{Access, Genesis};
 use shared::hash::Hash;
@@ -481,5 +481,7 @@ fn refusal(height: Height, error: ChainError) -> Refusal {
 mod finality_tests;
 #[cfg(test)]
 mod judge_tests;
+#[cfg(test)]
+mod restore_tests;
 #[cfg(test)]
 mod tests;

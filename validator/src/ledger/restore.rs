@@ -214,7 +214,9 @@ impl Restoring {
         set: ValidatorSet,
     ) -> Result<Rotation, RestoreError> {
         if reader.u16()? != FORMAT {
-            return Err(RestoreError::Unexpected("another format than this program knows"));
+            return Err(RestoreError::Unexpected(
+                "another format than this program knows",
+            ));
         }
         let changes = reader.u32()?;
         let coming = match reader.counted_bytes("a validator set", u32::MAX)? {
@@ -224,8 +226,7 @@ impl Restoring {
         let rotation = Rotation::decode(reader.counted_bytes("the absent", u32::MAX)?)?;
         let header = &proof.checkpoint.header;
         let ledger = &mut self.ledger;
-        ledger.verifier =
-            Verifier::standing_on(&ledger.genesis, header, set, coming, changes)?;
+        ledger.verifier = Verifier::standing_on(&ledger.genesis, header, set, coming, changes)?;
         ledger.links.clone_from(&proof.links);
         ledger.newest = Some((header.clone(), proof.checkpoint.certificate.clone()));
         Ok(rotation)
@@ -250,8 +251,7 @@ impl Restoring {
             }
             for hash in live {
                 let bytes = reader.counted_bytes("the length of a block", u32::MAX)?;
-                self.ledger
-                    .take_live(chain_id, hash, bytes, signatures)?;
+                self.ledger.take_live(chain_id, hash, bytes, signatures)?;
                 bodies.push(((chain_id, hash), bytes.to_vec()));
             }
             if let Some(tenant) = self.ledger.tenants.get_mut(&chain_id) {
@@ -306,10 +306,7 @@ impl Ledger {
         let point = parent.next(tenant.genesis(), header).map_err(failed)?;
         self.headers.insert(key, point);
         // What a full tree drops is dropped here as it was there.
-        if let Err(error) = tenant
-            .chain
-            .insert_header(header.clone(), header.timestamp)
-        {
+        if let Err(error) = tenant.chain.insert_header(header.clone(), header.timestamp) {
             tracing::warn!(%chain_id, hash = %key.1, %error, "an anchored header is not kept in memory");
         }
         Ok(key)

@@ -41,6 +41,8 @@ pub const OFFERS_MS_MAX: u64 = 2_000;
 pub const RETRY_MS: u64 = 30_000;
 /// How often a vote is told, once a heartbeat.
 const TELLS: u8 = 4;
+/// How often one that was dropped meanwhile is followed by the question for another.
+const ATTEMPTS_MAX: u8 = 4;
 /// Unanswered requests after which a peer is asked no more.
 const STRIKES_MAX: u8 = 3;
 
@@ -53,6 +55,7 @@ pub(super) struct Snapshots {
     /// Votes for snapshots that are not made here yet.
     early: BTreeMap<PublicKey, Vote>,
     load: Load,
+    attempts: u8,
 }
 
 #[derive(Debug)]
@@ -101,6 +104,7 @@ impl Snapshots {
             kept: BTreeMap::new(),
             early: BTreeMap::new(),
             load: Load::Idle,
+            attempts: 0,
         }
     }
 
@@ -404,7 +408,10 @@ impl Replica {
         let Load::Fetching(fetching) = &mut self.snapshots.load else {
             return;
         };
-        let is_asked = fetching.asked.get(&index).is_some_and(|(at, _)| *at == from);
+        let is_asked = fetching
+            .asked
+            .get(&index)
+            .is_some_and(|(at, _)| *at == from);
         if height != fetching.proof.manifest.height || !is_asked {
             return;
         }
@@ -529,6 +536,7 @@ impl Replica {
             reason,
             "no snapshot is loaded: the blocks are fetched from the first on"
         );
+        self.snapshots.attempts = 0;
         let until = now.steady.plus_ms(RETRY_MS);
         self.snapshots.load = Load::Replaying { until };
     }
@@ -556,6 +564,12 @@ impl Replica {
         let may = |peer: &&PublicKey| strikes.get(peer).is_none_or(|found| *found < STRIKES_MAX);
         let sources: Vec<PublicKey> = linked.iter().filter(may).copied().collect();
         if sources.is_empty() {
+            // It may have been dropped for a newer one.
+            self.snapshots.attempts = self.snapshots.attempts.saturating_add(1);
+            if self.snapshots.attempts < ATTEMPTS_MAX {
+                self.snapshots.load = Load::Idle;
+                return;
+            }
             return self.replay_instead(now, "nobody gives the rest of one");
         }
         let height = proof.manifest.height;

@@ -10,11 +10,11 @@ use redb::{
     TableHandle as _, Value, WriteTransaction,
 };
 
+use super::snapshots::{CHUNKS, HISTORY, SNAPSHOTS};
 use super::{
     ANCHORS, BLOCKS, BODIES, EVIDENCE, HELD, Head, META, REGISTRATIONS, Store, StoreError, begin,
     io, opening, reading, tip_of,
 };
-use super::snapshots::{CHUNKS, HISTORY, SNAPSHOTS};
 
 /// Whether a copy is still wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -74,9 +74,8 @@ impl Store {
             let (height, sealed) = row.map_err(reading)?;
             let key = height.value().to_be_bytes();
             let bytes = record::open("snapshots", &key, sealed.value());
-            let proof = bytes.and_then(|bytes| {
-                SnapshotProof::decode(bytes).map_err(|error| error.to_string())
-            });
+            let proof = bytes
+                .and_then(|bytes| SnapshotProof::decode(bytes).map_err(|error| error.to_string()));
             let height = height.value();
             proofs.push(proof.map_err(|error| {
                 StoreError::Damaged(format!("the snapshot at block {height}: {error}"))

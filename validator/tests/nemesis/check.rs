@@ -9,18 +9,16 @@ pub(crate) struct Decided {
     pub(crate) anchors: Vec<String>,
 }
 
-/// All validators show the same blocks.
+/// All validators show the same blocks up to one tip; all but the first may begin with a snapshot.
 pub(crate) fn same(chains: &[Vec<Decided>]) -> Result<(), String> {
     let first = chains.first().ok_or("no chain")?;
     for (index, chain) in chains.iter().enumerate() {
-        if chain.len() != first.len() {
-            return Err(format!(
-                "chain {index} has {} blocks, chain 0 has {}",
-                chain.len(),
-                first.len()
-            ));
-        }
-        for (height, (left, right)) in first.iter().zip(chain).enumerate() {
+        let below = first.len().checked_sub(chain.len()).ok_or_else(|| {
+            let (found, most) = (chain.len(), first.len());
+            format!("chain {index} has {found} blocks, chain 0 has {most}")
+        })?;
+        for (height, (left, right)) in first.iter().zip(chain_from(chain, below)).enumerate() {
+            let Some(right) = right else { continue };
             if left != right {
                 return Err(format!(
                     "chain {index} forks at height {}: {left:?} {right:?}",
@@ -30,6 +28,11 @@ pub(crate) fn same(chains: &[Vec<Decided>]) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// A chain with nothing in the places of the blocks below a snapshot.
+fn chain_from(chain: &[Decided], below: usize) -> impl Iterator<Item = Option<&Decided>> {
+    std::iter::repeat_n(None, below).chain(chain.iter().map(Some))
 }
 
 /// Everything that was acknowledged is anchored, and nothing twice.
@@ -81,6 +84,8 @@ mod tests {
         let forked = vec![block("a", &["x", "y"]), block("c", &["z"])];
         assert!(same(&[good.clone(), forked]).is_err());
         assert!(same(&[good.clone(), good[..1].to_vec()]).is_err());
+        assert!(same(&[good.clone(), good[1..].to_vec()]).is_ok());
+        assert!(same(&[good[1..].to_vec(), good.clone()]).is_err());
         assert!(complete(&good[..1], &acknowledged).is_err());
         let doubled = vec![block("a", &["x", "z"]), block("b", &["z"])];
         assert!(complete(&doubled, &acknowledged).is_err());

@@ -13,6 +13,8 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::check::Decided;
 
 pub(crate) const COUNT: usize = 4;
+/// Often, so that a short run has some.
+pub(crate) const SNAPSHOT_EVERY: u64 = 16;
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_validator");
 
 /// The validators and their network.
@@ -106,6 +108,7 @@ impl Cluster {
                 "--peer-bind",
                 &format!("127.0.0.1:{}", self.peer_ports[index]),
             ])
+            .args(["--snapshot-every", &SNAPSHOT_EVERY.to_string()])
             .arg("--data")
             .arg(self.home.join(&name));
         for other in (0..COUNT).filter(|other| *other != index) {
@@ -186,7 +189,15 @@ impl Cluster {
         }
     }
 
-    async fn eventually(&self, what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    /// What a validator answers: the status and the JSON.
+    pub(crate) async fn get(&self, index: usize, path: &str) -> (u16, Value) {
+        let url = format!("{}{path}", self.urls()[index]);
+        let answer = self.client.get(url).send().await.unwrap();
+        let status = answer.status().as_u16();
+        (status, answer.json().await.unwrap_or_default())
+    }
+
+    pub(crate) async fn eventually(&self, what: &str, mut holds: impl AsyncFnMut() -> bool) {
         for _ in 0..1_200 {
             if holds().await {
                 return;
@@ -245,8 +256,13 @@ impl Cluster {
         })
         .await;
         let mut chains = Vec::new();
-        for url in self.urls() {
-            chains.push(self.chain(&url).await);
+        for (index, url) in self.urls().into_iter().enumerate() {
+            let chain = self.chain(&url).await;
+            let lowest = self.status(index).await["holds"]["lowest_height"].as_u64();
+            let lowest = usize::try_from(lowest.unwrap()).unwrap();
+            let first = chains.first().unwrap_or(&chain);
+            assert_eq!(lowest + chain.len() - 1, first.len(), "validator {index}");
+            chains.push(chain);
         }
         chains
     }
@@ -257,6 +273,10 @@ impl Cluster {
         loop {
             let page = format!("{url}/api/blocks?limit=50{cursor}");
             let answer = self.client.get(page).send().await.unwrap();
+            if answer.status() == 410 {
+                // Below its snapshot.
+                break;
+            }
             let blocks: Vec<Value> = answer.json().await.unwrap();
             let Some(last) = blocks.last() else {
                 break;

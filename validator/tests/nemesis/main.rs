@@ -84,6 +84,8 @@ async fn strike(cluster: &mut Cluster, action: Action, victim: usize, draw: &mut
             cluster.cut(victim, false);
         }
         Action::Wipe => {
+            // The first one keeps all blocks, so that the checker finds every one.
+            let victim = victim.max(1);
             cluster.kill(victim);
             cluster.wipe(victim);
             cluster.start(victim).await;
@@ -183,4 +185,51 @@ async fn one_dead_changes_nothing_and_two_dead_stop_decisions_but_lose_nothing()
     let chains = settled(&cluster, &history).await;
     check::same(&chains).unwrap();
     check::complete(&chains[0], &history.acknowledged()).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wiped_validator_comes_back_by_a_snapshot() {
+    let mut cluster = Cluster::start_all().await;
+    let history = Arc::new(History::default());
+    let (mut writer, urls) = (load::Writer::new(1), cluster.urls());
+    while cluster.status(0).await["holds"]["snapshot_height"].as_u64() < Some(32) {
+        assert!(writer.send(&urls[0], &history).await, "four are alive");
+    }
+    assert_eq!(cluster.status(3).await["holds"]["began_with"], "genesis");
+    cluster.kill(3);
+    cluster.wipe(3);
+    cluster.start(3).await;
+    cluster.in_step().await;
+    let holds = cluster.status(3).await["holds"].clone();
+    assert_eq!(holds["began_with"], "snapshot", "{holds}");
+    let lowest = holds["lowest_height"].as_u64().unwrap();
+    assert!(
+        lowest > 32 && lowest % cluster::SNAPSHOT_EVERY == 1,
+        "{holds}"
+    );
+    // What it never had it says plainly, and proofs reach below it.
+    let (status, problem) = cluster.get(3, "/api/blocks/1").await;
+    assert_eq!(status, 410, "{problem}");
+    assert!(
+        problem["detail"]
+            .as_str()
+            .unwrap()
+            .contains(&lowest.to_string())
+    );
+    assert_eq!(cluster.get(0, "/api/blocks/1").await.0, 200);
+    let log = cluster.get(0, "/api/log?limit=100").await;
+    assert_eq!(cluster.get(3, "/api/log?limit=100").await, log);
+    // It takes part again, and a restart begins with the same snapshot.
+    while cluster.status(3).await["consensus"]["votes"] != true {
+        writer.send(&urls[0], &history).await;
+    }
+    assert!(writer.send(&urls[3], &history).await, "it takes updates");
+    cluster.kill(3);
+    cluster.start(3).await;
+    cluster.in_step().await;
+    assert_eq!(cluster.status(3).await["holds"]["lowest_height"], lowest);
+    let chains = settled(&cluster, &history).await;
+    check::same(&chains).unwrap();
+    check::complete(&chains[0], &history.acknowledged()).unwrap();
+    cluster.end_and_verify().await;
 }

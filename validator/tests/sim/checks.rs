@@ -7,7 +7,7 @@ use shared::hash::{Hash, sha256};
 use shared::ids::PublicKey;
 use validator::agreement;
 use validator::replica::Message;
-use validator::store::BodyKey;
+use validator::store::{BodyKey, Head};
 
 /// What a validator has said in one slot of one round.
 type Slot = (PublicKey, u64, u32, u8);
@@ -19,6 +19,7 @@ pub(crate) struct Observer {
     said: BTreeMap<Slot, Option<Hash>>,
     anchored: BTreeMap<BodyKey, u64>,
     acknowledged: BTreeSet<BodyKey>,
+    adopted: Vec<u64>,
     trace: Hash,
 }
 
@@ -39,6 +40,24 @@ impl Observer {
                 assert_eq!(at, height, "seed {seed}: a tenant block is anchored twice");
             }
         }
+    }
+
+    /// An honest validator goes on from a snapshot: it stands on the block that the others decided.
+    pub(crate) fn adopted(&mut self, seed: u64, head: Head) {
+        let decided = self.decided.get(&head.height.0);
+        assert_eq!(
+            decided,
+            Some(&head.hash),
+            "seed {seed}: a snapshot of another block than was decided at height {}",
+            head.height
+        );
+        self.adopted.push(head.height.0);
+        self.note(&head.hash);
+    }
+
+    /// The heights of the snapshots that honest validators went on from.
+    pub(crate) fn snapshots(&self) -> &[u64] {
+        &self.adopted
     }
 
     /// An honest validator has told something, so that it is signed.

@@ -16,6 +16,7 @@
 mod actors;
 mod checks;
 mod runs;
+mod snapshots;
 mod store;
 #[path = "../it/tenant.rs"]
 #[expect(dead_code, reason = "the integration tests use what these do not")]

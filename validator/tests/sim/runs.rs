@@ -8,9 +8,12 @@ use crate::actors::corrupt_sync::CorruptSync;
 use crate::actors::double_voter::DoubleVoter;
 use crate::actors::equivocating_proposer::EquivocatingProposer;
 use crate::actors::invalid_proposer::InvalidProposer;
+use crate::actors::lying_snapshot::LyingSnapshot;
 use crate::actors::replayer::Replayer;
 use crate::actors::silent::Silent;
+use crate::actors::stale_snapshot::StaleSnapshot;
 use crate::actors::stale_voter::StaleVoter;
+use crate::actors::truncated_snapshot::TruncatedSnapshot;
 use crate::world::{Draw, Faults, Loss, Setup, World, identity};
 
 /// Plays a run to its end, with all checks; answers its fingerprint and height.
@@ -19,7 +22,7 @@ fn play(setup: Setup) -> (Hash, u64) {
     (world.observer.trace(), world.observer.height())
 }
 
-fn finished(setup: Setup) -> World {
+pub(crate) fn finished(setup: Setup) -> World {
     let (seed, calm) = (setup.seed, setup.faulty_ms);
     let mut world = World::new(setup);
     world.play(calm + 1_000);
@@ -67,11 +70,14 @@ fn actor(kind: usize) -> Box<dyn Actor> {
         3 => Box::<InvalidProposer>::default(),
         4 => Box::<StaleVoter>::default(),
         5 => Box::<Replayer>::default(),
-        _ => Box::<CorruptSync>::default(),
+        6 => Box::<CorruptSync>::default(),
+        7 => Box::<LyingSnapshot>::default(),
+        8 => Box::<StaleSnapshot>::default(),
+        _ => Box::<TruncatedSnapshot>::default(),
     }
 }
 
-const ACTORS: usize = 7;
+const ACTORS: usize = 10;
 
 /// One seed of the general run: the size, the actors and the faults are drawn.
 fn general(seed: u64) -> Setup {
@@ -79,6 +85,7 @@ fn general(seed: u64) -> Setup {
     let validators = [4, 7, 5, 4][draw.index(4)];
     let mut setup = Setup::new(seed, validators);
     setup.faults = all_faults(seed);
+    setup.snapshot_every = [6, 20, 1_024][draw.index(3)];
     let faulty = usize::from((validators - 1) / 3);
     for _ in 0..faulty {
         let index = draw.index(usize::from(validators));

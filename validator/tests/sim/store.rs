@@ -3,9 +3,11 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use shared::enterprise::{BlockLimits, Certificate, EnterpriseBlock, EnterpriseHeight};
+use shared::enterprise::{
+    BlockLimits, Certificate, EnterpriseBlock, EnterpriseHeight, SnapshotProof,
+};
 use shared::ids::ChainId;
-use validator::store::{Batch, BodyKey, Head, Storage, StoreError};
+use validator::store::{Batch, BodyKey, ChunkKey, Head, Storage, StoreError};
 
 /// A store in memory.
 #[derive(Debug)]
@@ -21,6 +23,10 @@ struct Tables {
     bodies: BTreeMap<BodyKey, Vec<u8>>,
     held: BTreeMap<BodyKey, u64>,
     registrations: BTreeMap<ChainId, Vec<u8>>,
+    base: Option<Head>,
+    snapshots: BTreeMap<u64, Vec<u8>>,
+    history: BTreeMap<u32, Vec<u8>>,
+    chunks: BTreeMap<(u64, u32), Vec<u8>>,
 }
 
 impl ModelStore {
@@ -64,6 +70,28 @@ impl ModelStore {
                 hash: decided.certificate().block_hash,
             });
         }
+        tables.write_snapshots(batch);
+    }
+}
+
+impl Tables {
+    fn write_snapshots(&mut self, batch: &Batch) {
+        self.history.extend(batch.history.iter().cloned());
+        if let Some(snapshot) = &batch.snapshot {
+            let height = snapshot.proof.manifest.height.0;
+            self.snapshots.insert(height, snapshot.proof.encode());
+            let chunks = snapshot.chunks.iter();
+            self.chunks
+                .extend(chunks.map(|(index, bytes)| ((height, *index), bytes.clone())));
+            if snapshot.begins.is_some() {
+                self.base = batch.head();
+                self.tip = batch.head();
+            }
+        }
+        for height in &batch.dropped {
+            self.snapshots.remove(&height.0);
+            self.chunks.retain(|(at, _), _| *at != height.0);
+        }
     }
 }
 
@@ -103,5 +131,29 @@ impl Storage for ModelStore {
     fn registrations(&self) -> Result<Vec<Vec<u8>>, StoreError> {
         let tables = self.tables.borrow();
         Ok(tables.registrations.values().cloned().collect())
+    }
+
+    fn base(&self) -> Result<Option<Head>, StoreError> {
+        Ok(self.tables.borrow().base)
+    }
+
+    fn snapshots(&self) -> Result<Vec<SnapshotProof>, StoreError> {
+        let tables = self.tables.borrow();
+        let proofs = tables.snapshots.values();
+        Ok(proofs
+            .map(|bytes| SnapshotProof::decode(bytes).unwrap())
+            .collect())
+    }
+
+    fn chunk(&self, key: ChunkKey) -> Result<Option<Vec<u8>>, StoreError> {
+        let tables = self.tables.borrow();
+        Ok(match key {
+            ChunkKey::Shared(index) => tables.history.get(&index).cloned(),
+            ChunkKey::Own(height, index) => tables.chunks.get(&(height.0, index)).cloned(),
+        })
+    }
+
+    fn history_chunks(&self) -> Result<usize, StoreError> {
+        Ok(self.tables.borrow().history.len())
     }
 }

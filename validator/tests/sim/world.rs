@@ -13,10 +13,11 @@ use shared::identity::Identity;
 use shared::ids::{ChainId, NetworkId, PublicKey, TimestampMs};
 use validator::agreement::{Evidence, Tendermint};
 use validator::ledger::{Ledger, Submission};
+use validator::replica::SNAPSHOT_EVERY;
 use validator::replica::{
-    Input, LogRecord, Message, Now, Output, Replica, Rotation, Start, StoreOrder, blocks, bodies,
+    Input, LogRecord, Message, Now, Output, Replica, Start, StoreOrder, blocks, bodies, chunk,
 };
-use validator::start::{replay_block, replay_held};
+use validator::start::{begun, replay_block, replay_held};
 use validator::store::{Batch, BodyKey, Storage as _};
 
 use crate::actors::Actor;
@@ -107,6 +108,12 @@ pub(crate) struct Setup {
     pub(crate) changes: Vec<(u64, Vec<u8>)>,
     /// Whether newcomers may follow before they are in the set.
     pub(crate) are_followed: bool,
+    /// Heights from one snapshot to the next.
+    pub(crate) snapshot_every: u64,
+    /// When which nodes lose their disks.
+    pub(crate) wipes: Vec<(u64, usize)>,
+    /// When newcomers start.
+    pub(crate) late_ms: u64,
 }
 
 impl Setup {
@@ -122,6 +129,9 @@ impl Setup {
             newcomers: 0,
             changes: Vec::new(),
             are_followed: true,
+            snapshot_every: SNAPSHOT_EVERY,
+            wipes: Vec::new(),
+            late_ms: 0,
         }
     }
 }
@@ -161,6 +171,7 @@ enum Event {
     Store(usize),
     Submit,
     Crash(usize),
+    Wipe(usize),
     Restart(usize),
     Cut,
     Heal,
@@ -195,6 +206,7 @@ pub(crate) struct World {
     submit_every_ms: u64,
     changes: Vec<Vec<u8>>,
     followers: BTreeSet<PublicKey>,
+    snapshot_every: u64,
     pub(crate) observer: Observer,
     pub(crate) evidence: Vec<Evidence>,
 }
@@ -300,11 +312,19 @@ impl World {
                 .map(|(_, seeds)| seeds.clone())
                 .collect(),
             followers,
+            snapshot_every: setup.snapshot_every,
             observer: Observer::default(),
             evidence: Vec::new(),
         };
         for index in 0..world.nodes.len() {
-            world.restart(index);
+            if index >= twins_end && setup.late_ms > 0 {
+                world.after(setup.late_ms, Event::Restart(index));
+            } else {
+                world.restart(index);
+            }
+        }
+        for (at, index) in setup.wipes {
+            world.after(at, Event::Wipe(index));
         }
         world.plan(setup.faulty_ms, &setup.changes);
         world
@@ -379,6 +399,12 @@ impl World {
                     self.crash(node);
                 }
                 self.plan_crash();
+            }
+            Event::Wipe(node) => {
+                self.faults.loses = Some((node, Loss::Disk));
+                if self.nodes[node].replica.is_some() {
+                    self.crash(node);
+                }
             }
             Event::Restart(node) => {
                 if self.nodes[node].replica.is_none() {
@@ -484,25 +510,24 @@ impl World {
     fn restart(&mut self, index: usize) {
         let now = self.clock(index);
         let node = &mut self.nodes[index];
-        let (mut ledger, mut rotation) = (Ledger::new(self.genesis.clone()), Rotation::default());
         let store = &node.disk.store;
-        for height in 1..=store.height() {
+        let (mut ledger, mut rotation) = begun(store, &self.genesis).unwrap();
+        for height in ledger.base().height.0 + 1..=store.height() {
             replay_block(store, &mut ledger, &mut rotation, EnterpriseHeight(height)).unwrap();
         }
         replay_held(store, &mut ledger, now.wall).unwrap();
-        let start = if node.disk.has_log {
-            Start {
-                records: node.disk.log.clone(),
-                abstains_until: None,
-                followers: self.followers.clone(),
-            }
-        } else {
-            Start {
-                records: Vec::new(),
-                abstains_until: Some(now.wall.plus_ms(5_000)),
-                followers: self.followers.clone(),
-            }
+        let mut start = Start {
+            followers: self.followers.clone(),
+            snapshot_every: self.snapshot_every,
+            identity: Some(identity(node.seed)),
+            snapshots: store.snapshots().unwrap(),
+            ..Start::default()
         };
+        if node.disk.has_log {
+            start.records = node.disk.log.clone();
+        } else {
+            start.abstains_until = Some(now.wall.plus_ms(5_000));
+        }
         let set = self.genesis.validators();
         let (chain, timeouts) = (self.genesis.chain_id(), self.genesis.timeouts());
         let agreement = Tendermint::new(identity(node.seed), chain, timeouts, set);
@@ -660,6 +685,16 @@ impl World {
                     let message = bodies(&self.nodes[index].disk.store, &keys).unwrap();
                     self.send(index, to, message);
                 }
+                StoreOrder::ServeChunk {
+                    to,
+                    height,
+                    index: part,
+                    key,
+                } => {
+                    let store = &self.nodes[index].disk.store;
+                    let message = chunk(store, height, part, key).unwrap();
+                    self.send(index, to, message);
+                }
                 StoreOrder::Reply {
                     client,
                     verdict,
@@ -683,6 +718,11 @@ impl World {
             && self.nodes[index].is_honest
         {
             self.observer.decided(self.setup_seed, decided.block());
+        }
+        if let (None, Some(head)) = (&batch.decided, batch.head())
+            && self.nodes[index].is_honest
+        {
+            self.observer.adopted(self.setup_seed, head);
         }
         if crashes {
             self.crash(index);
@@ -847,6 +887,24 @@ impl World {
 
     pub(crate) const fn now(&self) -> u64 {
         self.now
+    }
+
+    /// The height of the block whose snapshot a node's store begins with; 0 for the genesis.
+    pub(crate) fn base(&self, node: usize) -> u64 {
+        let base = self.nodes[node].disk.store.base().unwrap();
+        base.map_or(0, |base| base.height.0)
+    }
+
+    /// The snapshots that honest nodes keep, by height.
+    pub(crate) fn roots(&self) -> BTreeMap<u64, BTreeSet<Hash>> {
+        let mut roots: BTreeMap<u64, BTreeSet<Hash>> = BTreeMap::new();
+        for node in self.nodes.iter().filter(|node| node.is_honest) {
+            for proof in node.disk.store.snapshots().unwrap() {
+                let at = roots.entry(proof.manifest.height.0).or_default();
+                at.insert(proof.manifest.root());
+            }
+        }
+        roots
     }
 
     /// Lets clients mine no more.

@@ -4,9 +4,12 @@ pub(crate) mod corrupt_sync;
 pub(crate) mod double_voter;
 pub(crate) mod equivocating_proposer;
 pub(crate) mod invalid_proposer;
+pub(crate) mod lying_snapshot;
 pub(crate) mod replayer;
 pub(crate) mod silent;
+pub(crate) mod stale_snapshot;
 pub(crate) mod stale_voter;
+pub(crate) mod truncated_snapshot;
 
 use shared::identity::Identity;
 use shared::ids::{ChainId, PublicKey};

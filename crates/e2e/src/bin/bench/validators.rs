@@ -21,6 +21,8 @@ use crate::tenant::{self, Mined};
 const TENANTS: usize = 100;
 /// How long each load lasts, in seconds.
 const SECONDS: u64 = 8;
+/// Heights from one snapshot to the next: a run is short.
+const SNAPSHOT_EVERY: u64 = 64;
 
 /// Measures sets of one, four and seven.
 pub(crate) async fn run(sizes: &[usize], rate: u64) -> Result<()> {
@@ -98,6 +100,26 @@ async fn one_dead(set: &mut Set, tenants: &[Arc<Tenant>], healthy: f64) -> Resul
     let seconds = began.elapsed().as_secs_f64();
     figure("catch_up_blocks_per_s", caught_up / seconds, "blocks/s");
     figure("catch_up_s", seconds, "s");
+    newcomer(set, target).await
+}
+
+/// The same one with a wiped disk: how long until it is at the tip by a snapshot, and what that is in blocks.
+async fn newcomer(set: &mut Set, target: u64) -> Result<()> {
+    set.kill(3);
+    set.wipe(3)?;
+    let began = Instant::now();
+    set.restart(3).await?;
+    let deadline = began + Duration::from_secs(120);
+    while set.status(3).await?.height < target {
+        ensure!(Instant::now() < deadline, "the newcomer is not at the tip");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let seconds = began.elapsed().as_secs_f64();
+    let holds = set.status(3).await?.holds.context("what it holds")?;
+    ensure!(holds.began_with == "snapshot", "the newcomer replayed");
+    figure("newcomer_by_snapshot_s", seconds, "s");
+    let rate = target as f64 / seconds;
+    figure("newcomer_by_snapshot_blocks_per_s", rate, "blocks/s");
     Ok(())
 }
 
@@ -257,7 +279,17 @@ impl Set {
         for number in 1..=count {
             let (name, port) = (format!("validator{number}"), free_port()?);
             let home = data.join(&name).display().to_string();
-            let arguments = ["--id", &name, "--port", &port.to_string(), "--data", &home];
+            let every = SNAPSHOT_EVERY.to_string();
+            let arguments = [
+                "--id",
+                &name,
+                "--port",
+                &port.to_string(),
+                "--data",
+                &home,
+                "--snapshot-every",
+                &every,
+            ];
             let arguments = arguments.map(str::to_owned).to_vec();
             let log = folder.path().join(format!("{name}.log"));
             services.push(Service::new(&name, binary.clone(), arguments, log, port));
@@ -300,6 +332,16 @@ impl Set {
     async fn restart(&mut self, index: usize) -> Result<()> {
         let service = self.services.get_mut(index).context("no such validator")?;
         service.start().await
+    }
+
+    /// Leaves a validator that was killed its key and the genesis file.
+    fn wipe(&self, index: usize) -> Result<()> {
+        let name = format!("validator{}", index + 1);
+        let home = self.folder.path().join("data").join(&name);
+        for suffix in ["redb", "head", "votes"] {
+            std::fs::remove_file(home.join(format!("enterprise_{name}.{suffix}")))?;
+        }
+        Ok(())
     }
 
     fn memory_mib(&self, index: usize) -> Result<f64> {

@@ -5,7 +5,7 @@ use crate::actors::lying_snapshot::LyingSnapshot;
 use crate::actors::stale_snapshot::StaleSnapshot;
 use crate::actors::truncated_snapshot::TruncatedSnapshot;
 use crate::runs::finished;
-use crate::world::{Loss, Setup, World};
+use crate::world::{Setup, World};
 
 /// A validator of four loses its disk after some seconds.
 fn wiped(seed: u64) -> Setup {

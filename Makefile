@@ -207,9 +207,9 @@ bench-reads: ## What a read of the validator costs beside a bare axum route with
 	@$(TARGET)/quick/bench reads
 
 .PHONY: bench-validators
-bench-validators: ## Updates/s and the time to a decision of 1, 4 and 7 validators as processes, with one of 4 dead, and catching up
-	@cargo build --locked --profile quick $(OURS) --bins
-	@$(TARGET)/quick/bench validators
+bench-validators: ## Updates/s, processor time an update and the time to a decision of 1, 4 and 7 validators as processes, with one of 4 dead, and catching up; built as the image is (SIZES=4 measures one size)
+	@cargo build --locked --release -p validator -p e2e --bins
+	@$(TARGET)/release/bench validators $(if $(SIZES),--sizes $(SIZES))
 
 .PHONY: bench-tracker
 bench-tracker: peers ## The tracker beside matchbox_server under one load: relays, connections, memory, latency, updates, the outbox (Linux; ONLY=relays,idle measures a part)

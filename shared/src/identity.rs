@@ -1,12 +1,12 @@
 //! Ed25519 keys: signing and strict verification under a domain.
 //!
-//! A signature is over `domain ‖ chain id ‖ bytes`, so that it means one thing on one chain. Verification is
-//! `verify_strict` and never in batch: batch and strict verdicts can differ, and every peer must reach the same one.
+//! A signature is over `domain ‖ chain id ‖ bytes`, so that it means one thing on one chain. The verdict is that of
+//! `verify_strict`, never of a batch: batch and strict verdicts can differ, and every peer must reach the same one.
 
 use alloc::vec::Vec;
 use core::fmt;
 
-use ed25519_dalek::{Signer, SigningKey, VerifyingKey};
+use ed25519_dalek::{Signer, SigningKey, Verifier, VerifyingKey};
 
 use crate::ids::{ChainId, PeerId, PublicKey, Signature};
 
@@ -83,6 +83,10 @@ pub fn verify(
 
 /// Verifies a bare Ed25519 signature, strictly.
 ///
+/// `verify_strict` also takes the point R apart, to see whether it is of small order; that is a tenth of its time. Here R's
+/// bytes are compared: a signature holds only if they are the canonical ones of the point computed, so that R is of small
+/// order exactly when they are one of [`SMALL_ORDER`].
+///
 /// # Errors
 /// As for [`verify`].
 pub fn verify_bytes(
@@ -92,8 +96,48 @@ pub fn verify_bytes(
 ) -> Result<(), SignatureError> {
     let key = VerifyingKey::from_bytes(&key.0).map_err(|_| SignatureError::Key)?;
     let signature = ed25519_dalek::Signature::from_bytes(&signature.0);
-    key.verify_strict(message, &signature)
+    if key.is_weak() || SMALL_ORDER.contains(signature.r_bytes()) {
+        return Err(SignatureError::Signature);
+    }
+    key.verify(message, &signature)
         .map_err(|_| SignatureError::Signature)
+}
+
+/// The canonical bytes of the eight points whose order divides eight.
+const SMALL_ORDER: [[u8; 32]; 8] = {
+    let [mut one, mut minus_one, zero] = [[0; 32], [0xff; 32], [0; 32]];
+    one[0] = 1;
+    (minus_one[0], minus_one[31]) = (0xec, 0x7f);
+    let (low, high) = (ORDER_EIGHT.0, ORDER_EIGHT.1);
+    [
+        one,
+        minus_one,
+        zero,
+        negated(zero),
+        low,
+        negated(low),
+        high,
+        negated(high),
+    ]
+};
+
+/// Two points of order eight; the other two are their negatives.
+const ORDER_EIGHT: ([u8; 32], [u8; 32]) = (
+    [
+        0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98,
+        0xf0, 0xd5, 0xdf, 0xac, 0x05, 0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53,
+        0xfc, 0x05,
+    ],
+    [
+        0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c, 0x0b, 0x76, 0x0d, 0x10, 0x67,
+        0x0f, 0x2a, 0x20, 0x53, 0xfa, 0x2c, 0x39, 0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77, 0x92, 0xac,
+        0x03, 0x7a,
+    ],
+);
+
+const fn negated(mut point: [u8; 32]) -> [u8; 32] {
+    point[31] |= 0x80;
+    point
 }
 
 fn signed_bytes(domain: &str, chain: ChainId, bytes: &[u8]) -> Vec<u8> {
@@ -158,6 +202,71 @@ mod tests {
         let mut neutral = [0; 32];
         neutral[0] = 1;
         assert_eq!(a.agree(&PublicKey(neutral)), None);
+    }
+
+    #[test]
+    fn the_points_of_small_order_are_eight_weak_keys() {
+        let distinct: alloc::collections::BTreeSet<_> = SMALL_ORDER.iter().collect();
+        assert_eq!(distinct.len(), 8);
+        for bytes in &SMALL_ORDER {
+            let key = VerifyingKey::from_bytes(bytes).unwrap();
+            assert!(key.is_weak(), "{bytes:02x?}");
+            assert_eq!(
+                key.to_bytes(),
+                *bytes,
+                "the bytes are the point's canonical ones"
+            );
+        }
+    }
+
+    /// `a` times `b` plus nothing, modulo the order of the base point, by doubling and adding.
+    fn times(a: &[u8; 32], b: &[u8]) -> [u8; 32] {
+        use ethnum::U256;
+        let order = U256::from_str_hex(
+            "0x1000000000000000000000000000000014def9dea2f79cd65812631a5cf5d3ed",
+        )
+        .unwrap();
+        let factor = U256::from_le_bytes(*a) % order;
+        let mut product = U256::ZERO;
+        for byte in b.iter().rev() {
+            for bit in (0..8).rev() {
+                product = (product << 1u32) % order;
+                if byte >> bit & 1 == 1 {
+                    product = (product + factor) % order;
+                }
+            }
+        }
+        product.to_le_bytes()
+    }
+
+    #[test]
+    fn a_signature_whose_r_is_of_small_order_is_refused_as_by_verify_strict() {
+        use sha2::{Digest, Sha512};
+        let identity = Identity::from_seed([1; 32]);
+        let key = identity.public_key();
+        // R = 0·B, so that s = hash · secret: it holds by the equation alone.
+        let r = SMALL_ORDER[0];
+        let hash = Sha512::new()
+            .chain_update(r)
+            .chain_update(key.0)
+            .chain_update(b"text")
+            .finalize();
+        let secret = identity.key.to_scalar_bytes();
+        let mut signature = [0; 64];
+        signature[..32].copy_from_slice(&r);
+        signature[32..].copy_from_slice(&times(&clamped(secret), &hash));
+        let parsed = ed25519_dalek::Signature::from_bytes(&signature);
+        let verifying = VerifyingKey::from_bytes(&key.0).unwrap();
+        assert!(verifying.verify(b"text", &parsed).is_ok());
+        assert!(verifying.verify_strict(b"text", &parsed).is_err());
+        let refused = Err(SignatureError::Signature);
+        assert_eq!(verify_bytes(&key, b"text", &Signature(signature)), refused);
+    }
+
+    const fn clamped(mut secret: [u8; 32]) -> [u8; 32] {
+        secret[0] &= 0xf8;
+        secret[31] = secret[31] & 0x7f | 0x40;
+        secret
     }
 
     #[test]

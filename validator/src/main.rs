@@ -11,6 +11,10 @@ use validator::network::{self, Network};
 use validator::set_change::{self, Wish};
 use validator::start::Files;
 
+/// Updates are many small values that one thread makes and another lets go: see `docs/adr/0106-processor-time-of-an-update.md`.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[derive(Debug, Parser)]
 #[command(
     name = "validator",

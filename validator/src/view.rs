@@ -28,7 +28,7 @@ pub struct View {
     /// The tenants.
     pub tenants: BTreeMap<ChainId, Arc<TenantView>>,
     /// Their chain ids by the name shown.
-    pub names: BTreeMap<String, ChainId>,
+    pub names: Arc<BTreeMap<String, ChainId>>,
     /// Transactions on the heaviest anchored chains.
     pub transactions: u64,
     /// The lowest height whose block is held: 1, or the one after that of the snapshot that the store begins with.
@@ -65,7 +65,7 @@ pub struct TenantView {
     /// Enterprise time of the last anchored block.
     pub last_activity: TimestampMs,
     /// Heights and texts of the newest messages, newest first.
-    pub recent_messages: Vec<(u32, Arc<str>)>,
+    pub recent_messages: Arc<[(u32, Arc<str>)]>,
     /// The lowest height from which on all bodies of its chain are held.
     pub bodies_from: Height,
     /// Its newest final block.
@@ -100,7 +100,7 @@ impl View {
             },
             time: ledger.verifier().time(),
             tenants: BTreeMap::new(),
-            names: BTreeMap::new(),
+            names: Arc::default(),
             transactions: ledger.transactions(),
             lowest: ledger.base().height.next(),
             failure: None,
@@ -174,20 +174,22 @@ impl View {
 
     fn put(&mut self, ledger: &Ledger, tenant: &TenantLedger) {
         let (chain_id, state) = (tenant.chain_id(), tenant.state());
-        let name = tenant.name().as_str().to_owned();
-        // Until its registration was decided, another name may have been shown.
-        if let Some(before) = self.tenants.get(&chain_id)
-            && before.name != name
-            && self.names.get(&before.name) == Some(&chain_id)
-        {
-            self.names.remove(&before.name);
+        let name = tenant.name().as_str();
+        if self.names.get(name) != Some(&chain_id) {
+            let names = Arc::make_mut(&mut self.names);
+            // Until its registration was decided, another name may have been shown.
+            if let Some(before) = self.tenants.get(&chain_id)
+                && names.get(&before.name) == Some(&chain_id)
+            {
+                names.remove(&before.name);
+            }
+            names.insert(name.to_owned(), chain_id);
         }
-        self.names.insert(name.clone(), chain_id);
         let newest_final = ledger.state().newest_final(&chain_id);
         let view = TenantView {
             chain_id,
             genesis: Arc::clone(tenant.genesis()),
-            name,
+            name: name.to_owned(),
             height: state.height,
             tip: state.hash,
             main: tenant.main().clone(),

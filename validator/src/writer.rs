@@ -28,7 +28,7 @@ pub(crate) const JOBS_MAX: usize = 64;
 /// Jobs of one transaction.
 const MERGED_MAX: usize = 64;
 /// The shortest time between two commits beside a log, in ms.
-pub(crate) const PAUSE_MS: u64 = 50;
+pub(crate) const PAUSE_MS: u64 = 100;
 
 /// What one cycle of the engine leaves to do, in this order.
 #[derive(Default)]

@@ -257,6 +257,33 @@ fn a_signer_counts_once_and_only_with_its_own_signature() {
 }
 
 #[test]
+fn of_a_certificate_all_but_the_known_signatures_are_verified() {
+    let genesis = genesis(4);
+    let (verifier, tenants) = (Verifier::new(&genesis), Tenants::new(&genesis));
+    let (block, mut certificate) = decided(&verifier, &tenants, Vec::new(), [1, 2, 3]);
+    let forged = Signature([7; 64]);
+    certificate.signatures[1].1 = forged;
+    let index = certificate.signatures[1].0;
+    let signer = verifier.validators().get(index).unwrap().key;
+    let verdict = |known: &dyn Fn(&PublicKey, &Signature) -> bool| {
+        let mut verifier = verifier.clone();
+        let advanced = verifier.advance_with(block.clone(), certificate.clone(), known);
+        advanced.map(|_| ())
+    };
+    let refused = Err(EnterpriseError::Signature(index));
+    assert_eq!(verdict(&|_, _| false), refused);
+    assert_eq!(
+        verdict(&|key, _| *key != signer),
+        refused,
+        "that the others' are known says nothing of this one"
+    );
+    assert_eq!(
+        verdict(&|key, signature| (key, signature) == (&signer, &forged)),
+        Ok(())
+    );
+}
+
+#[test]
 fn a_certificate_of_another_chain_proves_nothing() {
     let genesis = genesis(1);
     let later = EnterpriseGenesis::new(genesis.id().clone(), START.plus_ms(1), set([1]));

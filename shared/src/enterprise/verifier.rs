@@ -14,7 +14,7 @@ use super::header::{EnterpriseHeader, EnterpriseHeight};
 use super::set_change::SetChange;
 use super::validators::ValidatorSet;
 use crate::hash::Hash;
-use crate::ids::{ChainId, PublicKey, TimestampMs};
+use crate::ids::{ChainId, PublicKey, Signature, TimestampMs};
 use crate::merkle;
 
 /// Where a verification of the enterprise chain stands.
@@ -188,10 +188,24 @@ impl Verifier {
         block: EnterpriseBlock,
         certificate: Certificate,
     ) -> Result<DecidedBlock, EnterpriseError> {
+        self.advance_with(block, certificate, |_, _| false)
+    }
+
+    /// As [`Self::advance`], without verifying again the `known` signatures of the certificate (see
+    /// [`Certificate::verify_with`]).
+    ///
+    /// # Errors
+    /// As [`Self::advance`].
+    pub fn advance_with(
+        &mut self,
+        block: EnterpriseBlock,
+        certificate: Certificate,
+        known: impl Fn(&PublicKey, &Signature) -> bool,
+    ) -> Result<DecidedBlock, EnterpriseError> {
         let header = block.header();
         self.check_next(header)?;
         let change = self.check_entries(&block)?;
-        certificate.verify(header, &self.set, self.chain)?;
+        certificate.verify_with(header, &self.set, self.chain, known)?;
         if let Some((set, hash)) = self.coming.take() {
             (self.set, self.set_hash) = (set, hash);
         }

@@ -22,7 +22,7 @@ mod tendermint;
 use shared::encoding::{Reader, Writer};
 use shared::enterprise::{Certificate, EnterpriseHeight, Round, ValidatorSet};
 use shared::hash::Hash;
-use shared::ids::{PublicKey, TimestampMs};
+use shared::ids::{PublicKey, Signature, TimestampMs};
 
 pub use message::{Message, MessageError, PROPOSAL_DOMAIN};
 pub use record::{Record, RecordError};
@@ -113,6 +113,8 @@ pub enum Output {
     Decide {
         /// The quorum's signatures.
         certificate: Certificate,
+        /// Those of them that were verified vote by vote; the others have not been yet.
+        verified: Vec<(PublicKey, Signature)>,
     },
     /// A validator has contradicted itself.
     Evidence(Evidence),

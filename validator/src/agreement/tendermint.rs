@@ -11,8 +11,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
 
 use malachite::{
-    CertificateError, CommitCertificate, Round as CoreRound, Timeout, TimeoutKind, Validity,
-    ValueOrigin, ValuePayload, Vote as _, VoteExtensionPolicy, VoteType,
+    CertificateError, CommitCertificate, NilOrVal, Round as CoreRound, Timeout, TimeoutKind,
+    Validity, ValueOrigin, ValuePayload, Vote as _, VoteExtensionPolicy, VoteType,
 };
 use shared::enterprise::{Certificate, EnterpriseHeight, Round, Timeouts, ValidatorSet};
 use shared::identity::Identity;
@@ -22,13 +22,15 @@ use tendermint::{
     ProposedValue, Resumable as _, Resume, SignedConsensusMsg, State, ThresholdParams,
 };
 
-use super::context::{Address, BlockId, Context, Height, Set};
+use super::context::{Address, BlockId, Context, Height, Set, Vote};
 use super::message::{Kind, Message, is_proposal_signed, is_vote_signed, sign_proposal, sign_vote};
 use super::record::{Record, input_of};
 use super::{Agreement, AgreementError, Evidence, Input, NextHeight, Output};
 
 /// Messages of one validator that wait for their height to begin.
 pub const WAITING_MAX: usize = 64;
+/// Precommits of a height whose signatures are known to hold; those of further ones are verified again in the certificate.
+const PRECOMMITS_MAX: usize = 1_024;
 
 type CoreInput = tendermint::Input<Context>;
 type CertificateVerdict = Result<(), CertificateError<Context>>;
@@ -88,6 +90,7 @@ impl Tendermint {
                 timeouts,
                 validators: validators.clone(),
                 timers: Vec::new(),
+                precommits: Vec::new(),
                 outputs: VecDeque::new(),
                 now: TimestampMs(0),
                 is_replaying: false,
@@ -115,6 +118,7 @@ impl Tendermint {
         self.host.validators = validators.clone();
         self.validators = validators;
         self.host.timers.clear();
+        self.host.precommits.clear();
         let address = Address(self.host.identity.public_key());
         self.core = core(address, height, self.set.clone(), votes);
         self.phase = Phase::Idle;
@@ -384,6 +388,8 @@ struct Host {
     timeouts: Timeouts,
     validators: ValidatorSet,
     timers: Vec<(TimestampMs, Timeout)>,
+    /// Precommits of this height whose signatures hold.
+    precommits: Vec<(Vote, Signature)>,
     outputs: VecDeque<Output>,
     now: TimestampMs,
     is_replaying: bool,
@@ -452,8 +458,12 @@ impl Host {
                 resume.resume_with(())
             }
             Effect::Decide(certificate, _, resume) => {
+                let verified = self.verified(&certificate);
                 let certificate = self.certificate(certificate);
-                self.outputs.push_back(Output::Decide { certificate });
+                self.outputs.push_back(Output::Decide {
+                    certificate,
+                    verified,
+                });
                 resume.resume_with(())
             }
             Effect::Finalize(_, _, evidence, resume) => {
@@ -461,7 +471,9 @@ impl Host {
                 resume.resume_with(())
             }
             Effect::SignVote(vote, resume) => {
-                resume.resume_with(sign_vote(vote, &self.identity, self.chain))
+                let signed = sign_vote(vote, &self.identity, self.chain);
+                self.remember(&signed.message, &signed.signature);
+                resume.resume_with(signed)
             }
             Effect::SignProposal(proposal, resume) => {
                 resume.resume_with(sign_proposal(proposal, &self.identity, self.chain))
@@ -469,13 +481,20 @@ impl Host {
             Effect::VerifySignature(signed, key, resume) => {
                 let signature = &signed.signature;
                 resume.resume_with(match &signed.message {
-                    ConsensusMsg::Vote(vote) => is_vote_signed(vote, &key, self.chain, signature),
+                    ConsensusMsg::Vote(vote) => {
+                        let holds = vote.voter.0 == key
+                            && is_vote_signed(vote, &key, self.chain, signature);
+                        if holds {
+                            self.remember(vote, signature);
+                        }
+                        holds
+                    }
                     ConsensusMsg::Proposal(proposal) => {
                         is_proposal_signed(proposal, &key, self.chain, signature)
                     }
                 })
             }
-            // Made of votes that were verified one by one; the ledger verifies the whole once more.
+            // The ledger verifies it, and of its signatures those that were not verified vote by vote.
             Effect::VerifyCommitCertificate(_, _, _, resume) => resume.resume_with(Ok(())),
             Effect::VerifyExtendedCommitCertificate(_, _, _, _, resume) => {
                 resume.resume_with(Err(CertificateError::VerificationError(None)))
@@ -593,6 +612,26 @@ impl Host {
         };
         let grown = base.saturating_add(growth_ms.saturating_mul(round));
         u64::from(grown.min(max_ms))
+    }
+
+    /// Notes a precommit whose signature holds.
+    fn remember(&mut self, vote: &Vote, signature: &Signature) {
+        if vote.kind == VoteType::Precommit && self.precommits.len() < PRECOMMITS_MAX {
+            self.precommits.push((*vote, *signature));
+        }
+    }
+
+    /// The signatures over what a certificate decides that are known to hold.
+    fn verified(&self, commit: &CommitCertificate<Context>) -> Vec<(PublicKey, Signature)> {
+        let is_of_it = |vote: &Vote| {
+            vote.height == commit.height
+                && vote.round == commit.round
+                && vote.block == NilOrVal::Val(commit.value_id)
+        };
+        let votes = self.precommits.iter().filter(|(vote, _)| is_of_it(vote));
+        votes
+            .map(|(vote, signature)| (vote.voter.0, *signature))
+            .collect()
     }
 
     fn certificate(&self, commit: CommitCertificate<Context>) -> Certificate {

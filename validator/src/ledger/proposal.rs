@@ -10,7 +10,7 @@ use shared::enterprise::{
     FinalBlock,
 };
 use shared::hash::Hash;
-use shared::ids::{ChainId, PublicKey, TimestampMs};
+use shared::ids::{ChainId, PublicKey, Signature, TimestampMs};
 
 use super::execution::{Executed, NotExecuted};
 use super::pending::Subject;
@@ -161,13 +161,29 @@ impl Ledger {
     /// # Errors
     /// [`ProposalError`] when the proposal is not kept or the certificate does not decide it.
     pub fn decide(&mut self, certificate: Certificate) -> Result<DecidedBlock, ProposalError> {
+        self.decide_with(certificate, &[])
+    }
+
+    /// As [`Self::decide`], without verifying again signatures that were found to hold vote by vote.
+    ///
+    /// # Errors
+    /// As [`Self::decide`].
+    pub fn decide_with(
+        &mut self,
+        certificate: Certificate,
+        verified: &[(PublicKey, Signature)],
+    ) -> Result<DecidedBlock, ProposalError> {
         let hash = certificate.block_hash;
         let proposal = self
             .proposals
             .get(&hash)
             .ok_or(ProposalError::Unknown(hash))?;
         let mut verifier = self.verifier.clone();
-        let decided = verifier.advance(proposal.block.clone(), certificate)?;
+        let is_known = |key: &PublicKey, signature: &Signature| {
+            let mut pairs = verified.iter();
+            pairs.any(|known| (&known.0, &known.1) == (key, signature))
+        };
+        let decided = verifier.advance_with(proposal.block.clone(), certificate, is_known)?;
         for block in &proposal.executed.arrived {
             let key = (block.chain_id(), block.hash());
             self.batch.bodies.push((key, block.encode()));

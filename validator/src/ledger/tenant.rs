@@ -115,7 +115,7 @@ pub struct TenantLedger {
     state: TenantState,
     anchored_in: Head,
     last_activity: TimestampMs,
-    recent: Vec<(u32, Arc<str>)>,
+    recent: Arc<[(u32, Arc<str>)]>,
 }
 
 /// Heights and texts of a block's messages, newest first.
@@ -150,7 +150,7 @@ impl TenantLedger {
                 hash: Hash::ZERO,
             },
             last_activity: TimestampMs(0),
-            recent: Vec::new(),
+            recent: Arc::from([]),
         }
     }
 
@@ -207,8 +207,8 @@ impl TenantLedger {
 
     /// Heights and texts of the newest messages on the anchored chain, newest first.
     #[must_use]
-    pub fn recent_messages(&self) -> Vec<(u32, Arc<str>)> {
-        self.recent.clone()
+    pub fn recent_messages(&self) -> Arc<[(u32, Arc<str>)]> {
+        Arc::clone(&self.recent)
     }
 
     /// The newest messages of the chain that ends with a block.
@@ -237,7 +237,7 @@ impl TenantLedger {
                 let all = messages_of(block).chain(self.recent.iter().cloned());
                 all.take(RECENT_MESSAGES_MAX).collect()
             }
-            None => self.messages_at(tip),
+            None => self.messages_at(tip).into(),
         };
     }
 

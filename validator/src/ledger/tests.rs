@@ -111,7 +111,7 @@ fn an_update_registers_its_tenant_and_anchors_its_blocks_in_one_block() {
     let shown = ledger.tenants()[&tenant.chain_id()].recent_messages();
     let expected = [(2, "three"), (1, "two"), (1, "one")];
     assert_eq!(
-        shown,
+        *shown,
         expected.map(|(height, text)| (height, Arc::from(text)))
     );
 }

@@ -49,8 +49,8 @@ pub use snapshots::{
     CHUNKS_ASKED_MAX, OFFERS_MS_MAX, OFFERS_MS_MIN, RETRY_MS, SNAPSHOT_EVERY, SNAPSHOTS_KEPT,
 };
 pub use spread::{
-    ACKNOWLEDGE_MS_MAX, DECIDE_MS_MAX, SPREAD_BYTES_MAX, SPREAD_MS_MIN, STORE_MS_MAX, UpdateError,
-    WAITING_CLIENTS_MAX, submissions,
+    ACKNOWLEDGE_MS_MAX, DECIDE_MS_MAX, SPREAD_BYTES_MAX, SPREAD_MS_BUSY, SPREAD_MS_MIN,
+    STORE_MS_MAX, UpdateError, WAITING_CLIENTS_MAX, submissions,
 };
 pub use status::{Consensus, PeerStatus};
 pub use sync::{ALIVE_MS, HEARTBEAT_MS, LAG_MS, REQUEST_MS};
@@ -208,8 +208,10 @@ pub struct Replica {
     sync: sync::Sync,
     snapshots: snapshots::Snapshots,
     abstains_until: Option<TimestampMs>,
-    /// Records were written that are not durable yet.
-    is_log_behind: bool,
+    /// When the oldest record was written that is not durable yet.
+    log_behind_since: Option<TimestampMs>,
+    /// Something waits for the log that the height or a client waits for.
+    is_sync_urgent: bool,
     /// What a log that was found says of heights to come.
     log_tail: Vec<LogRecord>,
     outputs: VecDeque<Output>,
@@ -243,7 +245,8 @@ impl Replica {
             sync: sync::Sync::default(),
             snapshots: snapshots::Snapshots::new(start.snapshot_every, start.identity),
             abstains_until: start.abstains_until,
-            is_log_behind: false,
+            log_behind_since: None,
+            is_sync_urgent: false,
             log_tail: start.records,
             outputs: VecDeque::new(),
             promises: Vec::new(),
@@ -298,8 +301,8 @@ impl Replica {
         self.store_the_rest(now);
         self.load_snapshot(now)?;
         self.keep_in_step(now);
-        self.keep_promises();
         self.answer(now);
+        self.keep_promises(now);
         Ok(())
     }
 
@@ -325,6 +328,7 @@ impl Replica {
             self.spread.next_answer(),
             self.spread.next_flush(),
             self.spread.next_spread(),
+            self.next_sync(),
             self.next_step(),
             self.snapshots.next_step(now.steady),
         ];
@@ -388,7 +392,7 @@ impl Replica {
     fn follow_agreement(&mut self, now: Now) -> Result<(), ReplicaError> {
         while let Some(output) = self.agreement.poll() {
             match output {
-                agreement::Output::Log(record) => self.log(LogRecord::Agreement(record)),
+                agreement::Output::Log(record) => self.log(now, LogRecord::Agreement(record)),
                 agreement::Output::Publish(message) => {
                     self.publish(Message::Agreement(message));
                 }
@@ -399,7 +403,10 @@ impl Replica {
                 agreement::Output::SendValue {
                     round, block_hash, ..
                 } => self.send_value(round.0, &block_hash),
-                agreement::Output::Decide { certificate } => self.decided(now, certificate)?,
+                agreement::Output::Decide {
+                    certificate,
+                    verified,
+                } => self.decided(now, certificate, &verified)?,
                 agreement::Output::Evidence(evidence) => {
                     self.outputs.push_back(Output::Evidence(evidence));
                 }
@@ -412,9 +419,9 @@ impl Replica {
         self.outputs.push_back(Output::Store(order));
     }
 
-    fn log(&mut self, record: LogRecord) {
+    fn log(&mut self, now: Now, record: LogRecord) {
         if !self.is_alone() {
-            self.is_log_behind = true;
+            self.log_behind_since.get_or_insert(now.steady);
             self.outputs.push_back(Output::Log(record));
         }
     }
@@ -422,16 +429,28 @@ impl Replica {
     /// Sends what was signed, after the log that knows of it is durable.
     fn publish(&mut self, message: Message) {
         if !self.is_alone() {
+            self.is_sync_urgent = true;
             self.promises.push(Output::Broadcast(message));
         }
     }
 
-    /// Makes the log durable once for all that was promised since the last time, and lets that out.
-    fn keep_promises(&mut self) {
-        if std::mem::take(&mut self.is_log_behind) {
+    /// Makes the log durable once for all that was promised since the last time, and lets that out. What the others are only
+    /// told to have been stored waits [`SYNC_MS_MAX`] for a vote to share the flush with.
+    fn keep_promises(&mut self, now: Now) {
+        let is_early = self.next_sync().is_some_and(|due| due > now.steady);
+        if is_early && !self.is_sync_urgent {
+            return;
+        }
+        self.is_sync_urgent = false;
+        if self.log_behind_since.take().is_some() {
             self.outputs.push_back(Output::SyncLog);
         }
         self.outputs.extend(self.promises.drain(..));
+    }
+
+    fn next_sync(&self) -> Option<TimestampMs> {
+        self.log_behind_since
+            .map(|since| since.plus_ms(SYNC_MS_MAX))
     }
 
     /// Goes on deciding while there is something to decide and it depends on nobody else.
@@ -452,6 +471,8 @@ impl Replica {
 
 /// The shortest wait for a deadline: the clock may be behind enterprise time.
 const PAUSE_MS_MIN: u64 = 5;
+/// How long a record of what was accepted waits for another flush of the log to share, in ms.
+const SYNC_MS_MAX: u64 = 5;
 
 /// A certificate whose block is not here.
 #[derive(Debug)]

@@ -24,6 +24,8 @@ pub const ACKNOWLEDGE_MS_MAX: u64 = 2_000;
 pub const STORE_MS_MAX: u64 = 1_000;
 /// The shortest time between two updates to the others, in ms: what comes meanwhile shares one.
 pub const SPREAD_MS_MIN: u64 = 3;
+/// The same while enough others have not yet stored the ones before, in ms.
+pub const SPREAD_MS_BUSY: u64 = 10;
 /// Bytes of an update to a validator whose link came up.
 const CATCH_UP_BYTES: usize = 1 << 20;
 
@@ -63,6 +65,8 @@ struct Client {
     ticket: Option<u64>,
     /// Its newest block, until that is decided.
     block: Option<BodyKey>,
+    /// That block is in a decided one, so that a quorum's logs have it.
+    is_decided: bool,
     since: TimestampMs,
 }
 
@@ -82,7 +86,12 @@ impl Spread {
 
     pub(super) fn next_spread(&self) -> Option<TimestampMs> {
         let is_waiting = !self.fresh.is_empty();
-        is_waiting.then(|| self.spread_at.plus_ms(SPREAD_MS_MIN))
+        let pause = if self.under_way.is_empty() {
+            SPREAD_MS_MIN
+        } else {
+            SPREAD_MS_BUSY
+        };
+        is_waiting.then(|| self.spread_at.plus_ms(pause))
     }
 
     pub(super) fn next_flush(&self) -> Option<TimestampMs> {
@@ -134,6 +143,7 @@ impl Replica {
             receipt,
             ticket: is_new.then(|| self.spread.ticket.saturating_add(1)),
             block: newest.filter(|key| self.ledger.is_pending(key)),
+            is_decided: false,
             since: now.steady,
         });
         if self.spread.clients.len() > WAITING_CLIENTS_MAX
@@ -165,8 +175,8 @@ impl Replica {
 
     /// Stores what was accepted, and tells the others of it.
     pub(super) fn store_accepted(&mut self, now: Now) {
-        let is_time = now.steady.since(self.spread.spread_at) >= SPREAD_MS_MIN;
-        if is_time && !self.spread.fresh.is_empty() {
+        let due = self.spread.next_spread();
+        if due.is_some_and(|due| due <= now.steady) {
             let tenants = std::mem::take(&mut self.spread.fresh);
             self.spread.spread_at = now.steady;
             self.spread.ticket = self.spread.ticket.saturating_add(1);
@@ -214,7 +224,7 @@ impl Replica {
         }
         self.spread.logged_all(batch);
         self.spread.unstored_since.get_or_insert(now.steady);
-        self.log(LogRecord::Accepted { geneses, bodies });
+        self.log(now, LogRecord::Accepted { geneses, bodies });
     }
 
     /// Hands to the store what no decision has taken there.
@@ -300,11 +310,9 @@ impl Replica {
         let others = self.others_needed();
         let mut waiting = std::mem::take(&mut self.spread.clients);
         waiting.retain_mut(|client| {
-            if client
-                .block
-                .is_some_and(|key| !self.ledger.is_pending(&key))
+            if let Some((chain_id, hash)) = client.block.take_if(|key| !self.ledger.is_pending(key))
             {
-                client.block = None;
+                client.is_decided = self.ledger.state().is_anchored(chain_id, hash);
                 // A quorum has voted for it: more than f have it.
                 client.ticket = None;
             }
@@ -317,12 +325,18 @@ impl Replica {
             if !is_done && waited < ACKNOWLEDGE_MS_MAX {
                 return true;
             }
-            let reply = StoreOrder::Reply {
+            let reply = Output::Store(StoreOrder::Reply {
                 client: client.client,
                 verdict: Ok(client.receipt),
                 is_acknowledged,
-            };
-            self.outputs.push_back(Output::Store(reply));
+            });
+            if client.is_decided || !is_acknowledged {
+                self.outputs.push_back(reply);
+            } else {
+                // Counts on this validator's own log.
+                self.is_sync_urgent = true;
+                self.promises.push(reply);
+            }
             false
         });
         self.spread.clients = waiting;

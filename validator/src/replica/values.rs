@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use shared::enterprise::{Certificate, EnterpriseBlock, EnterpriseHeight, Round};
 use shared::hash::Hash;
-use shared::ids::{PublicKey, TimestampMs};
+use shared::ids::{PublicKey, Signature, TimestampMs};
 
 use super::{
     ByHash, KEYS_MAX, Keys, Lacking, LogRecord, Message, Now, Output, Replica, ReplicaError,
@@ -80,7 +80,7 @@ impl Replica {
             return Ok(());
         };
         self.values.wanted = None;
-        self.log_block(&block_hash);
+        self.log_block(now, &block_hash);
         let built = agreement::Input::ValueBuilt {
             height,
             round,
@@ -90,7 +90,7 @@ impl Replica {
     }
 
     /// Makes a valid block outlive a crash of all validators.
-    fn log_block(&mut self, hash: &Hash) {
+    fn log_block(&mut self, now: Now, hash: &Hash) {
         if self.is_alone() {
             return;
         }
@@ -100,11 +100,12 @@ impl Replica {
         };
         let height = block.header().height;
         let block = block.encode();
-        self.log(LogRecord::Block {
+        let record = LogRecord::Block {
             height,
             block,
             bodies,
-        });
+        };
+        self.log(now, record);
     }
 
     pub(super) fn send_value(&mut self, round: u32, hash: &Hash) {
@@ -179,7 +180,7 @@ impl Replica {
             .judge(block.clone(), Timeliness::Fresh(now.wall))
         {
             Judgement::Valid(hash) => {
-                self.log_block(&hash);
+                self.log_block(now, &hash);
                 self.tell(now, verdict(hash, true))
             }
             Judgement::Invalid(reason) => {
@@ -275,7 +276,7 @@ impl Replica {
             return Ok(());
         }
         match self.ledger.judge(block.clone(), Timeliness::Synced) {
-            Judgement::Valid(_) => self.decided(now, certificate),
+            Judgement::Valid(_) => self.decided(now, certificate, &[]),
             Judgement::Invalid(reason) => {
                 // A quorum signed it: these validators run other rules than this one.
                 tracing::error!(peer = %from, reason, "a decided block is invalid here");
@@ -295,13 +296,14 @@ impl Replica {
         }
     }
 
-    /// A certificate decides the height.
+    /// A certificate decides the height; `verified` are signatures in it that were verified already.
     pub(super) fn decided(
         &mut self,
         now: Now,
         certificate: Certificate,
+        verified: &[(PublicKey, Signature)],
     ) -> Result<(), ReplicaError> {
-        let decided = match self.ledger.decide(certificate.clone()) {
+        let decided = match self.ledger.decide_with(certificate.clone(), verified) {
             Ok(decided) => decided,
             Err(ProposalError::Unknown(hash)) => {
                 tracing::warn!(%hash, "a block is decided that is not here; the others are asked for it");

@@ -638,6 +638,14 @@ impl World {
                     self.send(index, to, message.clone());
                 }
             }
+            // As the engine does: what a client is told beside a log rests on logs alone.
+            Output::Store(StoreOrder::Reply {
+                client,
+                verdict,
+                is_acknowledged,
+            }) if self.nodes[index].disk.has_log => {
+                self.replied(index, client, verdict.is_ok(), is_acknowledged);
+            }
             Output::Store(order) => {
                 let disk = &self.nodes[index].disk;
                 let heights = disk.log.iter().chain(&disk.buffer);

@@ -8,6 +8,7 @@
 )]
 #![expect(clippy::disallowed_methods, reason = "a driver: it measures time")]
 
+mod connection;
 mod mesh;
 mod native;
 mod proxy;
@@ -33,7 +34,7 @@ struct Arguments {
     #[arg(long, value_delimiter = ',', default_values_t = [1, 4, 7])]
     sizes: Vec<usize>,
     /// Of `validators`, updates a second while the time to a decision is measured
-    #[arg(long, default_value_t = 1_500)]
+    #[arg(long, default_value_t = 1_530)]
     rate: u64,
     /// Of `tracker`, which figures; all when none is named
     #[arg(long, value_delimiter = ',')]

@@ -14,8 +14,9 @@ use e2e::{Service, free_port};
 use shared::genesis::Genesis;
 use tempfile::TempDir;
 
-use crate::figure;
+use crate::connection::{Connection, post_of};
 use crate::tenant::{self, Mined};
+use crate::{TICKS_PER_S, figure, ticks};
 
 /// Tenants that send at once.
 const TENANTS: usize = 100;
@@ -39,18 +40,22 @@ async fn set_of(count: usize, rate: u64) -> Result<()> {
     let tenants: Vec<Arc<Tenant>> = tenants(blocks)?;
     // Registers the tenants.
     for tenant in &tenants {
-        post(&set.client, &set.url(tenant.home), tenant, 0).await?;
+        post(&mut set.connection(tenant.home), tenant, 0).await?;
         tenant.sent.store(1, Ordering::Relaxed);
     }
+    let before = set.processor_s()?;
     let paced = paced(&set, &tenants, rate).await?;
     figure(&format!("updates_per_s_n{count}"), paced.rate, "updates/s");
+    set.cost(count, "", before, paced.latencies.len() as f64)?;
     crate::percentiles(&format!("finality_n{count}"), paced.latencies)?;
+    let before = set.processor_s()?;
     let healthy = flat_out(&set, &tenants, None).await?;
     figure(
         &format!("updates_per_s_flat_out_n{count}"),
         healthy,
         "updates/s",
     );
+    set.cost(count, "_flat_out", before, healthy * SECONDS as f64)?;
     figure(
         &format!("memory_validator_n{count}_mib"),
         set.memory_mib(0)?,
@@ -148,7 +153,7 @@ async fn paced(set: &Set, tenants: &[Arc<Tenant>], rate: u64) -> Result<Paced> {
     let end = began + Duration::from_secs(SECONDS);
     let mut tasks = Vec::new();
     for (index, tenant) in tenants.iter().enumerate() {
-        let (tenant, client, url) = (Arc::clone(tenant), set.client.clone(), set.url(tenant.home));
+        let (tenant, mut connection) = (Arc::clone(tenant), set.connection(tenant.home));
         let offset = pause * u32::try_from(index)? / u32::try_from(TENANTS)?;
         tasks.push(tokio::spawn(async move {
             let mut latencies = Vec::new();
@@ -156,7 +161,7 @@ async fn paced(set: &Set, tenants: &[Arc<Tenant>], rate: u64) -> Result<Paced> {
             while due < end {
                 tokio::time::sleep_until(due.into()).await;
                 let next = tenant.sent.load(Ordering::Relaxed);
-                post(&client, &url, &tenant, usize::try_from(next)?).await?;
+                post(&mut connection, &tenant, usize::try_from(next)?).await?;
                 tenant.sent.fetch_add(1, Ordering::Relaxed);
                 // From when it was due: a late start is the validators' fault.
                 latencies.push(due.elapsed().as_secs_f64() * 1_000.0);
@@ -184,7 +189,7 @@ async fn flat_out(set: &Set, tenants: &[Arc<Tenant>], dead: Option<usize>) -> Re
             Some(dead) if tenant.home % set.ports.len() == dead => 0,
             Some(_) | None => tenant.home,
         };
-        let (tenant, client, url) = (Arc::clone(tenant), set.client.clone(), set.url(home));
+        let (tenant, mut connection) = (Arc::clone(tenant), set.connection(home));
         let done = Arc::clone(&done);
         tasks.push(tokio::spawn(async move {
             while Instant::now() < end {
@@ -192,7 +197,7 @@ async fn flat_out(set: &Set, tenants: &[Arc<Tenant>], dead: Option<usize>) -> Re
                 if next >= tenant.updates.len() {
                     break;
                 }
-                post(&client, &url, &tenant, next).await?;
+                post(&mut connection, &tenant, next).await?;
                 tenant.sent.fetch_add(1, Ordering::Relaxed);
                 done.fetch_add(1, Ordering::Relaxed);
             }
@@ -206,17 +211,12 @@ async fn flat_out(set: &Set, tenants: &[Arc<Tenant>], dead: Option<usize>) -> Re
 }
 
 /// Sends an update until it is decided.
-async fn post(client: &reqwest::Client, url: &str, tenant: &Tenant, index: usize) -> Result<()> {
+async fn post(connection: &mut Connection, tenant: &Tenant, index: usize) -> Result<()> {
     let update = tenant.updates.get(index).context("no update is left")?;
-    let url = format!("{url}/api/tenant-update");
     for _ in 0..100 {
-        let request = client
-            .post(&url)
-            .header("content-type", "application/json")
-            .body(update.body.clone());
-        let answer = request.send().await?;
-        if answer.status().is_success() {
-            let accepted: TenantUpdateAccepted = answer.json().await?;
+        let answer = connection.ask(&update.request).await?;
+        if answer.status == 200 {
+            let accepted: TenantUpdateAccepted = serde_json::from_slice(&answer.body)?;
             if accepted.tenant_height >= update.height {
                 return Ok(());
             }
@@ -309,18 +309,47 @@ impl Set {
         Ok(set)
     }
 
+    fn port(&self, index: usize) -> u16 {
+        let port = self.ports.get(index % self.ports.len());
+        port.copied().unwrap_or(0)
+    }
+
     fn url(&self, index: usize) -> String {
-        let port = self
-            .ports
-            .get(index % self.ports.len())
-            .copied()
-            .unwrap_or(0);
-        format!("http://127.0.0.1:{port}")
+        format!("http://127.0.0.1:{}", self.port(index))
+    }
+
+    fn connection(&self, index: usize) -> Connection {
+        Connection::new(self.port(index))
+    }
+
+    /// Processor time of all validators and of the load, in seconds.
+    fn processor_s(&self) -> Result<(f64, f64)> {
+        let mut validators = 0;
+        for id in self.services.iter().filter_map(Service::id) {
+            validators += ticks(id)?;
+        }
+        let load = ticks(std::process::id())?;
+        let seconds = |ticks: u32| f64::from(ticks) / f64::from(TICKS_PER_S);
+        Ok((seconds(validators), seconds(load)))
     }
 
     async fn status(&self, index: usize) -> Result<Status> {
         let url = format!("{}/api/status", self.url(index));
         Ok(self.client.get(url).send().await?.json().await?)
+    }
+
+    /// Prints what an update has cost since `before`.
+    fn cost(&self, count: usize, load: &str, before: (f64, f64), updates: f64) -> Result<()> {
+        let after = self.processor_s()?;
+        let parts = [
+            ("validators", after.0 - before.0),
+            ("load", after.1 - before.1),
+        ];
+        for (part, seconds) in parts {
+            let name = format!("processor_us_per_update_{part}{load}_n{count}");
+            figure(&name, seconds * 1e6 / updates, "us");
+        }
+        Ok(())
     }
 
     fn kill(&mut self, index: usize) {
@@ -381,7 +410,7 @@ fn peer_ports(count: usize) -> Result<u16> {
 
 struct Update {
     height: u32,
-    body: String,
+    request: Vec<u8>,
 }
 
 struct Tenant {
@@ -414,7 +443,7 @@ fn tenant(index: usize, blocks: usize) -> Result<Tenant> {
         };
         updates.push(Update {
             height,
-            body: serde_json::to_string(&update)?,
+            request: post_of("/api/tenant-update", &serde_json::to_string(&update)?),
         });
     }
     Ok(Tenant {

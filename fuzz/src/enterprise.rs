@@ -79,6 +79,7 @@ fn proofs(
         transaction: None,
         chain_id: crate::corpus::genesis().chain_id(),
         work: tenant.work(),
+        resets: 0,
         header: tenant,
         index: 1,
         path: vec![Hash([5; 32]); 2],

@@ -5,7 +5,7 @@
 //! answered with an error, never with a panic.
 //!
 //! - Values and bytes: [`hash`], [`ids`], [`identity`], [`encoding`], [`genesis`], [`transaction`], [`header`],
-//!   [`block`], [`merkle`], [`state`]; keys and seals of private networks: [`private`].
+//!   [`block`], [`report`], [`merkle`], [`state`]; keys and seals of private networks: [`private`], [`succession`].
 //! - Proof of work: [`pow`], [`difficulty`], [`miner`].
 //! - Machines: [`chain`] (fork choice), [`mempool`], [`node`] (one peer), [`mesh`] (its links), [`enterprise`] (the
 //!   anchoring chain), with [`message`], [`compact`], [`packing`] and [`frame`] between
@@ -38,6 +38,7 @@ pub mod node;
 pub mod packing;
 pub mod pow;
 pub mod private;
+pub mod report;
 pub mod snapshot;
 pub mod state;
 pub mod succession;

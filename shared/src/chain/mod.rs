@@ -38,11 +38,13 @@ mod finality;
 mod headers;
 mod point;
 mod query;
+mod reported;
 mod snapshot;
 mod template;
 
 pub use finality::{FinalityError, FloorChange};
 pub use point::{HeaderPoint, Point};
+pub use reported::{ReportedChain, Voided};
 pub use template::Template;
 
 /// The end of a branch.

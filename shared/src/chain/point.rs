@@ -64,6 +64,26 @@ impl Point {
         })
     }
 
+    /// Follows a header whose body is not for us to see (a private network's): its own proof of work and the rules against
+    /// its parent, in a chain of which only headers are known.
+    ///
+    /// # Errors
+    /// The first rule that the header breaks.
+    pub fn next_header(&self, genesis: &Genesis, header: &Header) -> Result<Self, BlockError> {
+        check_header(header, &genesis.rules)?;
+        let (work, active_ms) = self.check_child(genesis, header)?;
+        Ok(Self {
+            hash: header.hash(),
+            parent: Parent {
+                height: header.height,
+                work,
+                active_ms,
+                timestamp: header.timestamp,
+            },
+            state: self.state.clone(),
+        })
+    }
+
     /// Whether a header may follow, whatever its body: its own proof of work and the rules against its parent.
     ///
     /// # Errors

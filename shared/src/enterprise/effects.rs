@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use super::entry::Entry;
 use super::finality::FinalBlock;
+use super::reset::LogEntry;
 use super::tenants::{Anchored, Tenant};
 use crate::hash::Hash;
 use crate::ids::{ChainId, Height, TimestampMs};
@@ -19,7 +20,9 @@ pub struct Effects {
     pub(super) main: BTreeMap<(ChainId, Height), Option<Hash>>,
     pub(super) first_reports: BTreeMap<(ChainId, Height), Option<TimestampMs>>,
     pub(super) incidents: BTreeSet<(ChainId, Hash)>,
-    pub(super) finals: Vec<FinalBlock>,
+    /// From which height on each reset voids, by its number.
+    pub(super) voided_from: BTreeMap<(ChainId, u32), Height>,
+    pub(super) entries: Vec<LogEntry>,
     pub(super) log: Frontier,
     pub(super) state_root: Hash,
 }
@@ -33,7 +36,8 @@ impl Effects {
             main: BTreeMap::new(),
             first_reports: BTreeMap::new(),
             incidents: BTreeSet::new(),
-            finals: Vec::new(),
+            voided_from: BTreeMap::new(),
+            entries: Vec::new(),
             log,
             state_root: Hash::ZERO,
         }
@@ -45,10 +49,23 @@ impl Effects {
         self.state_root
     }
 
-    /// The blocks that become final, in the order of the log.
+    /// What the log gets, in its order: first the blocks that become final, then each reset and what it leaves final.
     #[must_use]
-    pub fn finals(&self) -> &[FinalBlock] {
-        &self.finals
+    pub fn entries(&self) -> &[LogEntry] {
+        &self.entries
+    }
+
+    /// The blocks that become final or, after a reset, stay so; in the order of the log.
+    pub fn finals(&self) -> impl Iterator<Item = &FinalBlock> {
+        self.entries.iter().filter_map(|entry| match entry {
+            LogEntry::Final(block) => Some(block),
+            LogEntry::Reset(_) => None,
+        })
+    }
+
+    pub(super) fn log_entry(&mut self, entry: LogEntry) {
+        self.log.push(entry.leaf());
+        self.entries.push(entry);
     }
 
     /// The log after the block.

@@ -6,22 +6,26 @@
 //! | 2 | a tenant block is anchored: chain id (32), tenant header (116) |
 //! | 3 | a tenant block is refused because it forks below the newest final one: chain id (32), tenant header (116) |
 //! | 4 | the validator set changes, from header version 0x0201 on and once a block: a [`SetChange`] |
+//! | 5 | a block of a private tenant is anchored: a [`Report`] |
+//! | 6 | a final suffix of a private tenant is void: a [`Reset`] |
 //!
 //! An entry is its kind (1 byte) and its content. Its leaf in the data root is `distli/enterprise/entry/1` and these
-//! bytes. Bodies of anchored blocks are not entries: the tenant header commits to them, validators keep and serve them
-//! beside the chain. Further kinds (reports of private tenants, resets) get the next
-//! numbers; a program that does not know a kind refuses the block.
+//! bytes. Bodies of anchored blocks are not entries: the tenant header commits to them, or the report to the sealed body, and
+//! validators keep and serve them beside the chain. Kinds 5 and 6 exist from header version 0x0201 on. A program that does
+//! not know a kind refuses the block.
 //!
 //! A tenant's leaf in the state root is `distli/enterprise/tenant/1`, chain id (32), height (4), tip hash (32) and
 //! cumulative work (32) of its heaviest anchored chain; the leaves are ascending by chain id. From header version 0x0201 on
 //! it is `distli/enterprise/tenant/2`, the same fields, height (4) and hash (32) of its newest final block (zeros before
-//! the first) and the enterprise time (6) at which the next one is due (0 when none is).
+//! the first) and the enterprise time (6) at which the next one is due (0 when none is);
+//! once the tenant was reset it is `distli/enterprise/tenant/3`, these fields and the number of its resets (4).
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::error::EnterpriseError;
 use super::finality::FinalBlock;
+use super::reset::Reset;
 use super::set_change::SetChange;
 use crate::encoding::{Reader, Writer};
 use crate::genesis::Genesis;
@@ -29,6 +33,7 @@ use crate::hash::Hash;
 use crate::header::Header;
 use crate::ids::{ChainId, Height, TimestampMs, Work};
 use crate::merkle;
+use crate::report::Report;
 
 /// A tenant header on the enterprise chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,9 +69,29 @@ pub enum Entry {
     ForkRefused(Anchor),
     /// The validator set changes.
     SetChanged(Box<SetChange>),
+    /// A block of a private tenant is anchored.
+    ReportAnchored(Box<Report>),
+    /// A final suffix of a private tenant is void.
+    TenantReset(Box<Reset>),
 }
 
 impl Entry {
+    /// The tenant block that is anchored, whole or reported.
+    #[must_use]
+    pub fn anchored(&self) -> Option<Anchor> {
+        match self {
+            Self::BlockAnchored(anchor) => Some(anchor.clone()),
+            Self::ReportAnchored(report) => Some(Anchor {
+                chain_id: report.chain_id,
+                header: report.header.clone(),
+            }),
+            Self::TenantRegistered(_)
+            | Self::ForkRefused(_)
+            | Self::SetChanged(_)
+            | Self::TenantReset(_) => None,
+        }
+    }
+
     /// The entry's bytes.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
@@ -76,6 +101,8 @@ impl Entry {
             Self::BlockAnchored(anchor) => anchor.write(writer.u8(ANCHORED)),
             Self::ForkRefused(anchor) => anchor.write(writer.u8(REFUSED)),
             Self::SetChanged(change) => writer.u8(SET_CHANGED).bytes(&change.encode()),
+            Self::ReportAnchored(report) => writer.u8(REPORTED).bytes(&report.encode()),
+            Self::TenantReset(reset) => writer.u8(RESET).bytes(&reset.encode()),
         };
         writer.finish()
     }
@@ -96,6 +123,14 @@ impl Entry {
             SET_CHANGED => {
                 let change = SetChange::decode(bytes.get(1..).unwrap_or_default())?;
                 Ok(Self::SetChanged(Box::new(change)))
+            }
+            REPORTED => {
+                let report = Report::decode(bytes.get(1..).unwrap_or_default())?;
+                Ok(Self::ReportAnchored(Box::new(report)))
+            }
+            RESET => {
+                let reset = Reset::decode(bytes.get(1..).unwrap_or_default())?;
+                Ok(Self::TenantReset(Box::new(reset)))
             }
             kind => Err(EnterpriseError::EntryKind(kind)),
         }
@@ -145,6 +180,7 @@ impl TenantState {
         &self,
         newest_final: Option<&FinalBlock>,
         deadline: Option<TimestampMs>,
+        resets: u32,
     ) -> Hash {
         let mut writer = self.write();
         let (height, hash) = newest_final.map_or((Height::GENESIS, Hash::ZERO), |newest| {
@@ -154,7 +190,11 @@ impl TenantState {
             .u32(height.0)
             .bytes(&hash.0)
             .timestamp(deadline.unwrap_or(TimestampMs(0)));
-        merkle::leaf_hash(&[b"distli/enterprise/tenant/2", &writer.finish()])
+        if resets == 0 {
+            return merkle::leaf_hash(&[b"distli/enterprise/tenant/2", &writer.finish()]);
+        }
+        writer.u32(resets);
+        merkle::leaf_hash(&[b"distli/enterprise/tenant/3", &writer.finish()])
     }
 
     fn write(&self) -> Writer {
@@ -172,4 +212,6 @@ const REGISTERED: u8 = 1;
 const ANCHORED: u8 = 2;
 const REFUSED: u8 = 3;
 const SET_CHANGED: u8 = 4;
+const REPORTED: u8 = 5;
+const RESET: u8 = 6;
 const ANCHOR_HEADER: usize = 1 + 32;

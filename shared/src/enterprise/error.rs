@@ -117,9 +117,39 @@ pub enum EnterpriseError {
     /// A tenant is registered twice.
     #[error("tenant {0} is registered already")]
     RegisteredTwice(ChainId),
-    /// A tenant is private: its blocks come without bodies, which the rules so far do not provide for.
-    #[error("tenant {0} is private, this chain takes open networks only")]
-    PrivateTenant(ChainId),
+    /// A private tenant's block without a report: its body can't be executed here.
+    #[error("tenant {0} is private: its blocks are reported")]
+    Private(ChainId),
+    /// A report or a reset of an open tenant.
+    #[error("tenant {0} is open: its blocks come whole, and nothing final is ever void")]
+    NotPrivate(ChainId),
+    /// A reset that the owner has not signed.
+    #[error("the reset of tenant {0} is not signed by the owner's key of its genesis")]
+    NotTheOwner(ChainId),
+    /// A reset out of turn: another was executed before, or it has been already.
+    #[error("reset {found} of the tenant, the next one is {expected}")]
+    ResetNumber {
+        /// The number in the reset.
+        found: u32,
+        /// The number of the next one.
+        expected: u32,
+    },
+    /// A reset of what is not final.
+    #[error("a reset from height {found} on, final are the heights 1 to {allowed}")]
+    ResetHeight {
+        /// The height in the reset.
+        found: Height,
+        /// The newest final height.
+        allowed: Height,
+    },
+    /// A tenant block that a reset voided, or one on it.
+    #[error("tenant block {hash} is on {void}, which a reset of its owner has voided")]
+    Void {
+        /// The block.
+        hash: Hash,
+        /// The void one: itself or its parent.
+        void: Hash,
+    },
     /// An entry names a tenant that is not registered.
     #[error("tenant {0} is not registered")]
     TenantUnknown(ChainId),

@@ -8,6 +8,7 @@
 
 use super::effects::Effects;
 use super::finality::FinalBlock;
+use super::reset::LogEntry;
 use super::tenants::{Anchored, Tenants};
 use crate::hash::Hash;
 use crate::ids::{ChainId, Height, TimestampMs};
@@ -55,10 +56,9 @@ impl Tenants {
         let key = (chain_id, height);
         let hash = self.main_at(effects, key)?;
         let work = self.known(effects, chain_id, hash)?.work;
-        let block = FinalBlock::executed(chain_id, height, hash, work);
+        let block = FinalBlock::executed(chain_id, height, hash, work, tenant.resets);
         tenant.newest_final = Some(block);
-        effects.log.push(block.leaf());
-        effects.finals.push(block);
+        effects.log_entry(LogEntry::Final(block));
         effects.main.insert(key, None);
         effects.first_reports.insert(key, None);
         effects.tenants.insert(chain_id, tenant);

@@ -1,7 +1,7 @@
 //! Finality as a tenant's node takes it: the newest block of its chain that can't be replaced any more.
 //!
-//! Encoded: chain id (32), height (4), header hash (32), cumulative work (32): the fields of one entry of the enterprise
-//! log. A [`FinalBlock`] is a statement that was verified, so strangers' bytes are never read as one: it comes from a
+//! Encoded: chain id (32), height (4), header hash (32), cumulative work (32), and, if the tenant was reset before, the
+//! number of its resets (4): the fields of one entry of the enterprise log. A [`FinalBlock`] is a statement that was verified, so strangers' bytes are never read as one: it comes from a
 //! checkpoint, that is from bytes this node stored after verifying them or that an invite carries (PROTOCOL §4, trust
 //! root). No message of a peer holds one.
 
@@ -20,6 +20,7 @@ pub struct FinalBlock {
     height: Height,
     hash: Hash,
     work: Work,
+    resets: u32,
 }
 
 impl FinalBlock {
@@ -33,6 +34,7 @@ impl FinalBlock {
         let height = Height(reader.u32()?);
         let hash = reader.hash()?;
         let work = Work::from_be_bytes(reader.array()?);
+        let resets = read_resets(&mut reader)?;
         reader.finish()?;
         if height == Height::GENESIS {
             return Err(EnterpriseError::Range {
@@ -46,6 +48,7 @@ impl FinalBlock {
             height,
             hash,
             work,
+            resets,
         })
     }
 
@@ -55,30 +58,40 @@ impl FinalBlock {
         height: Height,
         hash: Hash,
         work: Work,
+        resets: u32,
     ) -> Self {
         Self {
             chain_id,
             height,
             hash,
             work,
+            resets,
         }
     }
 
-    /// Its leaf in the log of final heights: `distli/enterprise/final/1` and its bytes.
+    /// Its leaf in the log of final heights: `distli/enterprise/final/1`, or `…/2` after a reset, and its bytes.
     #[must_use]
     pub fn leaf(&self) -> Hash {
-        merkle::leaf_hash(&[b"distli/enterprise/final/1", &self.encode()])
+        let tag: &[u8] = if self.resets == 0 {
+            b"distli/enterprise/final/1"
+        } else {
+            b"distli/enterprise/final/2"
+        };
+        merkle::leaf_hash(&[tag, &self.encode()])
     }
 
     /// The bytes described above.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let mut writer = Writer::with_capacity(100);
+        let mut writer = Writer::with_capacity(104);
         writer
             .bytes(&self.chain_id.0.0)
             .u32(self.height.0)
             .bytes(&self.hash.0)
             .bytes(&self.work.to_be_bytes());
+        if self.resets > 0 {
+            writer.u32(self.resets);
+        }
         writer.finish()
     }
 
@@ -105,6 +118,32 @@ impl FinalBlock {
     pub const fn work(&self) -> Work {
         self.work
     }
+
+    /// How often the tenant had been reset when it became final.
+    #[must_use]
+    pub const fn resets(&self) -> u32 {
+        self.resets
+    }
+
+    /// Whether the enterprise chain said this after the other: more resets, or none between and a greater height.
+    #[must_use]
+    pub fn is_after(&self, other: &Self) -> bool {
+        (self.resets, self.height) > (other.resets, other.height)
+    }
+}
+
+fn read_resets(reader: &mut Reader<'_>) -> Result<u32, EnterpriseError> {
+    if reader.remaining() == 0 {
+        return Ok(0);
+    }
+    match reader.u32()? {
+        0 => Err(EnterpriseError::Range {
+            field: "the resets before a final block",
+            found: 0,
+            allowed: "1 and more where they are named",
+        }),
+        resets => Ok(resets),
+    }
 }
 
 #[cfg(test)]
@@ -119,6 +158,12 @@ mod tests {
         assert_eq!(block.height(), Height(0x0707_0707));
         assert!(FinalBlock::from_checkpoint(&bytes[..99]).is_err());
         assert!(FinalBlock::from_checkpoint(&[7; 101]).is_err());
+        let after_resets = FinalBlock::from_checkpoint(&[7; 104]).unwrap();
+        assert_eq!(after_resets.encode(), [7; 104]);
+        assert_ne!(after_resets.leaf(), block.leaf());
+        assert!(after_resets.is_after(&block) && !block.is_after(&after_resets));
+        let none = [[7; 100].as_slice(), &[0; 4]].concat();
+        assert!(FinalBlock::from_checkpoint(&none).is_err());
         bytes[32..36].fill(0);
         assert!(matches!(
             FinalBlock::from_checkpoint(&bytes),

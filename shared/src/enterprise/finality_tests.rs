@@ -210,7 +210,7 @@ fn under_the_first_version_nothing_becomes_final_and_the_upgrade_executes_what_i
     );
     one.tenants.apply(effects);
     let effects = one.tenants.execute(old, one.at(50), &[]).unwrap();
-    assert_eq!((effects.finals().len(), effects.log().size()), (0, 0));
+    assert_eq!((effects.finals().count(), effects.log().size()), (0, 0));
     one.report(50, &[]);
     assert_eq!(one.newest(), Some((1, blocks[0].hash())));
 }
@@ -368,7 +368,7 @@ fn check(one: &One, naive: &Naive, seed: u64) {
     let leaves: Vec<Hash> = naive
         .finals
         .iter()
-        .map(|(height, hash, work)| FinalBlock::executed(one.id, *height, *hash, *work).leaf())
+        .map(|(height, hash, work)| FinalBlock::executed(one.id, *height, *hash, *work, 0).leaf())
         .collect();
     assert_eq!(
         one.tenants.log().root(),

@@ -8,6 +8,11 @@
 //! verified before (RFC 9162 §2.1.4). Two headers of one height that are both signed by a quorum are proof that more than
 //! a third of the validators lied: [`SplitProof`].
 //!
+//! A private tenant may be reset: a final block that names more resets is news, whatever its height, and one that names
+//! fewer is none. What a client can't see is a reset that nobody shows it: that nothing later in the log voids a block is
+//! not provable, so a receipt says "this became final", and who shows a later reset ([`ResetReceipt`](super::ResetReceipt))
+//! proves that it is void.
+//!
 //! | bytes | field of a proof |
 //! | ---: | --- |
 //! | 2 | format: 1, or 2 with changes of the validators |
@@ -277,7 +282,7 @@ impl LightClient {
             self.links = proof.links.iter().map(header_of).collect();
         }
         self.newest = Some(proof.receipt.checkpoint);
-        let is_news = self.last.is_none_or(|last| block.height() > last.height());
+        let is_news = self.last.is_none_or(|last| block.is_after(&last));
         if is_news {
             self.last = Some(block);
         }

@@ -33,16 +33,21 @@ mod genesis;
 mod header;
 mod light;
 mod receipt;
+mod reset;
+mod reset_receipt;
 mod set_change;
 mod snapshot;
 mod tenants;
 mod validators;
 mod verifier;
+mod voiding;
 
 #[cfg(test)]
 mod finality_tests;
 #[cfg(test)]
 mod receipt_tests;
+#[cfg(test)]
+mod reset_tests;
 #[cfg(test)]
 mod tests;
 
@@ -58,6 +63,8 @@ pub use genesis::{BlockLimits, EnterpriseGenesis, TenantLimits, Timeouts};
 pub use header::{EnterpriseHeader, EnterpriseHeight, Round};
 pub use light::{FinalityProof, LINKS_MAX, LightClient, LightError, PROOF_BYTES_MAX};
 pub use receipt::{Final, RECEIPT_BYTES_MAX, Receipt, ReceiptError};
+pub use reset::{LogEntry, Reset};
+pub use reset_receipt::{Executed, ResetReceipt};
 pub use set_change::{SetChange, SetLink};
 pub use snapshot::{
     SNAPSHOT_CHUNK_BYTES, SNAPSHOT_CHUNKS_MAX, SNAPSHOT_PROOF_BYTES_MAX, SnapshotManifest,
@@ -66,3 +73,4 @@ pub use snapshot::{
 pub use tenants::{INCIDENTS_MAX, Tenants};
 pub use validators::{VALIDATORS_MAX, ValidatorInfo, ValidatorSet, quorum};
 pub use verifier::Verifier;
+pub use voiding::RESETS_MAX;

@@ -2,7 +2,8 @@
 //!
 //! | bytes | field |
 //! | ---: | --- |
-//! | 2 | format 1 |
+//! | 2 | format: 1, or 2 for a block that became final after a reset |
+//! | 4 | only in format 2: the resets before it, 1 or more |
 //! | 1 | 1 if a transaction is named, 0 if not; if it is: |
 //! | 32 | its id |
 //! | 1 + n × 33 | its path in the tenant block's body: count, then per step the side (0 left, 1 right) and the hash |
@@ -39,6 +40,7 @@ pub(super) const CERTIFICATE_BYTES_MAX: u32 = 46 + 128 * 66;
 pub const RECEIPT_BYTES_MAX: usize = 16 << 10;
 
 const FORMAT: u16 = 1;
+const FORMAT_AFTER_RESETS: u16 = 2;
 
 /// A claim that a tenant's block is final, with its proof.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +53,8 @@ pub struct Receipt {
     pub header: Header,
     /// The work of all blocks up to it.
     pub work: Work,
+    /// Resets of the tenant before it became final.
+    pub resets: u32,
     /// Its place in the log.
     pub index: u64,
     /// Its audit path there.
@@ -102,7 +106,7 @@ pub enum ReceiptError {
     #[error(transparent)]
     Enterprise(#[from] EnterpriseError),
     /// The format is not known.
-    #[error("receipt format {found}, this program knows 1")]
+    #[error("receipt format {found}, this program knows 1 and 2")]
     Format {
         /// The format found.
         found: u16,
@@ -118,8 +122,8 @@ pub enum ReceiptError {
     /// The transaction is not in the block.
     #[error("the transaction is not in the block: {0}")]
     Transaction(ProofError),
-    /// The block is not in the log.
-    #[error("the block is not in the log of final heights: {0}")]
+    /// The block, or the reset, is not in the log.
+    #[error("it is not in the log of final heights: {0}")]
     Log(ProofError),
 }
 
@@ -134,7 +138,11 @@ impl Receipt {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut writer = Writer::default();
-        writer.u16(FORMAT);
+        if self.resets == 0 {
+            writer.u16(FORMAT);
+        } else {
+            writer.u16(FORMAT_AFTER_RESETS).u32(self.resets);
+        }
         match &self.transaction {
             None => {
                 writer.u8(0);
@@ -171,10 +179,7 @@ impl Receipt {
             return Err(ReceiptError::TooLarge { found, allowed });
         }
         let mut reader = Reader::new(bytes);
-        let found = reader.u16()?;
-        if found != FORMAT {
-            return Err(ReceiptError::Format { found });
-        }
+        let resets = read_format(&mut reader)?;
         let transaction = match flag(&mut reader, "the transaction's flag")? {
             false => None,
             true => Some((reader.hash()?, read_sides(&mut reader)?)),
@@ -184,7 +189,7 @@ impl Receipt {
         let work = Work::from_be_bytes(reader.array()?);
         let index = reader.u64()?;
         let mut path = Vec::new();
-        for _ in 0..steps(&mut reader)? {
+        for _ in 0..read_steps(&mut reader)? {
             path.push(reader.hash()?);
         }
         let enterprise = EnterpriseHeader::decode(reader.bytes(EnterpriseHeader::BYTES)?)?;
@@ -197,6 +202,7 @@ impl Receipt {
             chain_id,
             header,
             work,
+            resets,
             index,
             path,
             checkpoint: Checkpoint {
@@ -216,7 +222,7 @@ impl Receipt {
                 .map_err(ReceiptError::Transaction)?;
         }
         let (height, hash) = (self.header.height, self.header.hash());
-        let block = FinalBlock::executed(self.chain_id, height, hash, self.work);
+        let block = FinalBlock::executed(self.chain_id, height, hash, self.work, self.resets);
         let EnterpriseHeader {
             log_size, log_root, ..
         } = &self.checkpoint.header;
@@ -232,11 +238,27 @@ impl Receipt {
     }
 }
 
+fn read_format(reader: &mut Reader<'_>) -> Result<u32, ReceiptError> {
+    match reader.u16()? {
+        FORMAT => Ok(0),
+        FORMAT_AFTER_RESETS => match reader.u32()? {
+            0 => Err(EnterpriseError::Range {
+                field: "the resets before a final block",
+                found: 0,
+                allowed: "1 and more in format 2",
+            }
+            .into()),
+            resets => Ok(resets),
+        },
+        found => Err(ReceiptError::Format { found }),
+    }
+}
+
 fn count(len: usize) -> u8 {
     u8::try_from(len).unwrap_or(u8::MAX)
 }
 
-fn steps(reader: &mut Reader<'_>) -> Result<u8, ReceiptError> {
+pub(super) fn read_steps(reader: &mut Reader<'_>) -> Result<u8, ReceiptError> {
     let found = reader.u8()?;
     if usize::from(found) > PATH_MAX {
         return Err(EnterpriseError::Range {
@@ -264,7 +286,7 @@ fn flag(reader: &mut Reader<'_>, field: &'static str) -> Result<bool, ReceiptErr
 
 fn read_sides(reader: &mut Reader<'_>) -> Result<Vec<(Side, Hash)>, ReceiptError> {
     let mut path = Vec::new();
-    for _ in 0..steps(reader)? {
+    for _ in 0..read_steps(reader)? {
         let side = if flag(reader, "the side of a step")? {
             Side::Right
         } else {

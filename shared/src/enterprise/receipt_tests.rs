@@ -110,6 +110,7 @@ impl World {
             chain_id,
             header: header.clone(),
             work: self.finals[index].work(),
+            resets: 0,
             index: u64::try_from(index).unwrap(),
             path: self.tree.inclusion(index, self.finals.len()).unwrap(),
             checkpoint: self.checkpoint(2, signers),

@@ -3,13 +3,16 @@
 //! A block's validity is a function of the block and of this state before it, never of a pool or a clock:
 //! - what is due at the block's time becomes final first (`finalise`);
 //! - a tenant registers once, under a genesis that names this enterprise chain (or none) and is not too easy;
+//! - an open tenant's block is anchored as it is, a private one's by a report;
 //! - a tenant block is anchored once, after its parent, above the newest final block, and its time is at most two of its
 //!   intervals ahead of the block's enterprise time;
 //! - a fork below the newest final block is refused; the refusal is an entry of its own, an incident on record;
 //! - the heaviest anchored chain is the tenant's state; the first anchored wins a tie.
 //!
-//! Whether an anchored header's target, state root and body are right is for whoever holds the bodies to check before
-//! it votes: those rules are the tenant chain's own.
+//! - the owner of a private tenant may void a final suffix (`voiding`).
+//!
+//! Whether an anchored header's target, state root and body are right, and a report its reporter's, is for whoever holds the
+//! bodies to check before it votes: those rules are the tenant chain's own.
 //!
 //! [`Tenants::execute`] changes nothing, so that a proposal can be judged and thrown away; [`Tenants::apply`] takes over
 //! the effects of a decided block. Its work follows what a block touches, not how many tenants or blocks there are; only
@@ -28,7 +31,7 @@ use super::genesis::{EnterpriseGenesis, TenantLimits};
 use super::header::EnterpriseHeader;
 use crate::genesis::{Access, Genesis};
 use crate::hash::Hash;
-use crate::ids::{ChainId, Height, TimestampMs, Work};
+use crate::ids::{ChainId, Height, PublicKey, TimestampMs, Work};
 use crate::limits::FUTURE_INTERVALS_MAX;
 use crate::merkle::{self, Frontier, Tree};
 
@@ -49,6 +52,8 @@ pub struct Tenants {
     pub(super) first_reports: BTreeMap<(ChainId, Height), TimestampMs>,
     pub(super) deadlines: BTreeSet<(TimestampMs, ChainId)>,
     pub(super) incidents: BTreeSet<(ChainId, Hash)>,
+    /// From which height on each reset voids, by its number.
+    pub(super) voided_from: BTreeMap<(ChainId, u32), Height>,
     pub(super) log: Frontier,
     /// The tenants' leaves, in the order of `order`.
     tree: Tree,
@@ -66,6 +71,9 @@ pub(super) struct Tenant {
     /// When the next block becomes final if nothing heavier comes.
     pub(super) deadline: Option<TimestampMs>,
     pub(super) incidents: usize,
+    /// Who may reset it; only a private one has somebody.
+    pub(super) owner: Option<PublicKey>,
+    pub(super) resets: u32,
     leaf: Hash,
 }
 
@@ -76,6 +84,8 @@ pub(super) struct Anchored {
     pub(super) work: Work,
     pub(super) previous: Hash,
     pub(super) reported: TimestampMs,
+    /// Resets of the tenant before it.
+    pub(super) resets: u32,
 }
 
 impl Tenants {
@@ -93,6 +103,7 @@ impl Tenants {
             first_reports: BTreeMap::new(),
             deadlines: BTreeSet::new(),
             incidents: BTreeSet::new(),
+            voided_from: BTreeMap::new(),
             log: Frontier::default(),
             tree: Tree::default(),
             order: Vec::new(),
@@ -154,9 +165,6 @@ impl Tenants {
         if self.tenants.contains_key(&genesis.chain_id()) {
             return Err(EnterpriseError::RegisteredTwice(genesis.chain_id()));
         }
-        if !matches!(genesis.access, Access::Open) {
-            return Err(EnterpriseError::PrivateTenant(genesis.chain_id()));
-        }
         if let Some(found) = genesis.enterprise_genesis
             && found != self.enterprise
         {
@@ -211,7 +219,7 @@ impl Tenants {
                 }
                 Err(error) => error,
             };
-            let Entry::BlockAnchored(anchor) = &entry else {
+            let Some(anchor) = entry.anchored() else {
                 selection.refused.push(entry);
                 continue;
             };
@@ -265,6 +273,7 @@ impl Tenants {
         put(&mut self.main, effects.main);
         put(&mut self.first_reports, effects.first_reports);
         self.incidents.extend(effects.incidents);
+        self.voided_from.extend(effects.voided_from);
         self.log = effects.log;
     }
 
@@ -285,10 +294,24 @@ impl Tenants {
     ) -> Result<(), EnterpriseError> {
         match entry {
             Entry::TenantRegistered(genesis) => self.register(effects, genesis),
-            Entry::BlockAnchored(anchor) => self.anchor(effects, time, anchor),
+            Entry::BlockAnchored(anchor) => self.anchor(effects, time, anchor, Body::Whole),
             Entry::ForkRefused(anchor) => self.refuse(effects, time, anchor),
             // The verifier's business: it does nothing to tenants.
             Entry::SetChanged(_) => Ok(()),
+            Entry::ReportAnchored(_) | Entry::TenantReset(_)
+                if effects.version < EnterpriseHeader::FINALITY_VERSION =>
+            {
+                Err(EnterpriseError::Version {
+                    found: effects.version,
+                    allowed: EnterpriseHeader::FINALITY_VERSION,
+                })
+            }
+            Entry::ReportAnchored(report) => {
+                let (chain_id, header) = (report.chain_id, report.header.clone());
+                let anchor = Anchor { chain_id, header };
+                self.anchor(effects, time, &anchor, Body::Sealed)
+            }
+            Entry::TenantReset(reset) => self.reset(effects, reset),
         }
     }
 
@@ -306,9 +329,11 @@ impl Tenants {
             if let Some(tenant) = effects.tenants.get_mut(&chain_id) {
                 tenant.deadline = deadline;
                 tenant.leaf = if version >= EnterpriseHeader::FINALITY_VERSION {
-                    tenant
-                        .state
-                        .leaf_with_finality(tenant.newest_final.as_ref(), deadline)
+                    tenant.state.leaf_with_finality(
+                        tenant.newest_final.as_ref(),
+                        deadline,
+                        tenant.resets,
+                    )
                 } else {
                     tenant.state.leaf()
                 };
@@ -351,6 +376,8 @@ impl Tenants {
             newest_final: None,
             deadline: None,
             incidents: 0,
+            owner: matches!(genesis.access, Access::Private { .. }).then_some(genesis.owner),
+            resets: 0,
             leaf: Hash::ZERO,
         };
         effects.tenants.insert(chain_id, tenant);
@@ -362,9 +389,15 @@ impl Tenants {
         effects: &mut Effects,
         time: TimestampMs,
         anchor: &Anchor,
+        body: Body,
     ) -> Result<(), EnterpriseError> {
         let Anchor { chain_id, header } = anchor;
         let mut tenant = self.tenant(effects, *chain_id)?;
+        match (body, tenant.owner) {
+            (Body::Whole, None) | (Body::Sealed, Some(_)) => {}
+            (Body::Whole, Some(_)) => return Err(EnterpriseError::Private(*chain_id)),
+            (Body::Sealed, None) => return Err(EnterpriseError::NotPrivate(*chain_id)),
+        }
         let (record, hash) = self.check_anchor(effects, &tenant, time, anchor)?;
         if let Some(newest) = tenant.newest_final
             && !self.descends(effects, *chain_id, &record, &newest)
@@ -440,6 +473,12 @@ impl Tenants {
             });
         }
         let (hash, previous) = (header.hash(), header.previous);
+        for void in [hash, previous] {
+            let known = self.known(effects, *chain_id, void);
+            if known.is_some_and(|known| self.is_voided(effects, *chain_id, &known)) {
+                return Err(EnterpriseError::Void { hash, void });
+            }
+        }
         if self.known(effects, *chain_id, hash).is_some() {
             return Err(EnterpriseError::AnchoredTwice(hash));
         }
@@ -457,6 +496,7 @@ impl Tenants {
             work: work.plus(header.work()),
             previous,
             reported: time,
+            resets: tenant.resets,
         };
         Ok((record, hash))
     }
@@ -502,6 +542,13 @@ impl Tenants {
         let leaves: Vec<Hash> = leaves.into_values().collect();
         merkle::root(&leaves)
     }
+}
+
+/// How a block is anchored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Body {
+    Whole,
+    Sealed,
 }
 
 /// Writes an overlay: what it has no value for goes.

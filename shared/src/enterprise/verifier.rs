@@ -231,7 +231,11 @@ impl Verifier {
     ) -> Result<Option<&'a SetChange>, EnterpriseError> {
         let mut changes = block.entries().iter().filter_map(|entry| match entry {
             Entry::SetChanged(change) => Some(&**change),
-            Entry::TenantRegistered(_) | Entry::BlockAnchored(_) | Entry::ForkRefused(_) => None,
+            Entry::TenantRegistered(_)
+            | Entry::BlockAnchored(_)
+            | Entry::ForkRefused(_)
+            | Entry::ReportAnchored(_)
+            | Entry::TenantReset(_) => None,
         });
         let Some(change) = changes.next() else {
             return Ok(None);

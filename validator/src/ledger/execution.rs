@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, VecDeque};
 use shared::block::{Block, BlockError, UncheckedBlock, body_root};
 use shared::chain::Point;
 use shared::enterprise::{Anchor, EnterpriseBlock, EnterpriseError, Entry};
-use shared::genesis::Genesis;
+use shared::genesis::{Access, Genesis};
 use shared::hash::{Hash, sha256};
 
 use super::{Ledger, Signatures};
@@ -173,12 +173,25 @@ impl Ledger {
         for entry in entries {
             let (anchor, refused) = match entry {
                 Entry::TenantRegistered(genesis) => {
+                    if genesis.access != Access::Open {
+                        let private = EnterpriseError::Private(genesis.chain_id());
+                        return Err(NotExecuted::Entry(private));
+                    }
                     registered.insert(genesis.chain_id(), genesis);
                     continue;
                 }
                 Entry::BlockAnchored(anchor) => (anchor, false),
                 Entry::ForkRefused(anchor) => (anchor, true),
                 Entry::SetChanged(_) => continue,
+                // No private tenant is registered, so that there is none they could be about.
+                Entry::ReportAnchored(report) => {
+                    let unknown = EnterpriseError::TenantUnknown(report.chain_id);
+                    return Err(NotExecuted::Entry(unknown));
+                }
+                Entry::TenantReset(reset) => {
+                    let unknown = EnterpriseError::TenantUnknown(reset.chain_id);
+                    return Err(NotExecuted::Entry(unknown));
+                }
             };
             let unknown = EnterpriseError::TenantUnknown(anchor.chain_id);
             let genesis = registered.get(&anchor.chain_id).copied();

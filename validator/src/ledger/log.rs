@@ -79,6 +79,7 @@ impl Ledger {
             chain_id,
             header,
             work: entry.work(),
+            resets: entry.resets(),
             index: u64::try_from(index).ok()?,
             path: self.inclusion(index, checkpoint.header.log_size)?,
             checkpoint,

@@ -280,7 +280,8 @@ impl Ledger {
             }
             pending::Subject::Tenant(_)
             | pending::Subject::Fork(_)
-            | pending::Subject::SetChange(_) => None,
+            | pending::Subject::SetChange(_)
+            | pending::Subject::Reset(..) => None,
         })
     }
 

@@ -15,6 +15,7 @@ pub(super) enum Subject {
     Block(BodyKey),
     Fork(BodyKey),
     SetChange(Hash),
+    Reset(ChainId, Hash),
 }
 
 impl Subject {
@@ -24,15 +25,18 @@ impl Subject {
             Entry::BlockAnchored(anchor) => Self::Block((anchor.chain_id, anchor.header.hash())),
             Entry::ForkRefused(anchor) => Self::Fork((anchor.chain_id, anchor.header.hash())),
             Entry::SetChanged(_) => Self::SetChange(entry.leaf()),
+            Entry::ReportAnchored(report) => Self::Block((report.chain_id, report.header.hash())),
+            Entry::TenantReset(reset) => Self::Reset(reset.chain_id, entry.leaf()),
         }
     }
 
     /// The tenant that it is about, if it is about one.
     pub(super) const fn chain_id(&self) -> Option<ChainId> {
         match self {
-            Self::Tenant(chain_id) | Self::Block((chain_id, _)) | Self::Fork((chain_id, _)) => {
-                Some(*chain_id)
-            }
+            Self::Tenant(chain_id)
+            | Self::Block((chain_id, _))
+            | Self::Fork((chain_id, _))
+            | Self::Reset(chain_id, _) => Some(*chain_id),
             Self::SetChange(_) => None,
         }
     }
@@ -84,9 +88,11 @@ impl Pending {
             .iter()
             .filter_map(|waiting| match &waiting.entry {
                 Entry::SetChanged(change) => Some(&**change),
-                Entry::TenantRegistered(_) | Entry::BlockAnchored(_) | Entry::ForkRefused(_) => {
-                    None
-                }
+                Entry::TenantRegistered(_)
+                | Entry::BlockAnchored(_)
+                | Entry::ForkRefused(_)
+                | Entry::ReportAnchored(_)
+                | Entry::TenantReset(_) => None,
             })
     }
 

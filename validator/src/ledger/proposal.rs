@@ -234,7 +234,7 @@ impl Ledger {
         let time = block.header().time;
         self.all_early = false;
         self.history.append(head, &block, &executed.transactions);
-        let finals = effects.finals().to_vec();
+        let finals = effects.finals().copied().collect::<Vec<FinalBlock>>();
         self.state.apply(effects);
         let subjects: BTreeSet<Subject> = block.entries().iter().map(Subject::of).collect();
         self.pending.remove(&subjects);

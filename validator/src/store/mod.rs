@@ -633,7 +633,11 @@ fn parse_body_key(bytes: &[u8]) -> Option<BodyKey> {
 pub fn anchored(block: &EnterpriseBlock) -> impl Iterator<Item = BodyKey> {
     block.entries().iter().filter_map(|entry| match entry {
         Entry::BlockAnchored(anchor) => Some((anchor.chain_id, anchor.header.hash())),
-        Entry::TenantRegistered(_) | Entry::ForkRefused(_) | Entry::SetChanged(_) => None,
+        Entry::ReportAnchored(report) => Some((report.chain_id, report.id())),
+        Entry::TenantRegistered(_)
+        | Entry::ForkRefused(_)
+        | Entry::SetChanged(_)
+        | Entry::TenantReset(_) => None,
     })
 }
 

@@ -41,7 +41,7 @@ pub const OFFERS_MS_MAX: u64 = 2_000;
 pub const RETRY_MS: u64 = 30_000;
 /// How often a vote is told, once a heartbeat.
 const TELLS: u8 = 4;
-/// How often one that was dropped meanwhile is followed by the question for another.
+/// How often all are asked, before blocks are fetched instead.
 const ATTEMPTS_MAX: u8 = 4;
 /// Unanswered requests after which a peer is asked no more.
 const STRIKES_MAX: u8 = 3;
@@ -528,7 +528,17 @@ impl Replica {
                 }
             }
         }
-        self.replay_instead(now, "nobody offers one that verifies");
+        self.ask_again(now, "nobody offers one that verifies");
+    }
+
+    /// Asks once more, for answers may be lost and signatures on their way; after some attempts fetches blocks instead.
+    fn ask_again(&mut self, now: Now, reason: &str) {
+        self.snapshots.attempts = self.snapshots.attempts.saturating_add(1);
+        if self.snapshots.attempts < ATTEMPTS_MAX {
+            self.snapshots.load = Load::Idle;
+        } else {
+            self.replay_instead(now, reason);
+        }
     }
 
     fn replay_instead(&mut self, now: Now, reason: &str) {
@@ -565,12 +575,7 @@ impl Replica {
         let sources: Vec<PublicKey> = linked.iter().filter(may).copied().collect();
         if sources.is_empty() {
             // It may have been dropped for a newer one.
-            self.snapshots.attempts = self.snapshots.attempts.saturating_add(1);
-            if self.snapshots.attempts < ATTEMPTS_MAX {
-                self.snapshots.load = Load::Idle;
-                return;
-            }
-            return self.replay_instead(now, "nobody gives the rest of one");
+            return self.ask_again(now, "nobody gives the rest of one");
         }
         let height = proof.manifest.height;
         for (index, chunk) in (0_u32..).zip(chunks.iter()) {

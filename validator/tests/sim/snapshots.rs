@@ -102,16 +102,16 @@ fn a_truncated_snapshot_is_refused_and_another_taken() {
 #[test]
 fn crash_at_every_write_of_loading_leaves_nothing_or_all_of_it() {
     let mut quiet = wiped(340);
-    quiet.faulty_ms = 6_500;
+    quiet.faulty_ms = 9_000;
     let mut world = World::new(quiet);
     world.play(4_999);
     let first = world.writes(0);
-    world.play(6_500);
+    world.play(9_000);
     let last = world.writes(0);
     assert!(last > first + 5, "{first} to {last}");
-    for write in first..=last.min(first + 40) {
+    for write in first..=last.min(first + 30) {
         let mut setup = wiped(340);
-        setup.faulty_ms = 6_500;
+        setup.faulty_ms = 9_000;
         setup.faults.crash_at_write = Some((0, write));
         let world = finished(setup);
         let base = world.base(0);

@@ -15,6 +15,7 @@
 //! Messages of a height that has not begun here: [`WAITING_MAX`] a validator; of heights above the next: none.
 
 mod context;
+mod host;
 mod message;
 mod record;
 mod tendermint;

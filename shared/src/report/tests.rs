@@ -107,24 +107,24 @@ fn no_changed_byte_of_a_report_gets_through() {
 
 #[test]
 fn only_reporters_of_the_genesis_report_and_only_private_networks() {
-    let genesis = private();
-    let header = header(&genesis, genesis.chain_id().0, 1, 5);
+    let closed = private();
+    let header = header(&closed, closed.chain_id().0, 1, 5);
     let by = |identity, chain_id| {
         let report = Report::sign(&identity, chain_id, header.clone(), b"sealed");
         UncheckedSealed::new(report, b"sealed".to_vec()).unwrap()
     };
-    let stranger = by(reporter(3), genesis.chain_id()).check(&genesis);
+    let stranger = by(reporter(3), closed.chain_id()).check(&closed);
     let key = reporter(3).public_key();
     assert_eq!(stranger, Err(ReportError::NotAReporter(key)));
-    let foreign = by(reporter(1), ChainId(Hash([7; 32]))).check(&genesis);
+    let foreign = by(reporter(1), ChainId(Hash([7; 32]))).check(&closed);
     assert!(matches!(foreign, Err(ReportError::OtherChain { .. })));
-    let open = super::tests::genesis(Access::Open);
+    let open = genesis(Access::Open);
     let in_open = by(reporter(1), open.chain_id()).check(&open);
     assert_eq!(in_open, Err(ReportError::Open));
-    assert!(by(reporter(2), genesis.chain_id()).check(&genesis).is_ok());
-    let mut moved = by(reporter(1), genesis.chain_id());
+    assert!(by(reporter(2), closed.chain_id()).check(&closed).is_ok());
+    let mut moved = by(reporter(1), closed.chain_id());
     moved.report.reporter = reporter(2).public_key();
-    assert_eq!(moved.check(&genesis), Err(ReportError::Signature));
+    assert_eq!(moved.check(&closed), Err(ReportError::Signature));
 }
 
 #[test]

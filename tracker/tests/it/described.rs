@@ -1,6 +1,5 @@
 //! What the documents say against what the tracker says: each message and each route at least once.
 
-use std::collections::BTreeSet;
 
 use api::ws::{ClientMessage, ErrorCode, ServerMessage, Signal};
 use api::{BlockchainUpdate, TenantBlock};

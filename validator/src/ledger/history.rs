@@ -130,7 +130,12 @@ impl Record {
             let entry = Entry::decode(reader.counted_bytes("the length of an entry", u32::MAX)?)?;
             let count = match entry {
                 Entry::BlockAnchored(_) => reader.u32()?,
-                Entry::TenantRegistered(_) | Entry::ForkRefused(_) | Entry::SetChanged(_) => 0,
+                // Reports and resets are in no block yet: execution refuses them.
+                Entry::TenantRegistered(_)
+                | Entry::ForkRefused(_)
+                | Entry::SetChanged(_)
+                | Entry::ReportAnchored(_)
+                | Entry::TenantReset(_) => 0,
             };
             entries.push((entry, usize::try_from(count).unwrap_or(usize::MAX)));
         }

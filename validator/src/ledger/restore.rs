@@ -153,7 +153,7 @@ impl Restoring {
         let (entries, counts): (Vec<Entry>, Vec<usize>) = entries.into_iter().unzip();
         let ledger = &mut self.ledger;
         let effects = ledger.state.execute(version, time, &entries)?;
-        let finals = effects.finals().to_vec();
+        let finals = effects.finals().copied().collect::<Vec<FinalBlock>>();
         ledger.state.apply(effects);
         let mut touched: std::collections::BTreeSet<ChainId> =
             finals.iter().map(FinalBlock::chain_id).collect();
@@ -173,6 +173,9 @@ impl Restoring {
                     touched.insert(anchor.chain_id);
                 }
                 Entry::SetChanged(_) => {}
+                Entry::ReportAnchored(_) | Entry::TenantReset(_) => {
+                    return Err(RestoreError::Unexpected("a report or a reset"));
+                }
             }
         }
         for block in finals {

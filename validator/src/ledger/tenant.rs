@@ -243,7 +243,7 @@ impl TenantLedger {
 
     /// Looks the newest messages up anew.
     pub(super) fn show_messages(&mut self) {
-        self.recent = self.messages_at(self.state.hash);
+        self.recent = self.messages_at(self.state.hash).into();
     }
 
     /// The lowest height from which on all bodies of its chain are here.

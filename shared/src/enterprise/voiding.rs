@@ -125,7 +125,7 @@ impl Tenants {
         }
         let newest = tenant.newest_final;
         let newest = newest.filter(|newest| (Height(1)..=newest.height()).contains(&reset.from));
-        let newest = newest.ok_or(EnterpriseError::ResetHeight {
+        let newest = newest.ok_or_else(|| EnterpriseError::ResetHeight {
             found: reset.from,
             allowed: tenant
                 .newest_final

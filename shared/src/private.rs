@@ -78,6 +78,9 @@ impl NetworkKey {
     }
 
     /// What follows from it.
+    ///
+    /// # Panics
+    /// Never: HKDF gives as many bytes as are asked for here.
     #[must_use]
     pub fn keys(&self) -> NetworkKeys {
         let derived = Hkdf::<Sha256>::new(None, &self.0);

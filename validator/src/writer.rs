@@ -195,10 +195,10 @@ impl Desk {
             return Ok(());
         }
         self.store.commit(&batches)?;
-        if let Some(head) = batches.iter().rev().find_map(Batch::head) {
-            if let Err(error) = self.head.write(head) {
-                tracing::warn!(%error, "the head file could not be written");
-            }
+        if let Some(head) = batches.iter().rev().find_map(Batch::head)
+            && let Err(error) = self.head.write(head)
+        {
+            tracing::warn!(%error, "the head file could not be written");
         }
         Ok(())
     }

@@ -1,9 +1,9 @@
 //! What the documents say against what the tracker says: each message and each route at least once.
 
-
 use api::ws::{ClientMessage, ErrorCode, ServerMessage, Signal};
 use api::{BlockchainUpdate, TenantBlock};
 use serde_json::{Value, json};
+use shared::private::NetworkKey;
 use tempfile::tempdir;
 
 use crate::schema::{DOCUMENT, SEEN, Side, errors, name_of, strict_components};
@@ -60,6 +60,18 @@ fn sayings(network: &mut Network, target: &str) -> Vec<ClientMessage> {
     ]
 }
 
+/// A member's way into a private room.
+fn entry(tracker: &Running, client: &Client) -> ClientMessage {
+    let keys = NetworkKey::from_bytes([7; 32]).keys();
+    let (host, peer) = (tracker.address.to_string(), identity(12).peer_id());
+    ClientMessage::JoinRoom {
+        room: keys.room().0.to_string(),
+        join_key: keys.join_key().to_string(),
+        peer_id: peer.to_string(),
+        admission: keys.admission(&host, peer, &client.nonce).to_string(),
+    }
+}
+
 /// A message without a member that the document requires is refused.
 async fn required_members_are_required(client: &mut Client, message: &ClientMessage) {
     let whole = serde_json::to_value(message).unwrap();
@@ -107,6 +119,13 @@ async fn every_message_is_as_the_document_says() {
         required_members_are_required(&mut rude, saying).await;
         one.send(saying).await;
     }
+    let mut member = Client::connect(&tracker).await;
+    let entry = entry(&tracker, &member);
+    required_members_are_required(&mut rude, &entry).await;
+    member.send(&entry).await;
+    member
+        .until(|message| matches!(message, ServerMessage::RoomJoined { .. }).then_some(()))
+        .await;
     one.until(|message| matches!(message, ServerMessage::Anchor(_)).then_some(()))
         .await;
     two.send(&ClientMessage::LeaveNetwork {}).await;
@@ -116,7 +135,7 @@ async fn every_message_is_as_the_document_says() {
     let moved = async {
         one.until(|message| matches!(message, ServerMessage::Moving { .. }).then_some(()))
             .await;
-        drop((one, two, rude));
+        drop((one, two, rude, member));
     };
     tokio::join!(tracker.stop(), moved);
     enterprise.stop().await;

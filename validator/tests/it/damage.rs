@@ -137,7 +137,10 @@ async fn a_missing_record_is_refused_by_name() {
         transaction.open_table(BLOCKS).unwrap().remove(3).unwrap();
     });
     let text = refusal(directory.path()).to_string();
-    assert!(text.contains("it holds 4 blocks, its tip says 5"), "{text}");
+    assert!(
+        text.contains("it holds 4 blocks above block 0, its tip says 5"),
+        "{text}"
+    );
     fs::write(files(directory.path()).store, whole).unwrap();
     edit(directory.path(), |transaction| {
         transaction

@@ -147,6 +147,12 @@ async fn every_answer_is_as_the_document_says() {
                 }
                 other => panic!("{path} has the method {other}"),
             };
+            if path == "/api/snapshot" {
+                // No snapshot is made at so few heights.
+                assert_eq!(response.status(), 404);
+                check(&document, operation, path, response).await;
+                continue;
+            }
             assert_eq!(response.status(), 200, "{path}");
             check(&document, operation, path, response).await;
             asked += 1;

@@ -272,7 +272,6 @@ fn begin(
         handle: handle.clone(),
         links,
     });
-    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let app = App {
         handle,
         store,
@@ -285,7 +284,7 @@ fn begin(
         metrics,
         ending,
         updates: Semaphore::new(http::UPDATES_MAX),
-        checks: Semaphore::new(processors),
+        checks: Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from)),
         streams: Arc::new(Semaphore::new(http::STREAMS_MAX)),
     };
     Ok((Arc::new(app), thread, transport))

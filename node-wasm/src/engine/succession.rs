@@ -151,7 +151,9 @@ impl Engine {
             self.look.members.pop_last();
         }
         self.look.height = last;
-        self.look.found = found.or(self.look.found.take());
+        if found.is_some() {
+            self.look.found = found;
+        }
         let waiting = self.node.mempool().iter();
         let waiting = waiting
             .filter_map(|transaction| read(transaction, &old))

@@ -230,12 +230,7 @@ fn parse_request(text: &str) -> Result<Incoming, MessageError> {
             join_key,
             peer_id,
             admission,
-        } => Ok(Incoming::Enter(Box::new(Entry {
-            room: RoomId(field("room", &room)?),
-            join_key: field("join_key", &join_key)?,
-            peer: field("peer_id", &peer_id)?,
-            admission: field("admission", &admission)?,
-        }))),
+        } => entry([&room, &join_key, &peer_id, &admission]),
         ClientMessage::LeaveNetwork {} => Ok(Incoming::Leave),
         ClientMessage::ListNetworks {} => Ok(Incoming::List),
         ClientMessage::Block { block } => Ok(Incoming::Block(block)),
@@ -264,6 +259,15 @@ fn parse_request(text: &str) -> Result<Incoming, MessageError> {
         }
         _ => Err(MessageError::bad("a message of another kind")),
     }
+}
+
+fn entry([room, join_key, peer_id, admission]: [&str; 4]) -> Result<Incoming, MessageError> {
+    Ok(Incoming::Enter(Box::new(Entry {
+        room: RoomId(field("room", room)?),
+        join_key: field("join_key", join_key)?,
+        peer: field("peer_id", peer_id)?,
+        admission: field("admission", admission)?,
+    })))
 }
 
 fn proof(

@@ -240,7 +240,7 @@ impl Replica {
         }
     }
 
-    fn proof_of_new(&mut self) -> Result<(SnapshotProof, Vec<(u32, Vec<u8>)>), String> {
+    fn proof_of_new(&mut self) -> Result<NewSnapshot, String> {
         let made = self.ledger.snapshot(&self.rotation);
         let made = made.map_err(|hash| format!("the body of {hash} is not in memory"))?;
         let found = made.manifest.chunks.len();
@@ -299,16 +299,17 @@ impl Replica {
         root: Hash,
         signature: Signature,
     ) {
+        if height > self.ledger.verifier().height() {
+            let vote = Vote {
+                height,
+                root,
+                signature,
+            };
+            self.snapshots.early.insert(from, vote);
+            return;
+        }
         let set = self.ledger.set_at(height);
         let Some(kept) = self.snapshots.kept.get_mut(&height) else {
-            if height > self.ledger.verifier().height() {
-                let vote = Vote {
-                    height,
-                    root,
-                    signature,
-                };
-                self.snapshots.early.insert(from, vote);
-            }
             return;
         };
         let chain = self.ledger.verifier().chain_id();
@@ -325,18 +326,25 @@ impl Replica {
         }
         let is_new = kept.add(index, signature);
         if is_new && kept.proof.signatures.len() == set.quorum() {
-            tracing::info!(%height, root = %kept.root, chunks = kept.proof.manifest.chunks.len(), "a quorum has signed a snapshot");
-            let snapshot = StoredSnapshot {
-                proof: kept.proof.clone(),
-                chunks: Vec::new(),
-                begins: None,
-            };
-            let batch = Batch {
-                snapshot: Some(Box::new(snapshot)),
-                ..Batch::default()
-            };
-            self.store(StoreOrder::Commit(Box::new(batch)));
+            let proof = kept.proof.clone();
+            self.keep_signed(proof);
         }
+    }
+
+    /// A quorum has signed a snapshot.
+    fn keep_signed(&mut self, proof: SnapshotProof) {
+        let (height, root) = (proof.manifest.height, proof.manifest.root());
+        tracing::info!(%height, %root, chunks = proof.manifest.chunks.len(), "a quorum has signed a snapshot");
+        let snapshot = StoredSnapshot {
+            proof,
+            chunks: Vec::new(),
+            begins: None,
+        };
+        let batch = Batch {
+            snapshot: Some(Box::new(snapshot)),
+            ..Batch::default()
+        };
+        self.store(StoreOrder::Commit(Box::new(batch)));
     }
 
     /// Offers the newest snapshot that a quorum signed.
@@ -685,3 +693,6 @@ impl Replica {
         self.let_go_of_the_lost();
     }
 }
+
+/// The proof of a snapshot that nobody else signed yet, and the chunks that are new.
+type NewSnapshot = (SnapshotProof, Vec<(u32, Vec<u8>)>);

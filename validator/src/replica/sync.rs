@@ -128,34 +128,37 @@ impl Replica {
                 }
                 Ok(())
             }
+            message @ (Message::SnapshotVote { .. }
+            | Message::GetSnapshot
+            | Message::Snapshot(_)
+            | Message::GetChunk { .. }
+            | Message::Chunk { .. }) => {
+                self.heard_of_snapshots(from, message);
+                Ok(())
+            }
+        }
+    }
+
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the caller keeps what is about something else"
+    )]
+    fn heard_of_snapshots(&mut self, from: PublicKey, message: Message) {
+        match message {
             Message::SnapshotVote {
                 height,
                 root,
                 signature,
-            } => {
-                self.take_snapshot_vote(from, height, root, signature);
-                Ok(())
-            }
-            Message::GetSnapshot => {
-                self.offer_snapshot(from);
-                Ok(())
-            }
-            Message::Snapshot(proof) => {
-                self.take_offer(from, &proof);
-                Ok(())
-            }
-            Message::GetChunk { height, index } => {
-                self.serve_chunk(from, height, index);
-                Ok(())
-            }
+            } => self.take_snapshot_vote(from, height, root, signature),
+            Message::GetSnapshot => self.offer_snapshot(from),
+            Message::Snapshot(proof) => self.take_offer(from, &proof),
+            Message::GetChunk { height, index } => self.serve_chunk(from, height, index),
             Message::Chunk {
                 height,
                 index,
                 bytes,
-            } => {
-                self.take_chunk(from, height, index, bytes);
-                Ok(())
-            }
+            } => self.take_chunk(from, height, index, bytes),
+            _ => {}
         }
     }
 

@@ -138,7 +138,7 @@ impl Hub {
         self.send_sample(chain_id, peer, &ServerMessage::PeerJoined { peer_id });
         self.publish_joined(chain_id, peer);
         self.on_peer_count_changed(now, chain_id);
-        self.tell_count_to(connection, chain_id);
+        self.tell_count_to(now, connection, chain_id);
     }
 
     pub(super) fn leave_room(&mut self, now: TimestampMs, connection: ConnectionId) {

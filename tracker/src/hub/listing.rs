@@ -39,25 +39,39 @@ impl Hub {
         self.send(connection, &ServerMessage::NetworkListUpdate { networks });
     }
 
-    /// Tells the room its new count, or plans to; and plans a push of the list if the network is in it.
+    /// Plans to tell the room its new count, after this fact at the earliest: a peer that takes its own place again leaves and
+    /// comes in one. And plans a push of the list if the network is in it.
     pub(super) fn on_peer_count_changed(&mut self, now: TimestampMs, chain_id: ChainId) {
-        if !self.rooms.contains_key(&chain_id) {
+        if self.rooms.contains_key(&chain_id) {
+            let first = Count {
+                next: now,
+                is_due: false,
+            };
+            let count = self.counts.entry(chain_id).or_insert(first);
+            if !count.is_due {
+                count.is_due = true;
+                count.next = count.next.max(now);
+                if count.next > now {
+                    self.counts_due.insert((count.next, chain_id));
+                } else {
+                    self.counts_changed.push(chain_id);
+                }
+            }
+        } else {
             self.counts.remove(&chain_id);
-        } else if self
-            .counts
-            .get(&chain_id)
-            .is_none_or(|count| count.next <= now)
-        {
-            self.tell_count(now, chain_id);
-        } else if let Some(count) = self.counts.get_mut(&chain_id)
-            && !count.is_due
-        {
-            count.is_due = true;
-            self.counts_due.insert((count.next, chain_id));
         }
         let network = self.networks.get(&chain_id);
         if network.is_some_and(|network| network.listing.is_listed()) {
             self.plan_listing(now);
+        }
+    }
+
+    /// Tells the counts that this fact changed, unless they were told a moment ago.
+    pub(super) fn tell_changed_counts(&mut self, now: TimestampMs) {
+        for chain_id in std::mem::take(&mut self.counts_changed) {
+            if self.counts.get(&chain_id).is_some_and(|count| count.is_due) {
+                self.tell_count(now, chain_id);
+            }
         }
     }
 
@@ -92,8 +106,16 @@ impl Hub {
     }
 
     /// A newcomer hears the count at once, also when the room is told later.
-    pub(super) fn tell_count_to(&mut self, connection: ConnectionId, chain_id: ChainId) {
-        let is_told_later = self.counts.get(&chain_id).is_some_and(|count| count.is_due);
+    pub(super) fn tell_count_to(
+        &mut self,
+        now: TimestampMs,
+        connection: ConnectionId,
+        chain_id: ChainId,
+    ) {
+        let is_told_later = self
+            .counts
+            .get(&chain_id)
+            .is_some_and(|count| count.is_due && count.next > now);
         if is_told_later && let Some(info) = self.count_of(chain_id) {
             self.send(connection, &info);
         }

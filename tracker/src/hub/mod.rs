@@ -71,6 +71,8 @@ pub struct Hub {
     counts: BTreeMap<ChainId, listing::Count>,
     /// The rooms that are told anew, and when.
     counts_due: BTreeSet<(TimestampMs, ChainId)>,
+    /// The rooms that are told anew after the fact at hand.
+    counts_changed: Vec<ChainId>,
     wake_at: Option<TimestampMs>,
     /// What other trackers have; none of a tracker alone.
     cluster: Option<cluster::Cluster>,
@@ -140,6 +142,7 @@ impl Hub {
             listed_at: TimestampMs(0),
             counts: BTreeMap::new(),
             counts_due: BTreeSet::new(),
+            counts_changed: Vec::new(),
             wake_at: None,
             cluster: None,
             outputs: VecDeque::new(),
@@ -198,6 +201,7 @@ impl Hub {
             Input::Draining => self.on_draining(),
             Input::Woken => self.on_woken(now),
         }
+        self.tell_changed_counts(now);
         self.schedule();
     }
 

@@ -428,14 +428,14 @@ fn a_newcomer_elsewhere_is_told_to_a_sample_of_a_large_room() {
 
 /// What a client was told of other trackers last.
 fn others(messages: &[ServerMessage]) -> Option<Vec<String>> {
-    let told = messages.iter().filter_map(|message| {
+    let mut told = messages.iter().filter_map(|message| {
         if let ServerMessage::Trackers { trackers } = message {
             Some(trackers.clone())
         } else {
             None
         }
     });
-    told.last()
+    told.next_back()
 }
 
 #[test]

@@ -20,7 +20,7 @@ fn wiped(seed: u64) -> Setup {
 fn a_wiped_validator_goes_on_from_a_snapshot() {
     let world = finished(wiped(300));
     let base = world.base(0);
-    assert!(base >= 10 && base % 10 == 0, "it began at {base}");
+    assert!(base >= 10 && base.is_multiple_of(10), "it began at {base}");
     assert_eq!(world.observer.snapshots(), [base]);
     assert!((1..4).all(|node| world.base(node) == 0));
 }
@@ -119,6 +119,6 @@ fn crash_at_every_write_of_loading_leaves_nothing_or_all_of_it() {
         setup.faults.crash_at_write = Some((0, write));
         let world = finished(setup);
         let base = world.base(0);
-        assert!(base % 10 == 0, "write {write}: it began at {base}");
+        assert!(base.is_multiple_of(10), "write {write}: it began at {base}");
     }
 }

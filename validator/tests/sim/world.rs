@@ -248,6 +248,30 @@ fn clients() -> Vec<Client> {
     clients.collect()
 }
 
+impl Node {
+    fn new(seed: u8, skew: u64, blocks: BlockLimits, is_honest: bool) -> Self {
+        Self {
+            seed,
+            key: identity(seed).public_key(),
+            skew,
+            disk: Disk {
+                store: ModelStore::new(blocks),
+                log: Vec::new(),
+                buffer: Vec::new(),
+                has_log: true,
+                orders: VecDeque::new(),
+            },
+            replica: None,
+            actor: None,
+            is_honest,
+            writes: 0,
+            ticks: 0,
+            clients: BTreeMap::new(),
+            members: BTreeSet::new(),
+        }
+    }
+}
+
 impl World {
     pub(crate) fn new(setup: Setup) -> Self {
         let genesis = genesis(setup.validators);
@@ -266,25 +290,8 @@ impl World {
         for (index, seed) in seeds.iter().enumerate() {
             let is_twin = (usize::from(setup.validators)..twins_end).contains(&index)
                 || setup.twins.contains(&index);
-            nodes.push(Node {
-                seed: *seed,
-                key: identity(*seed).public_key(),
-                skew: draw.below(setup.faults.skew_ms.saturating_add(1)),
-                disk: Disk {
-                    store: ModelStore::new(genesis.blocks()),
-                    log: Vec::new(),
-                    buffer: Vec::new(),
-                    has_log: true,
-                    orders: VecDeque::new(),
-                },
-                replica: None,
-                actor: None,
-                is_honest: !is_twin,
-                writes: 0,
-                ticks: 0,
-                clients: BTreeMap::new(),
-                members: BTreeSet::new(),
-            });
+            let skew = draw.below(setup.faults.skew_ms.saturating_add(1));
+            nodes.push(Node::new(*seed, skew, genesis.blocks(), !is_twin));
         }
         for (index, actor) in setup.actors {
             nodes[index].actor = Some(actor);

@@ -211,13 +211,7 @@ impl World {
         }
         for (to, count) in last {
             let (tenant, _) = self.seats[&to].place.expect("a member");
-            let members = self.members(tenant).count();
-            // Who takes an earlier connection's place is told of as one less first, and as one more within a second.
-            let between = usize::from(!heard.ended.is_empty());
-            assert!(
-                count == members || count + between == members,
-                "{to:?}: {count} of {members}"
-            );
+            assert_eq!(count, self.members(tenant).count(), "{to:?}");
         }
     }
 

@@ -87,3 +87,30 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Unstalled<S> {
         self.judge(context, closed)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_reads_slowly_gets_all_and_who_stops_is_let_go() {
+        let (near, mut far) = duplex(16);
+        let mut writer = Unstalled::new(near);
+        let pause = Duration::from_millis(WRITE_TIMEOUT_MS / 2);
+        let reading = async {
+            let (mut part, mut all) = ([0; 10], 0);
+            while all < 100 {
+                tokio::time::sleep(pause).await;
+                all += far.read(&mut part).await.unwrap();
+            }
+            far
+        };
+        let (written, far) = tokio::join!(writer.write_all(&[7; 100]), reading);
+        written.unwrap();
+        let stalled = writer.write_all(&[7; 100]).await;
+        assert_eq!(stalled.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        drop(far);
+    }
+}

@@ -23,6 +23,7 @@ async fn members_come_in_by_link_or_passphrase_and_the_tracker_learns_nothing() 
     owner.find("private-tag").await?;
     let (link, passphrase) = invite(&owner).await?;
     photograph(&owner, "private-invite").await?;
+    owner.click("inviting-close").await?;
 
     let friend = bob.open(&link).await?;
     friend.has_direct_peers(1).await?;

@@ -102,7 +102,7 @@ mod tests {
         let reading = async {
             let (mut part, mut all) = ([0; 10], 0);
             while all < 100 {
-                tokio::time::sleep(pause).await;
+                sleep(pause).await;
                 all += far.read(&mut part).await.unwrap();
             }
             far

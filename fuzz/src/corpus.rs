@@ -240,6 +240,7 @@ fn update() -> BlockchainUpdate {
         genesis: Some(hex::encode(genesis.encode())),
         peer_id: "00".repeat(32),
         new_blocks,
+        new_reports: Vec::new(),
         timestamp: NOW.0,
     }
 }

@@ -160,6 +160,8 @@ fn client_messages() -> Vec<ClientMessage> {
             network_id,
             block_count: 2,
             latest_blocks: tenant_blocks(),
+            latest_reports: Vec::new(),
+            genesis: None,
         },
     ];
     messages.extend(

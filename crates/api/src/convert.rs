@@ -8,6 +8,7 @@ use shared::encoding::{DecodeError, Reader};
 use shared::hash::sha256;
 use shared::header::Header;
 use shared::limits;
+use shared::report::ReportError;
 use shared::transaction::{Payload, Transaction};
 
 use crate::tenant::{TenantBlock, TenantTransaction, TransactionKind};
@@ -40,6 +41,19 @@ pub enum ShapeError {
         /// What the bytes say.
         actual: String,
     },
+    /// A field is longer than it may be.
+    #[error("{field} has {found} characters, allowed are {allowed}")]
+    TooLong {
+        /// The field.
+        field: &'static str,
+        /// How many it has.
+        found: usize,
+        /// How many it may have.
+        allowed: usize,
+    },
+    /// The bytes are no sealed block.
+    #[error("raw: {0}")]
+    Reported(#[from] ReportError),
     /// A block has more transactions than any network allows.
     #[error("a block of {found} transactions, allowed are {allowed}")]
     TooManyTransactions {
@@ -200,7 +214,7 @@ impl Parts {
     }
 }
 
-fn bytes(field: &'static str, text: &str) -> Result<Vec<u8>, ShapeError> {
+pub(crate) fn bytes(field: &'static str, text: &str) -> Result<Vec<u8>, ShapeError> {
     if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
         return Err(ShapeError::Hex { field });
     }
@@ -211,7 +225,7 @@ fn malformed(field: &'static str) -> impl Fn(DecodeError) -> ShapeError {
     move |error| ShapeError::Malformed { field, error }
 }
 
-fn same<T: PartialEq + ToString>(
+pub(crate) fn same<T: PartialEq + ToString>(
     field: &'static str,
     found: &T,
     actual: &T,

@@ -228,6 +228,12 @@ pub struct Tenant {
     /// The newest final block's hash, hex.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub final_hash: Option<String>,
+    /// Whether the network is private: its blocks are reported, and their transactions not counted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub private: bool,
+    /// How often its owner voided a final suffix.
+    #[serde(default)]
+    pub resets: u32,
 }
 
 /// `GET /api/transactions` and `GET /api/network-transactions/{id}`.

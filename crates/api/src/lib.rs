@@ -15,6 +15,7 @@ mod enterprise;
 mod health;
 #[cfg(feature = "openapi")]
 pub mod openapi;
+mod private;
 mod tenant;
 mod tracker;
 pub mod wide;
@@ -27,6 +28,9 @@ pub use enterprise::{
     TenantUpdateAccepted, Tenants, Transactions,
 };
 pub use health::{Health, HealthStatus, ProblemBody};
+pub use private::{
+    ExecutedReset, REPORTED_CHARS_MAX, ReportedBlock, ResetAccepted, ResetRequest, Resets,
+};
 pub use tenant::{
     BlockchainUpdate, PendingTransaction, TenantBlock, TenantTransaction, TransactionKind,
 };

@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::private::ReportedBlock;
 use crate::wide;
 
 /// What a transaction carries.
@@ -79,6 +80,8 @@ pub struct TenantBlock {
 }
 
 /// New blocks of one tenant chain: a peer's report to the tracker, and the tracker's to the validator.
+///
+/// Blocks of an open network come whole, those of a private one as reports: an update has one kind, or is refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct BlockchainUpdate {
@@ -94,6 +97,9 @@ pub struct BlockchainUpdate {
     pub peer_id: String,
     /// The blocks, oldest first.
     pub new_blocks: Vec<TenantBlock>,
+    /// The blocks of a private network, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub new_reports: Vec<ReportedBlock>,
     /// When the report was made, in ms.
     pub timestamp: u64,
 }

@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::private::ReportedBlock;
 use crate::tenant::{TenantBlock, TenantTransaction};
 use crate::tracker::{Anchor, NetworkListItem, TipReference, UpdateStatus};
 
@@ -100,6 +101,19 @@ pub enum ClientMessage {
         block_count: u64,
         /// The blocks, oldest first.
         latest_blocks: Vec<TenantBlock>,
+        /// The blocks of a private network, oldest first; then `latest_blocks` is empty.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        latest_reports: Vec<ReportedBlock>,
+        /// The genesis bytes of a private network that is to be anchored, hex: its room does not tell them.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        genesis: Option<String>,
+    },
+    /// The owner's reset of a private network, for the enterprise chain; answered by `reset_result`.
+    ResetNetwork {
+        /// The network's label.
+        network_id: String,
+        /// The signed reset, hex.
+        reset: String,
     },
 }
 
@@ -216,6 +230,18 @@ pub enum ServerMessage {
         height: u32,
         /// The hash of that block, hex.
         hash: String,
+        /// Why it was refused.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+    /// What became of a `reset_network`.
+    ResetResult {
+        /// The network's label.
+        network_id: String,
+        /// Which reset of the network it is; the first is 1.
+        number: u32,
+        /// Whether the enterprise chain took it.
+        status: UpdateStatus,
         /// Why it was refused.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,

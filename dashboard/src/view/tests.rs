@@ -52,6 +52,8 @@ fn tenant(name: &str, last_activity: u64) -> Tenant {
         tip_hash: String::new(),
         final_height: 0,
         final_hash: None,
+        private: false,
+        resets: 0,
     }
 }
 

@@ -182,6 +182,8 @@ impl FakeValidator {
             tip_hash: String::new(),
             final_height: 0,
             final_hash: None,
+            private: false,
+            resets: 0,
         });
         self.tell("block", &block);
         self.tell("status", &chain.status());

@@ -301,6 +301,8 @@ impl Engine {
             network_id: self.node.genesis().network_id.to_string(),
             block_count: u64::from(self.node.chain().tip().height.0),
             latest_blocks,
+            latest_reports: Vec::new(),
+            genesis: None,
         })
     }
 }

@@ -147,6 +147,14 @@ async fn blockchain_update(
 ) -> Result<Json<UpdateAccepted>, Problem> {
     let Json(update) = body.map_err(|rejection| unreadable(&rejection))?;
     let network = network_of(&update)?;
+    if !update.new_reports.is_empty() {
+        let detail = "this tracker takes no reports of private networks";
+        return Err(Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "private-network",
+            detail,
+        ));
+    }
     let found = update.new_blocks.len();
     if found > limits::UPDATE_BLOCKS_MAX {
         let detail = format!(

@@ -240,8 +240,12 @@ fn parse_request(text: &str) -> Result<Incoming, MessageError> {
         ClientMessage::BlockchainUpdate {
             network_id,
             latest_blocks,
+            latest_reports,
             ..
         } => {
+            if !latest_reports.is_empty() {
+                return Err(MessageError::bad("this tracker takes no reports"));
+            }
             if latest_blocks.len() > limits::UPDATE_BLOCKS_MAX {
                 let allowed = limits::UPDATE_BLOCKS_MAX;
                 return Err(MessageError {

@@ -64,6 +64,7 @@ impl Ledger {
                 genesis: Some(book.genesis_hex.to_string()),
                 peer_id: FORWARDER.to_owned(),
                 new_blocks: blocks,
+                new_reports: Vec::new(),
                 timestamp: now.0,
             };
             self.outbox.sent(chain_id, first, last);

@@ -67,6 +67,8 @@ impl Link {
             network_id: network.label().into(),
             block_count: u64::try_from(blocks.len()).unwrap(),
             latest_blocks: blocks.iter().map(TenantBlock::from).collect(),
+            latest_reports: Vec::new(),
+            genesis: None,
         };
         self.send(&update).await?;
         let answered = |message: &ServerMessage| match message {

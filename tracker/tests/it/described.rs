@@ -56,6 +56,8 @@ fn sayings(network: &mut Network, target: &str) -> Vec<ClientMessage> {
             network_id,
             block_count: 1,
             latest_blocks: vec![block],
+            latest_reports: Vec::new(),
+            genesis: None,
         },
     ]
 }
@@ -208,6 +210,7 @@ fn update_of(network: &mut Network) -> BlockchainUpdate {
         genesis: None,
         peer_id: "test".into(),
         new_blocks: vec![TenantBlock::from(&network.mine("hello"))],
+        new_reports: Vec::new(),
         timestamp: service::now_ms(),
     }
 }

@@ -170,6 +170,8 @@ async fn report(seat: &mut Seat, network: &mut Network) -> String {
         network_id: network.label().into(),
         block_count: 1,
         latest_blocks: vec![TenantBlock::from(&block)],
+        latest_reports: Vec::new(),
+        genesis: None,
     };
     seat.client.send(&update).await;
     seat.updates += 1;

@@ -319,6 +319,8 @@ async fn outsiders_neither_signal_nor_report() {
         network_id: "demo".into(),
         block_count: 1,
         latest_blocks: vec![block],
+        latest_reports: Vec::new(),
+        genesis: None,
     };
     outsider.send(&update).await;
     assert_eq!(outsider.until(error_code).await, ErrorCode::NotJoined);

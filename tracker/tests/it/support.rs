@@ -242,6 +242,8 @@ impl Client {
             network_id,
             block_count,
             latest_blocks,
+            latest_reports: Vec::new(),
+            genesis: None,
         })
         .await;
         self.until(|message| match message {

@@ -13,6 +13,7 @@ fn update(network: &Network, blocks: Vec<TenantBlock>) -> BlockchainUpdate {
         genesis: None,
         peer_id: "test".into(),
         new_blocks: blocks,
+        new_reports: Vec::new(),
         timestamp: service::now_ms(),
     }
 }

@@ -18,6 +18,7 @@ use serde_json::value::RawValue;
 use service::Problem;
 use shared::block::{Block, UncheckedBlock};
 use shared::enterprise::EnterpriseHeight;
+use shared::genesis::Access;
 use shared::hash::Hash;
 use shared::ids::Height;
 use utoipa::ToSchema;
@@ -156,6 +157,8 @@ fn tenant_shape(tenant: &TenantView) -> Tenant {
         tip_hash: tenant.tip.to_string(),
         final_height,
         final_hash,
+        private: matches!(tenant.genesis.access, Access::Private { .. }),
+        resets: 0,
     }
 }
 

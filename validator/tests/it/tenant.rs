@@ -140,6 +140,7 @@ impl TestTenant {
             genesis: Some(hex::encode(self.genesis.encode())),
             peer_id: "test".into(),
             new_blocks: blocks.iter().map(TenantBlock::from).collect(),
+            new_reports: Vec::new(),
             timestamp: self.clock.0,
         }
     }

@@ -78,6 +78,7 @@ async fn report(base: &str) -> Result<()> {
         genesis: Some(hex::encode(long.genesis.encode())),
         peer_id: "bench".into(),
         new_blocks: blocks,
+        new_reports: Vec::new(),
         timestamp: 0,
     };
     let client = reqwest::Client::new();

@@ -439,6 +439,7 @@ fn tenant(index: usize, blocks: usize) -> Result<Tenant> {
             genesis: (height == 1).then(|| hex.clone()),
             peer_id: "bench".into(),
             new_blocks: vec![TenantBlock::from(block)],
+            new_reports: Vec::new(),
             timestamp: block.header().timestamp.0,
         };
         updates.push(Update {

@@ -115,6 +115,8 @@ impl Reporter {
                 network_id: network_id.clone(),
                 block_count: u64::try_from(blocks.len())?,
                 latest_blocks: blocks.iter().map(TenantBlock::from).collect(),
+                latest_reports: Vec::new(),
+                genesis: None,
             };
             updates.push(frame(&serde_json::to_string(&update)?)?);
         }

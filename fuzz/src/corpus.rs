@@ -1,6 +1,6 @@
 //! Good inputs to start from: made by the encoders themselves.
 
-use api::{BlockchainUpdate, TenantBlock};
+use api::{BlockchainUpdate, ReportedBlock, TenantBlock};
 use shared::{
     block::{MinerRecord, UncheckedBlock},
     chain::Chain,
@@ -12,9 +12,12 @@ use shared::{
     message::{Bytes, Message, Status},
     miner::{Miner, Step},
     pow::Target,
+    report::UncheckedSealed,
     transaction::{Payload, Transaction},
 };
 use tracker::backplane::{self, Content, TrackerId};
+
+use crate::reported;
 
 /// When everything here happens.
 pub(crate) const NOW: TimestampMs = TimestampMs(1_700_000_100_000);
@@ -221,8 +224,23 @@ pub(crate) fn texts() -> Vec<Vec<u8>> {
         "v=0\r\na=fingerprint:sha-256 AB:CD\r\n",
     ];
     let mut all: Vec<Vec<u8>> = texts.iter().map(|text| text.as_bytes().to_vec()).collect();
+    all.extend(serde_json::to_vec(&report()));
     all.extend(serde_json::to_vec(&update()));
     all
+}
+
+/// The same of a private network.
+fn report() -> BlockchainUpdate {
+    let shape = |block: UncheckedSealed| ReportedBlock {
+        block_id: block.report().header.height.0,
+        block_hash: block.report().header.hash().to_string(),
+        raw: hex::encode(block.encode()),
+    };
+    BlockchainUpdate {
+        new_blocks: Vec::new(),
+        new_reports: reported::sealed().into_iter().map(shape).collect(),
+        ..update()
+    }
 }
 
 /// What a peer reports to the tracker, and the tracker to the validator.

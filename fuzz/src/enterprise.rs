@@ -44,20 +44,34 @@ pub(crate) fn corpus() -> Vec<Vec<u8>> {
         proposer: validators[0].public_key(),
     };
     all.push(header.encode());
+    let certificate = certificate(&enterprise, &header);
     let vote = Vote::precommit(header.height, Round(2), header.hash());
-    let signatures = (0..)
-        .zip(&validators)
-        .map(|(index, validator)| (index, vote.sign(validator, enterprise.chain_id())));
-    let certificate = Certificate {
-        height: header.height,
-        round: Round(2),
-        block_hash: header.hash(),
-        signatures: signatures.collect(),
-    };
     all.extend([vote.encode(), certificate.encode(), checkpoint()]);
     all.extend(proofs(&enterprise, &header, &certificate));
     all.extend(EnterpriseBlock::new(header, entries).map(|block| block.encode()));
     all
+}
+
+/// A header with its certificate.
+pub(crate) fn decided() -> Option<(EnterpriseHeader, Certificate)> {
+    let mut all = corpus().into_iter();
+    let header = all.find_map(|bytes| EnterpriseHeader::decode(&bytes).ok())?;
+    let certificate = certificate(&enterprise_genesis(), &header);
+    Some((header, certificate))
+}
+
+fn certificate(enterprise: &EnterpriseGenesis, header: &EnterpriseHeader) -> Certificate {
+    let validators = identities();
+    let vote = Vote::precommit(header.height, Round(2), header.hash());
+    let signatures = (0..)
+        .zip(&validators)
+        .map(|(index, validator)| (index, vote.sign(validator, enterprise.chain_id())));
+    Certificate {
+        height: header.height,
+        round: Round(2),
+        block_hash: header.hash(),
+        signatures: signatures.collect(),
+    }
 }
 
 /// A receipt with and one without a transaction, the checkpoint in them, and a proof of finality.

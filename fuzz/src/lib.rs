@@ -11,6 +11,7 @@ mod corpus;
 mod enterprise;
 mod machines;
 mod mutator;
+mod reported;
 mod targets;
 mod texts;
 

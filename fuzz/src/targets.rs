@@ -3,16 +3,17 @@
 use core::fmt::Debug;
 
 use api::{
-    BlockchainUpdate, TenantBlock,
+    BlockchainUpdate, ReportedBlock, TenantBlock,
     ws::{ClientMessage, ServerMessage},
 };
 use shared::{
     block::UncheckedBlock, genesis::Genesis, hash::Hash, header::Header, ids::PeerId,
-    mesh::Invitation, message::Message, snapshot::Snapshot, transaction::Transaction,
+    mesh::Invitation, message::Message, report::UncheckedSealed, snapshot::Snapshot,
+    transaction::Transaction,
 };
 use tracker::hub::message::{Incoming, parse};
 
-use crate::{corpus, enterprise, machines, texts};
+use crate::{corpus, enterprise, machines, reported, texts};
 
 /// One decoder.
 #[derive(Debug, Clone, Copy)]
@@ -87,6 +88,11 @@ pub const TARGETS: &[Target] = &[
         name: "enterprise",
         run: enterprise::run,
         corpus: enterprise::corpus,
+    },
+    Target {
+        name: "reported",
+        run: reported::run,
+        corpus: reported::corpus,
     },
     Target {
         name: "tracker_json",
@@ -255,7 +261,14 @@ fn backplane(bytes: &[u8]) {
 
 fn update_json(bytes: &[u8]) {
     let update = serde_json::from_slice::<BlockchainUpdate>(bytes);
-    let blocks = update.map(|update| update.new_blocks).unwrap_or_default();
+    let (blocks, mut reports) = update
+        .map(|update| (update.new_blocks, update.new_reports))
+        .unwrap_or_default();
+    reports.extend(serde_json::from_slice::<ReportedBlock>(bytes));
+    for report in &reports {
+        // A report that is none is an answer.
+        let _shape = UncheckedSealed::try_from(report);
+    }
     let alone = serde_json::from_slice::<TenantBlock>(bytes);
     for block in blocks.iter().chain(alone.iter()) {
         // A block that is none is an answer.

@@ -338,6 +338,12 @@ impl SealedBlock {
         self.id
     }
 
+    /// The report and its body, as they came.
+    #[must_use]
+    pub const fn unchecked(&self) -> &UncheckedSealed {
+        &self.inner
+    }
+
     /// The sealed body.
     #[must_use]
     pub fn sealed(&self) -> &[u8] {

@@ -8,18 +8,18 @@
 //!
 //! Limits: [`QUEUE_MAX`] waiting commands (senders wait for room), [`BATCH_MAX`] a cycle.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use shared::enterprise::{EnterpriseError, SetChange};
-use shared::ids::{ChainId, PublicKey, TimestampMs};
+use shared::enterprise::{EnterpriseError, Reset, SetChange};
+use shared::ids::{PublicKey, TimestampMs};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::agreement::Evidence;
+use crate::clients::{Clients, Reply, Submitted, transactions_of};
 use crate::ledger::{Ledger, Receipt, Refusal, Submission};
 use crate::replica::{Input, Message, Now, Output, Replica, ReplicaError, StoreOrder};
 use crate::store::{HeadFile, Store, StoreError};
@@ -27,7 +27,7 @@ use crate::transport::Links;
 use crate::transport::tls::Members;
 use crate::view::{TenantView, View};
 use crate::vote_log::VoteLog;
-use crate::writer::{Answer, Desk, Job, PAUSE_MS, Serve, Writer};
+use crate::writer::{Desk, Job, PAUSE_MS, Serve, Writer};
 
 /// Commands that wait for the engine.
 pub const QUEUE_MAX: usize = 1_024;
@@ -66,11 +66,10 @@ pub struct Taken {
     pub tenant: Option<Arc<TenantView>>,
 }
 
-type Reply = oneshot::Sender<Result<Verdict, Unavailable>>;
-
 /// What is on its way to the engine.
 enum Command {
     Submit(Submitted),
+    Reset(Box<Reset>, Reply),
     Read(Reading),
     Peer(PeerEvent),
     Change(Box<SetChange>, oneshot::Sender<Result<(), EnterpriseError>>),
@@ -78,14 +77,6 @@ enum Command {
 
 /// A reader's look at the ledger, between two batches.
 type Reading = Box<dyn FnOnce(&Ledger) + Send>;
-
-/// A submission on its way to the engine.
-#[derive(Debug)]
-struct Submitted {
-    submission: Submission,
-    transactions: u64,
-    reply: Reply,
-}
 
 /// What the transport hears.
 #[derive(Debug)]
@@ -132,6 +123,18 @@ impl Handle {
         let room = room.map_err(|_| Unavailable::Ending)?;
         self.pending.fetch_add(transactions, Ordering::Relaxed);
         room.send(command);
+        answer.await.unwrap_or(Err(Unavailable::Ending))
+    }
+
+    /// Hands in a reset of a private tenant and waits until it is acknowledged; it waits for a block then.
+    ///
+    /// # Errors
+    /// [`Unavailable`] when the engine takes no writes, or too few validators are reached.
+    pub async fn reset(&self, reset: Reset) -> Result<Verdict, Unavailable> {
+        let (reply, answer) = oneshot::channel();
+        let command = Command::Reset(Box::new(reset), reply);
+        let sent = self.commands.send(command).await;
+        sent.map_err(|_| Unavailable::Ending)?;
         answer.await.unwrap_or(Err(Unavailable::Ending))
     }
 
@@ -347,6 +350,9 @@ impl Run {
                 match command {
                     Command::Read(look) => look(self.replica.ledger()),
                     Command::Submit(submitted) => batch.push(self.clients.enter(submitted)),
+                    Command::Reset(reset, reply) => {
+                        batch.push(self.clients.enter_reset(reset, reply));
+                    }
                     Command::Peer(event) => batch.push(event.into()),
                     Command::Change(change, reply) => {
                         // Whoever asked may have gone away.
@@ -530,70 +536,6 @@ enum Next {
     Command(Command),
     Tick,
     Ended,
-}
-
-/// Clients that wait for the replica's answer.
-#[derive(Default)]
-struct Clients {
-    last: u64,
-    waiting: BTreeMap<u64, (Reply, u64, ChainId)>,
-}
-
-impl Clients {
-    fn enter(&mut self, submitted: Submitted) -> Input {
-        self.last = self.last.saturating_add(1);
-        let Submitted {
-            submission,
-            transactions,
-            reply,
-        } = submitted;
-        let waiting = (reply, transactions, submission.chain_id);
-        self.waiting.insert(self.last, waiting);
-        Input::Submit {
-            client: self.last,
-            submission,
-        }
-    }
-
-    fn answer(
-        &mut self,
-        client: u64,
-        verdict: Result<Receipt, Refusal>,
-        is_acknowledged: bool,
-    ) -> Option<Answer> {
-        let (reply, transactions, chain_id) = self.waiting.remove(&client)?;
-        let tenant = None;
-        let verdict = if is_acknowledged {
-            Ok(verdict.map(|receipt| Taken { receipt, tenant }))
-        } else {
-            Err(Unavailable::NotAcknowledged)
-        };
-        Some(Answer {
-            reply,
-            verdict,
-            transactions,
-            chain_id,
-        })
-    }
-
-    fn refuse(&mut self, reason: &Arc<str>) -> Vec<Answer> {
-        let waiting = std::mem::take(&mut self.waiting).into_values();
-        let refused = waiting.map(|(reply, transactions, chain_id)| Answer {
-            reply,
-            verdict: Err(Unavailable::Failed(Arc::clone(reason))),
-            transactions,
-            chain_id,
-        });
-        refused.collect()
-    }
-}
-
-fn transactions_of(submission: &Submission) -> u64 {
-    let counts = submission
-        .blocks
-        .iter()
-        .map(|block| block.transactions().len());
-    u64::try_from(counts.sum::<usize>()).unwrap_or(u64::MAX)
 }
 
 /// Why a cycle failed.

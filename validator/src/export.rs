@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use api::EnterpriseBlock as BlockShape;
 use serde::{Deserialize, Serialize};
-use shared::block::UncheckedBlock;
 use shared::enterprise::{Certificate, EnterpriseBlock, EnterpriseGenesis, EnterpriseHeight};
 
+use crate::body::UncheckedBody;
 use crate::http::{App, block_shape};
 use crate::ledger::{Ledger, Signatures};
 use crate::start::bodies;
@@ -33,7 +33,7 @@ struct ExportedBlock {
     shown: BlockShape,
     /// The enterprise block, hex.
     block: String,
-    /// The bodies of the tenant blocks it anchors, in order, hex.
+    /// The bodies of the tenant blocks it anchors, in order, hex; of private tenants' blocks the reports with sealed bodies.
     bodies: Vec<String>,
 }
 
@@ -237,7 +237,7 @@ fn fill(
         let keys: Vec<_> = anchored(&block).collect();
         let stored = keys
             .into_iter()
-            .zip(bodies.iter().map(UncheckedBlock::encode))
+            .zip(bodies.iter().map(UncheckedBody::encode))
             .collect();
         let decided = ledger
             .replay(block, certificate, bodies, Signatures::Verify)
@@ -254,7 +254,7 @@ fn fill(
 fn parse(
     genesis: &EnterpriseGenesis,
     exported: &ExportedBlock,
-) -> Result<(EnterpriseBlock, Certificate, Vec<UncheckedBlock>), String> {
+) -> Result<(EnterpriseBlock, Certificate, Vec<UncheckedBody>), String> {
     let bytes = |text: &str| hex::decode(text).map_err(|error| error.to_string());
     let block = EnterpriseBlock::decode(&bytes(&exported.block)?, genesis.blocks());
     let block = block.map_err(|error| error.to_string())?;
@@ -266,7 +266,7 @@ fn parse(
     let certificate =
         Certificate::decode(&bytes(certificate)?).map_err(|error| error.to_string())?;
     let body =
-        |text: &String| UncheckedBlock::decode(&bytes(text)?).map_err(|error| error.to_string());
+        |text: &String| UncheckedBody::decode(&bytes(text)?).map_err(|error| error.to_string());
     let bodies = exported.bodies.iter().map(body).collect::<Result<_, _>>()?;
     Ok((block, certificate, bodies))
 }

@@ -9,6 +9,8 @@
 
 pub mod agreement;
 pub mod backup;
+pub mod body;
+mod clients;
 mod config;
 pub mod engine;
 pub mod export;

@@ -10,9 +10,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use shared::block::UncheckedBlock;
 use shared::enterprise::{
-    EnterpriseBlock, EnterpriseError, EnterpriseGenesis, EnterpriseHeight, ValidatorInfo,
+    EnterpriseBlock, EnterpriseError, EnterpriseGenesis, EnterpriseHeight, Reset, ValidatorInfo,
     ValidatorSet,
 };
 use shared::genesis::Genesis;
@@ -20,6 +19,7 @@ use shared::hash::sha256;
 use shared::identity::Identity;
 use shared::ids::{ChainId, NetworkId, TimestampMs};
 
+use crate::body::UncheckedBody;
 use crate::ledger::{Ledger, Signatures};
 use crate::network::FILE_NAME;
 use crate::replica::Rotation;
@@ -389,16 +389,13 @@ pub fn replay_block(
 ///
 /// # Errors
 /// Says which one is missing or not intact.
-pub fn bodies(
-    store: &impl Storage,
-    block: &EnterpriseBlock,
-) -> Result<Vec<UncheckedBlock>, String> {
+pub fn bodies(store: &impl Storage, block: &EnterpriseBlock) -> Result<Vec<UncheckedBody>, String> {
     let mut bodies = Vec::new();
     for key in anchored(block) {
         let bytes = store.body(&key).map_err(|error| error.to_string())?;
         let bytes =
             bytes.ok_or_else(|| format!("tenant block {} of chain {} is missing", key.1, key.0))?;
-        let body = UncheckedBlock::decode(&bytes);
+        let body = UncheckedBody::decode(&bytes);
         bodies.push(body.map_err(|error| format!("tenant block {}: {error}", key.1))?);
     }
     Ok(bodies)
@@ -423,10 +420,16 @@ pub fn replay_held(
     for ((chain_id, hash), arrival) in store.held()? {
         let body = store
             .body(&(chain_id, hash))?
-            .and_then(|bytes| UncheckedBlock::decode(&bytes).ok());
+            .and_then(|bytes| UncheckedBody::decode(&bytes).ok());
         if let Some(body) = body {
             ledger.replay_held(now, chain_id, arrival, body);
         }
+    }
+    for bytes in store.resets()? {
+        let reset = Reset::decode(&bytes).map_err(|error| {
+            StoreError::Damaged(format!("a reset that waits to be executed: {error}"))
+        })?;
+        ledger.replay_reset(reset);
     }
     Ok(())
 }

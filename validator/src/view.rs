@@ -56,7 +56,7 @@ pub struct TenantView {
     pub height: Height,
     /// The hash of its tip.
     pub tip: Hash,
-    /// The hashes of that chain; may be ahead of this picture.
+    /// What that chain's blocks are stored by; may be ahead of this picture.
     pub main: MainChain,
     /// The enterprise block that anchors the tip.
     pub anchored_in: Head,
@@ -70,6 +70,8 @@ pub struct TenantView {
     pub bodies_from: Height,
     /// Its newest final block.
     pub newest_final: Option<(Height, Hash)>,
+    /// How often its owner voided a final suffix.
+    pub resets: u32,
     /// Its JSON, once somebody asked for it.
     pub(crate) json: OnceLock<ReadyJson>,
 }
@@ -199,6 +201,7 @@ impl View {
             recent_messages: tenant.recent_messages(),
             bodies_from: tenant.bodies_from(),
             newest_final: newest_final.map(|block| (block.height(), block.hash())),
+            resets: ledger.state().resets(&chain_id),
             json: OnceLock::new(),
         };
         self.tenants.insert(chain_id, Arc::new(view));

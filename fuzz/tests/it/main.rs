@@ -15,8 +15,10 @@ use api::ws::{ClientMessage, ServerMessage};
 use shared::{
     enterprise::{
         BlockLimits, Certificate, Checkpoint, EnterpriseBlock, EnterpriseGenesis, EnterpriseHeader,
-        Entry, FinalBlock, FinalityProof, Receipt,
+        Entry, FinalBlock, FinalityProof, Receipt, Reset, ResetReceipt, SnapshotManifest,
+        SnapshotProof,
     },
+    report::{Report, UncheckedSealed},
     snapshot::Snapshot,
 };
 
@@ -116,6 +118,17 @@ fn every_kind_of_object_and_message_is_among_the_good_inputs() {
     assert_eq!(is, [true; 8]);
     let entries = objects.iter().filter(|bytes| Entry::decode(bytes).is_ok());
     assert_eq!(entries.count(), 3, "a registration and two anchors");
+    let reported = good("reported");
+    let has = |is_one: fn(&[u8]) -> bool| reported.iter().any(|bytes| is_one(bytes));
+    let is = [
+        has(|bytes| Report::decode(bytes).is_ok()),
+        has(|bytes| UncheckedSealed::decode(bytes).is_ok()),
+        has(|bytes| Reset::decode(bytes).is_ok()),
+        has(|bytes| ResetReceipt::decode(bytes).is_ok()),
+        has(|bytes| SnapshotManifest::decode(bytes).is_ok()),
+        has(|bytes| SnapshotProof::decode(bytes).is_ok()),
+    ];
+    assert_eq!(is, [true; 6]);
     let snapshots = good("snapshot");
     assert!(
         snapshots

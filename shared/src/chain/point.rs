@@ -172,6 +172,16 @@ impl HeaderPoint {
         check_child(&self.hash, &self.parent, genesis, header)
     }
 
+    /// The point of a private network's block, whose state nobody sees here: only headers can follow it.
+    #[must_use]
+    pub fn of_private(&self) -> Point {
+        Point {
+            hash: self.hash,
+            parent: self.parent,
+            state: SparseMap::new(),
+        }
+    }
+
     /// The point with the state after it.
     ///
     /// # Errors

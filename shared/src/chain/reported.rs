@@ -4,11 +4,16 @@
 //! [`SealedBlock`]. One report of a block is kept; which one counts is what the enterprise chain decides
 //! ([`ReportedChain::replace`]).
 //!
+//! After a snapshot there are headers whose reports are not here ([`ReportedChain::insert_header`]).
+//!
 //! Limits: as for the headers of a [`Chain`]. Sealed bodies stay in memory, as blocks of open networks do.
 
-use alloc::{collections::BTreeMap, vec::Vec};
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    vec::Vec,
+};
 
-use super::{Chain, ChainError, FinalityError, Inserted, Tip, index_of};
+use super::{Chain, ChainError, FinalityError, HeaderInserted, Inserted, Tip, index_of};
 use crate::{
     enterprise::FinalBlock,
     genesis::Genesis,
@@ -32,6 +37,8 @@ pub struct ReportedChain {
     blocks: BTreeMap<Hash, SealedBlock>,
     /// Block hashes by report id.
     by_id: BTreeMap<Hash, Hash>,
+    /// Headers without a block.
+    bare: BTreeSet<(Height, Hash)>,
 }
 
 impl ReportedChain {
@@ -42,6 +49,7 @@ impl ReportedChain {
             headers: Chain::new(genesis),
             blocks: BTreeMap::new(),
             by_id: BTreeMap::new(),
+            bare: BTreeSet::new(),
         }
     }
 
@@ -53,6 +61,10 @@ impl ReportedChain {
         let hash = block.hash();
         if self.blocks.contains_key(&hash) {
             return Ok(Inserted::AlreadyKnown);
+        }
+        if self.bare.contains(&(block.header().height, hash)) {
+            self.keep(block);
+            return Ok(Inserted::Stored);
         }
         if block.header().previous == self.tip().hash {
             self.headers.insert_header(block.header().clone(), now)?;
@@ -77,6 +89,19 @@ impl ReportedChain {
         })
     }
 
+    /// Takes the header of a block whose report is not here, as a snapshot brings it.
+    ///
+    /// # Errors
+    /// As for [`Self::insert`].
+    pub fn insert_header(&mut self, header: &Header, now: TimestampMs) -> Result<(), ChainError> {
+        let (height, hash) = (header.height, header.hash());
+        if let HeaderInserted::Added = self.headers.insert_header(header.clone(), now)? {
+            self.bare.insert((height, hash));
+            self.drop_forgotten();
+        }
+        Ok(())
+    }
+
     /// Puts another report of a known block in the place of the one that is here; answers the id of that one.
     pub fn replace(&mut self, block: SealedBlock) -> Option<Hash> {
         let known = self.blocks.get(&block.hash())?.id();
@@ -89,20 +114,31 @@ impl ReportedChain {
     }
 
     fn keep(&mut self, block: SealedBlock) {
+        self.bare.remove(&(block.header().height, block.hash()));
         self.by_id.insert(block.id(), block.hash());
         self.blocks.insert(block.hash(), block);
     }
 
-    /// Takes the word that a block is final; what leaves it out is dropped.
+    /// Takes the word that a block is final; what leaves it out is dropped. Answers the blocks that joined the heaviest
+    /// branch by that, lowest first.
     ///
     /// # Errors
     /// As for [`Chain::set_final`].
-    pub fn set_final(&mut self, block: FinalBlock) -> Result<(), FinalityError> {
+    pub fn set_final(&mut self, block: FinalBlock) -> Result<Vec<Hash>, FinalityError> {
+        let is_on_best = self.hash_at(block.height()) == Some(block.hash());
+        let before = (!is_on_best).then(|| self.headers.best.clone());
         self.headers.set_final(block)?;
         // There are no bodies that it could say anything of.
         self.headers.take_floor_change();
         self.drop_forgotten();
-        Ok(())
+        Ok(before.map_or_else(Vec::new, |before| self.joined(&before)))
+    }
+
+    /// The blocks of the heaviest branch from where it leaves another one.
+    fn joined(&self, before: &[Hash]) -> Vec<Hash> {
+        let best = &self.headers.best;
+        let shared = before.iter().zip(best).take_while(|(a, b)| a == b).count();
+        best.iter().skip(shared).copied().collect()
     }
 
     /// Drops all blocks from a height on; `stays`, if anything does, is the newest final block then.
@@ -124,10 +160,11 @@ impl ReportedChain {
 
     /// Lets go of blocks whose headers are gone.
     fn drop_forgotten(&mut self) -> Vec<SealedBlock> {
-        if self.blocks.len() == self.headers.nodes.len() {
+        if self.blocks.len().saturating_add(self.bare.len()) == self.headers.nodes.len() {
             return Vec::new();
         }
         let nodes = &self.headers.nodes;
+        self.bare.retain(|(_, hash)| nodes.contains_key(hash));
         let gone = self.blocks.keys().filter(|hash| !nodes.contains_key(*hash));
         let gone: Vec<Hash> = gone.copied().collect();
         let gone: Vec<SealedBlock> = gone
@@ -174,6 +211,19 @@ impl ReportedChain {
     #[must_use]
     pub fn reported(&self, id: &Hash) -> Option<&SealedBlock> {
         self.by_id.get(id).and_then(|hash| self.blocks.get(hash))
+    }
+
+    /// The blocks that are here, in no order.
+    pub fn blocks(&self) -> impl Iterator<Item = &SealedBlock> {
+        self.blocks.values()
+    }
+
+    /// The lowest height from which on all blocks are here.
+    #[must_use]
+    pub fn bodies_from(&self) -> Height {
+        self.bare
+            .last()
+            .map_or(Height(1), |(height, _)| height.next())
     }
 
     /// The hash at a height of the heaviest branch; the chain id at 0.

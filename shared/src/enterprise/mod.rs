@@ -47,6 +47,8 @@ mod finality_tests;
 #[cfg(test)]
 mod receipt_tests;
 #[cfg(test)]
+mod reset_receipt_tests;
+#[cfg(test)]
 mod reset_tests;
 #[cfg(test)]
 mod tests;

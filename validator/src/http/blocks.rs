@@ -9,13 +9,13 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use service::Problem;
-use shared::block::Block;
 use shared::enterprise::{EnterpriseHeader, EnterpriseHeight};
 use shared::transaction::{Payload, Transaction};
 
 use super::page::{Asked, PAGE_MAX, Page, Paged, limit, place, query};
 use super::status::count;
 use super::{App, TRANSACTIONS_SHOWN_MAX, bad_path, pruned, reading};
+use crate::body::{Body, UncheckedBody};
 use crate::start::bodies;
 use crate::view::{TenantView, View};
 
@@ -111,14 +111,16 @@ pub(super) fn shape(
     let mut transactions = Vec::new();
     let mut total = 0_u64;
     for ((chain_id, _), body) in keys.iter().zip(bodies) {
-        total = total.saturating_add(count(body.transactions.len()));
+        total = total.saturating_add(count(body.transactions()));
         if *room == 0 {
             continue;
         }
         let Some(tenant) = view.tenants.get(chain_id) else {
             continue;
         };
-        let body = archived(tenant, body)?;
+        let Body::Whole(body) = archived(tenant, body)? else {
+            continue;
+        };
         for transaction in body.transactions().iter().take(*room) {
             let tenant_block = body.header().height.0;
             transactions.push(transaction_shape(transaction, tenant, tenant_block, height));
@@ -142,10 +144,7 @@ pub(super) fn shape(
 }
 
 /// A block of the store with its transactions decoded; its signatures were verified before it was written.
-pub(super) fn archived(
-    tenant: &TenantView,
-    body: shared::block::UncheckedBlock,
-) -> Result<Block, Problem> {
+pub(super) fn archived(tenant: &TenantView, body: UncheckedBody) -> Result<Body, Problem> {
     body.check_archived(&tenant.genesis)
         .map_err(|error| Problem::internal(&error))
 }

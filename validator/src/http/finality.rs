@@ -14,7 +14,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use service::Problem;
-use shared::enterprise::{FinalBlock, SnapshotProof};
+use shared::enterprise::{LogEntry as Logged, SnapshotProof};
 use shared::hash::Hash;
 use shared::ids::Height;
 use utoipa::{IntoParams, ToSchema};
@@ -185,19 +185,25 @@ pub(super) struct LogPage {
     next_cursor: Option<String>,
 }
 
-/// One final height.
+/// One entry of the log: a final height, or a reset of a private tenant.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct LogEntry {
     /// Its place in the log; the first is 0.
     index: u64,
     /// The tenant's chain id, hex.
     chain_id: String,
-    /// The height of the tenant block.
+    /// The height of the tenant block; of a reset the lowest void one.
     height: u32,
-    /// Its hash, hex.
+    /// Its hash, hex; of a reset that of the block that stays.
     hash: String,
-    /// The work of the chain up to it, decimal.
-    work: String,
+    /// The work of the chain up to it, decimal; none of a reset.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    work: Option<String>,
+    /// Resets of the tenant so far, this one included.
+    resets: u32,
+    /// The bytes of a reset, hex.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reset: Option<String>,
 }
 
 /// The log of final heights (RFC 9162).
@@ -235,13 +241,27 @@ pub(super) async fn log(
     Ok(Paged::new(shape, cursor.as_deref(), limit))
 }
 
-fn log_entry((index, block): (u64, &FinalBlock)) -> LogEntry {
-    LogEntry {
-        index,
-        chain_id: block.chain_id().to_string(),
-        height: block.height().0,
-        hash: block.hash().to_string(),
-        work: block.work().to_string(),
+fn log_entry((index, entry): (u64, &Logged)) -> LogEntry {
+    let chain_id = entry.chain_id().to_string();
+    match entry {
+        Logged::Final(block) => LogEntry {
+            index,
+            chain_id,
+            height: block.height().0,
+            hash: block.hash().to_string(),
+            work: Some(block.work().to_string()),
+            resets: block.resets(),
+            reset: None,
+        },
+        Logged::Reset(reset) => LogEntry {
+            index,
+            chain_id,
+            height: reset.from.0,
+            hash: reset.stays.to_string(),
+            work: None,
+            resets: reset.number,
+            reset: Some(hex::encode(reset.encode())),
+        },
     }
 }
 
@@ -325,7 +345,7 @@ fn not_final(tenant: &TenantView) -> Problem {
     Problem::new(StatusCode::NOT_FOUND, "not-final", detail)
 }
 
-fn bytes(bytes: Vec<u8>) -> Response {
+pub(super) fn bytes(bytes: Vec<u8>) -> Response {
     let kind = [(header::CONTENT_TYPE, "application/octet-stream")];
     (kind, bytes).into_response()
 }

@@ -10,6 +10,7 @@ mod events;
 mod finality;
 pub mod openapi;
 mod page;
+mod resets;
 mod set;
 mod status;
 mod tenants;

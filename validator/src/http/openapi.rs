@@ -16,7 +16,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{
-    App, BODY_BYTES_MAX, blocks, events, finality, set, status, tenants, transactions, update,
+    App, BODY_BYTES_MAX, blocks, events, finality, resets, set, status, tenants, transactions,
+    update,
 };
 
 #[derive(utoipa::OpenApi)]
@@ -44,6 +45,7 @@ fn updates() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
         .routes(routes!(update::tenant_update))
         .routes(routes!(update::tenant_blockchain_update))
+        .routes(routes!(resets::reset))
         // Here and not around all routes: each layer costs every request.
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
 }
@@ -73,6 +75,8 @@ fn tenants_and_their_proofs() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(tenants::incidents))
         .routes(routes!(finality::finality))
         .routes(routes!(finality::receipt))
+        .routes(routes!(resets::resets))
+        .routes(routes!(resets::reset_receipt))
         .routes(routes!(transactions::transactions))
         .routes(routes!(transactions::network_transactions))
 }

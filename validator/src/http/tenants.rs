@@ -7,7 +7,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use api::openapi::Problems;
-use api::{NetworkGenesis, Tenant, TenantBlock, Tenants};
+use api::{NetworkGenesis, ReportedBlock, Tenant, TenantBlock, Tenants};
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
@@ -16,9 +16,7 @@ use axum::response::{IntoResponse, Response};
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 use service::Problem;
-use shared::block::{Block, UncheckedBlock};
 use shared::enterprise::EnterpriseHeight;
-use shared::genesis::Access;
 use shared::hash::Hash;
 use shared::ids::Height;
 use utoipa::ToSchema;
@@ -26,6 +24,7 @@ use utoipa::ToSchema;
 use super::blocks::archived;
 use super::page::{Asked, PAGE_MAX, Page, PageFrom, Paged, bad_cursor, limit, query};
 use super::{App, pruned, reading, tenant_unknown, unavailable};
+use crate::body::{Body, UncheckedBody, is_private};
 use crate::view::{ReadyJson, TenantView, View};
 
 /// Tenants of one page, and of one event.
@@ -157,8 +156,8 @@ fn tenant_shape(tenant: &TenantView) -> Tenant {
         tip_hash: tenant.tip.to_string(),
         final_height,
         final_hash,
-        private: matches!(tenant.genesis.access, Access::Private { .. }),
-        resets: 0,
+        private: is_private(&tenant.genesis),
+        resets: tenant.resets,
     }
 }
 
@@ -173,8 +172,11 @@ pub(super) struct TenantBlocks {
     height: u32,
     /// The hash of its tip, hex.
     tip_hash: String,
-    /// The blocks.
+    /// The blocks; of a private tenant none, since nobody but its members sees them.
     blocks: Vec<AnchoredBlock>,
+    /// The blocks of a private tenant as they were reported.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    reports: Vec<AnchoredReport>,
     /// Where the next page begins; absent on the last one.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_cursor: Option<String>,
@@ -185,6 +187,15 @@ pub(super) struct TenantBlocks {
 pub(super) struct AnchoredBlock {
     #[serde(flatten)]
     block: TenantBlock,
+    /// The enterprise block that anchors it.
+    enterprise_height: u64,
+}
+
+/// A private tenant's block as it was reported, and where it is anchored.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct AnchoredReport {
+    #[serde(flatten)]
+    block: ReportedBlock,
     /// The enterprise block that anchors it.
     enterprise_height: u64,
 }
@@ -217,33 +228,40 @@ fn blocks_shape(
     first: u32,
     limit: usize,
 ) -> Result<TenantBlocks, Problem> {
-    let mut blocks = Vec::new();
+    let (mut blocks, mut reports) = (Vec::new(), Vec::new());
     let mut bytes = 0_usize;
     let mut next = first;
-    for hash in tenant.main.page(first, limit) {
-        let (block, anchor) = match read_block(app, tenant, hash) {
+    for id in tenant.main.page(first, limit) {
+        let (body, anchor) = match read_body(app, tenant, id) {
             // Some that a snapshot left out were handed in again; the next page says that there is a gap.
-            Err(_) if !blocks.is_empty() => break,
+            Err(_) if next > first => break,
             read => read?,
         };
-        bytes = bytes.saturating_add(block.encode().len());
-        if bytes > PAGE_BYTES_MAX && !blocks.is_empty() {
+        bytes = bytes.saturating_add(body.encode().len());
+        if bytes > PAGE_BYTES_MAX && next > first {
             break;
         }
-        let block = TenantBlock::from(&block);
-        blocks.push(AnchoredBlock {
-            block,
-            enterprise_height: anchor.0,
-        });
+        let enterprise_height = anchor.0;
+        match &body {
+            Body::Whole(block) => blocks.push(AnchoredBlock {
+                block: TenantBlock::from(block),
+                enterprise_height,
+            }),
+            Body::Sealed(block) => reports.push(AnchoredReport {
+                block: ReportedBlock::from(block),
+                enterprise_height,
+            }),
+        }
         next = next.saturating_add(1);
     }
-    let more = !blocks.is_empty() && next <= tenant.height.0;
+    let more = next > first && next <= tenant.height.0;
     Ok(TenantBlocks {
         network_id: tenant.name.clone(),
         chain_id: tenant.chain_id.to_string(),
         height: tenant.height.0,
         tip_hash: tenant.tip.to_string(),
         blocks,
+        reports,
         next_cursor: more.then(|| next.to_string()),
     })
 }
@@ -331,13 +349,13 @@ pub(super) async fn incidents(
     Ok(Paged::new(shape, cursor.as_deref(), limit))
 }
 
-/// A tenant block on record and the enterprise block that anchors it.
-pub(super) fn read_block(
+/// A tenant block on record, by what it is stored by, and the enterprise block that anchors it.
+pub(super) fn read_body(
     app: &App,
     tenant: &TenantView,
-    hash: Hash,
-) -> Result<(Block, EnterpriseHeight), Problem> {
-    let key = (tenant.chain_id, hash);
+    id: Hash,
+) -> Result<(Body, EnterpriseHeight), Problem> {
+    let key = (tenant.chain_id, id);
     let body = app
         .store
         .body(&key)
@@ -348,7 +366,7 @@ pub(super) fn read_block(
             Height(lowest) => pruned("the bodies of this tenant's blocks", lowest.into()),
         });
     };
-    let body = UncheckedBlock::decode(&body).map_err(|error| Problem::internal(&error))?;
+    let body = UncheckedBody::decode(&body).map_err(|error| Problem::internal(&error))?;
     let anchor = app
         .store
         .anchor(&key)

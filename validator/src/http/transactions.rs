@@ -11,8 +11,9 @@ use shared::ids::Height;
 
 use super::blocks::transaction_shape;
 use super::page::{Asked, PAGE_MAX, Page, Paged, Position, TransactionsPage, limit, query};
-use super::tenants::read_block;
+use super::tenants::read_body;
 use super::{App, pruned, reading, tenant_unknown};
+use crate::body::{Body, is_private};
 use crate::store::{BodyKey, anchored};
 use crate::view::TenantView;
 
@@ -124,6 +125,9 @@ fn walk(
     };
     let start = from.filter(|from| from.height <= tip).unwrap_or(top);
     let mut listed = Listed::new(limit);
+    if is_private(&tenant.genesis) {
+        return Ok(listed.finish(0));
+    }
     for (scanned, height) in (1..=start.height).rev().enumerate() {
         let place = Height(u32::try_from(height).unwrap_or(u32::MAX));
         if listed.next.is_none() && scanned >= BLOCKS_SCANNED_MAX {
@@ -136,7 +140,7 @@ fn walk(
         let Some(hash) = tenant.main.page(place.0, 1).first().copied() else {
             continue;
         };
-        let (block, anchor) = match read_block(app, tenant, hash) {
+        let (body, anchor) = match read_body(app, tenant, hash) {
             // The next page says what is not held.
             Err(_) if scanned > 0 => {
                 listed.next = Some(Position { height, newer: 0 });
@@ -148,6 +152,9 @@ fn walk(
             start.newer
         } else {
             0
+        };
+        let Body::Whole(block) = body else {
+            continue;
         };
         let newest_first = block.transactions().iter().rev().enumerate().skip(skipped);
         for (newer, transaction) in newest_first {
@@ -204,7 +211,12 @@ fn newest(app: &App, from: Option<Position>, limit: usize) -> Result<Transaction
                 continue;
             };
             scanned += 1;
-            let (block, anchor) = read_block(app, tenant, hash)?;
+            if is_private(&tenant.genesis) {
+                continue;
+            }
+            let (Body::Whole(block), anchor) = read_body(app, tenant, hash)? else {
+                continue;
+            };
             let shown = tenant.main.has(block.header().height, &hash);
             for transaction in block.transactions().iter().rev() {
                 if shown && newer >= skipped {

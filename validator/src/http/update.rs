@@ -3,7 +3,8 @@
 //! The blocks prove themselves, so nobody has to say who they are. Parsing, proof of work and signatures run on blocking
 //! threads; the engine executes and decides. An answer with status 200 means durable. A refused update names the
 //! tenant's tip here (`tenant_height`, `tenant_hash`), so that the sender can send what is missing; the blocks before a
-//! block that does not connect are taken, an update with a block that is wrong in itself is refused whole.
+//! block that does not connect are taken, an update with a block that is wrong in itself is refused whole. Blocks of open
+//! networks come whole, those of private ones as reports.
 
 use std::sync::Arc;
 
@@ -16,11 +17,14 @@ use axum::extract::rejection::BytesRejection;
 use axum::http::StatusCode;
 use service::{Problem, Stopwatch};
 use shared::block::UncheckedBlock;
+use shared::enterprise::EnterpriseError;
 use shared::genesis::Genesis;
 use shared::ids::{ChainId, Height, NetworkId};
 use shared::limits::GENESIS_BYTES_MAX;
+use shared::report::{ReportError, UncheckedSealed};
 
 use super::App;
+use crate::body::{Body, is_private};
 use crate::engine::{Taken, Unavailable};
 use crate::ledger::{Receipt, Refusal, Submission};
 use crate::view::View;
@@ -110,28 +114,72 @@ fn checked(view: &View, body: &[u8]) -> Result<Submission, Problem> {
         )
     })?;
     let (chain_id, genesis) = tenant_of(view, &update)?;
-    let mut blocks = Vec::with_capacity(update.new_blocks.len());
-    for shape in &update.new_blocks {
-        let wrong = |slug: &str, error: &dyn std::fmt::Display| {
-            let detail = format!("block {}: {error}", shape.block_id);
-            with_tip(
-                view,
-                chain_id,
-                Problem::new(StatusCode::UNPROCESSABLE_ENTITY, slug, detail),
-            )
-        };
-        let block = UncheckedBlock::try_from(shape).map_err(|error| wrong("bad-block", &error))?;
-        blocks.push(
-            block
-                .check(&genesis)
-                .map_err(|error| wrong("invalid-block", &error))?,
-        );
-    }
+    let blocks = of_one_kind(&update, &genesis).and_then(|()| checked_blocks(&update, &genesis));
+    let blocks = blocks.map_err(|problem| with_tip(view, chain_id, problem))?;
     Ok(Submission {
         genesis,
         chain_id,
         blocks,
     })
+}
+
+/// Whether an update has whole blocks or reports, as the genesis demands.
+fn of_one_kind(update: &BlockchainUpdate, genesis: &Genesis) -> Result<(), Problem> {
+    let (has_blocks, has_reports) = (
+        !update.new_blocks.is_empty(),
+        !update.new_reports.is_empty(),
+    );
+    let (slug, detail) = if has_blocks && has_reports {
+        ("mixed-update", "an update has blocks or reports, not both")
+    } else if has_blocks && is_private(genesis) {
+        (
+            "private-tenant",
+            "the network is private: its blocks are reported",
+        )
+    } else if has_reports && !is_private(genesis) {
+        (
+            "open-tenant",
+            "the network is open: its blocks come whole, not as reports",
+        )
+    } else {
+        return Ok(());
+    };
+    Err(unprocessable(slug, detail.into()))
+}
+
+fn checked_blocks(update: &BlockchainUpdate, genesis: &Genesis) -> Result<Vec<Body>, Problem> {
+    let count = update.new_blocks.len().max(update.new_reports.len());
+    let mut blocks = Vec::with_capacity(count);
+    for shape in &update.new_blocks {
+        let wrong = |slug: &str, error: &dyn std::fmt::Display| {
+            unprocessable(slug, format!("block {}: {error}", shape.block_id))
+        };
+        let block = UncheckedBlock::try_from(shape).map_err(|error| wrong("bad-block", &error))?;
+        let block = block.check(genesis);
+        blocks.push(
+            block
+                .map_err(|error| wrong("invalid-block", &error))?
+                .into(),
+        );
+    }
+    for shape in &update.new_reports {
+        let wrong = |slug: &str, error: &dyn std::fmt::Display| {
+            unprocessable(slug, format!("report of block {}: {error}", shape.block_id))
+        };
+        let block = UncheckedSealed::try_from(shape);
+        let block = block.map_err(|error| wrong("bad-report", &error))?;
+        let block = block.check(genesis).map_err(|error| match error {
+            ReportError::NotAReporter(_) => wrong("not-a-reporter", &error),
+            ReportError::Header(_) => wrong("invalid-block", &error),
+            _ => wrong("bad-report", &error),
+        });
+        blocks.push(block?.into());
+    }
+    Ok(blocks)
+}
+
+fn unprocessable(slug: &str, detail: String) -> Problem {
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, slug, detail)
 }
 
 /// The chain that an update is about: by its genesis, by its chain id, or by its label.
@@ -278,8 +326,13 @@ fn refused(refusal: &Refusal) -> Problem {
         Refusal::LeavesFinal { .. } => (StatusCode::CONFLICT, "leaves-final"),
         Refusal::TooFarAhead { .. } => (StatusCode::TOO_EARLY, "too-far-ahead"),
         Refusal::Invalid { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "invalid-block"),
+        Refusal::Registration(EnterpriseError::NoReporters(_)) => {
+            (StatusCode::UNPROCESSABLE_ENTITY, "no-reporters")
+        }
         Refusal::Registration(_) => (StatusCode::UNPROCESSABLE_ENTITY, "not-registered"),
-        Refusal::Private => (StatusCode::UNPROCESSABLE_ENTITY, "private-tenant"),
+        Refusal::Void { .. } => (StatusCode::CONFLICT, "void"),
+        // Of a reset, and that has its own answer.
+        Refusal::Reset(_) => (StatusCode::CONFLICT, "reset-refused"),
         Refusal::NoBlocks => (StatusCode::NOT_FOUND, "tenant-unknown"),
         Refusal::TooManyTenants { .. } => (StatusCode::FORBIDDEN, "too-many-tenants"),
     };
@@ -317,7 +370,7 @@ fn busy() -> Problem {
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail).with("retry_after_ms", 1_000)
 }
 
-fn unavailable(error: &Unavailable) -> Problem {
+pub(super) fn unavailable(error: &Unavailable) -> Problem {
     let slug = match error {
         Unavailable::Failed(_) => "store-failed",
         Unavailable::NotAcknowledged => "not-acknowledged",

@@ -8,13 +8,15 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use shared::block::{Block, BlockError, UncheckedBlock, body_root};
-use shared::chain::Point;
+use shared::chain::{HeaderPoint, Point};
 use shared::enterprise::{Anchor, EnterpriseBlock, EnterpriseError, Entry};
-use shared::genesis::{Access, Genesis};
-use shared::hash::{Hash, sha256};
+use shared::genesis::Genesis;
+use shared::hash::Hash;
+use shared::ids::ChainId;
+use shared::report::Report;
 
 use super::{Ledger, Signatures};
+use crate::body::{Body, BodyError, UncheckedBody, is_private};
 use crate::store::BodyKey;
 
 /// Bodies kept for proposals of others.
@@ -22,28 +24,16 @@ pub const LOOSE_BODIES_MAX: usize = 16_384;
 /// Their bytes.
 pub const LOOSE_BYTES_MAX: usize = 64 << 20;
 
-/// Why a body is not kept.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum BodyError {
-    /// The bytes are not a block's.
-    #[error("not a block: {0}")]
-    Encoding(#[from] shared::encoding::DecodeError),
-    /// The body is another header's, or no work was done for it.
-    #[error(transparent)]
-    Invalid(#[from] BlockError),
-}
-
 /// Bodies by key, bounded.
 #[derive(Debug, Default)]
 pub(super) struct LooseBodies {
-    bodies: BTreeMap<BodyKey, (UncheckedBlock, usize)>,
+    bodies: BTreeMap<BodyKey, (UncheckedBody, usize)>,
     order: VecDeque<BodyKey>,
     bytes: usize,
 }
 
 impl LooseBodies {
-    fn insert(&mut self, key: BodyKey, body: UncheckedBlock, bytes: usize) {
+    pub(super) fn insert(&mut self, key: BodyKey, body: UncheckedBody, bytes: usize) {
         if self.bodies.insert(key, (body, bytes)).is_some() {
             return;
         }
@@ -58,19 +48,19 @@ impl LooseBodies {
     }
 
     /// Keeps a body that is used before the next one comes.
-    pub(super) fn put(&mut self, key: BodyKey, body: UncheckedBlock) {
+    pub(super) fn put(&mut self, key: BodyKey, body: UncheckedBody) {
         self.insert(key, body, 0);
     }
 
-    pub(super) fn get(&self, key: &BodyKey) -> Option<&UncheckedBlock> {
+    pub(super) fn get(&self, key: &BodyKey) -> Option<&UncheckedBody> {
         self.bodies.get(key).map(|(body, _)| body)
     }
 
     /// Lets go of bodies that have found their chain.
-    pub(super) fn remove<'a>(&mut self, keys: impl Iterator<Item = &'a BodyKey>) {
+    pub(super) fn remove(&mut self, keys: impl Iterator<Item = BodyKey>) {
         let before = self.bodies.len();
         for key in keys {
-            self.forget(key);
+            self.forget(&key);
         }
         if self.bodies.len() < before {
             self.order.retain(|key| self.bodies.contains_key(key));
@@ -87,12 +77,14 @@ impl LooseBodies {
 /// What executing the anchored blocks of one enterprise block gave.
 #[derive(Debug, Default)]
 pub(super) struct Executed {
-    /// The state after each anchored block.
+    /// The state after each anchored block, by block hash.
     pub(super) points: BTreeMap<BodyKey, Point>,
-    /// Transactions of each.
+    /// Transactions of each; of private tenants' blocks they are not known.
     pub(super) transactions: BTreeMap<BodyKey, usize>,
-    /// Blocks that no chain here has, in order.
-    pub(super) arrived: Vec<Block>,
+    /// What each is stored by, in order.
+    pub(super) stored_by: Vec<(BodyKey, Hash)>,
+    /// Blocks that no chain here has, by what they are stored by.
+    pub(super) arrived: BTreeMap<BodyKey, Body>,
 }
 
 /// Why the blocks of an enterprise block are not executed.
@@ -100,39 +92,21 @@ pub(super) enum NotExecuted {
     /// These bodies are not here.
     Missing(Vec<BodyKey>),
     /// A block breaks a rule, on every validator.
-    Block(Hash, BlockError),
+    Block(Hash, BodyError),
     /// The entries are not in order.
     Entry(EnterpriseError),
 }
 
 impl Ledger {
-    /// Keeps a body that a proposal needs, if it is its header's and work was done for it; answers its hash.
+    /// Keeps a body that a proposal needs, if it is its header's and work was done for it; answers what it is stored by.
     ///
     /// # Errors
     /// [`BodyError`]; nothing is kept then.
-    pub fn add_body(
-        &mut self,
-        chain_id: shared::ids::ChainId,
-        bytes: &[u8],
-    ) -> Result<BodyKey, BodyError> {
-        let body = UncheckedBlock::decode(bytes)?;
-        let header = &body.header;
-        let hash = header.hash();
-        if !header.target.target().is_met_by(&hash) {
-            let allowed = header.target;
-            return Err(BlockError::WorkNotDone {
-                found: hash,
-                allowed,
-            }
-            .into());
-        }
-        let ids = body.transactions.iter().map(|bytes| sha256(&[bytes]));
-        let (found, allowed) = (body_root(&body.miner, ids), header.body_root);
-        if found != allowed {
-            return Err(BlockError::BodyRoot { found, allowed }.into());
-        }
-        let key = (chain_id, hash);
-        if self.chain_block(&key).is_none() {
+    pub fn add_body(&mut self, chain_id: ChainId, bytes: &[u8]) -> Result<BodyKey, BodyError> {
+        let body = UncheckedBody::decode(bytes)?;
+        body.check_work(chain_id)?;
+        let key = (chain_id, body.id());
+        if !self.is_in_chain(&key) {
             self.loose.insert(key, body, bytes.len());
         }
         Ok(key)
@@ -141,24 +115,26 @@ impl Ledger {
     /// The bytes of a tenant block that is here, anchored or not.
     #[must_use]
     pub fn body(&self, key: &BodyKey) -> Option<Vec<u8>> {
-        let loose = || self.loose.get(key).map(UncheckedBlock::encode);
-        self.chain_block(key).map(Block::encode).or_else(loose)
+        let tenant = self.tenants.get(&key.0);
+        let known = tenant.and_then(|tenant| tenant.chain.bytes(&key.1));
+        known.or_else(|| self.loose.get(key).map(UncheckedBody::encode))
     }
 
     /// Whether a tenant block is here.
     #[must_use]
     pub fn has_body(&self, key: &BodyKey) -> bool {
-        self.chain_block(key).is_some() || self.loose.get(key).is_some()
+        self.is_in_chain(key) || self.loose.get(key).is_some()
     }
 
-    pub(super) fn chain_block(&self, key: &BodyKey) -> Option<&Block> {
-        self.tenants.get(&key.0)?.chain.block(&key.1)
+    fn is_in_chain(&self, key: &BodyKey) -> bool {
+        let tenant = self.tenants.get(&key.0);
+        tenant.is_some_and(|tenant| tenant.chain.has(&key.1))
     }
 
     /// The anchored blocks whose bodies are not here.
     pub(super) fn missing_bodies(&self, block: &EnterpriseBlock) -> Vec<BodyKey> {
         crate::store::anchored(block)
-            .filter(|key| self.chain_block(key).is_none() && self.loose.get(key).is_none())
+            .filter(|key| !self.has_body(key))
             .collect()
     }
 
@@ -171,40 +147,40 @@ impl Ledger {
         let mut executed = Executed::default();
         let mut registered: BTreeMap<_, &Genesis> = BTreeMap::new();
         for entry in entries {
-            let (anchor, refused) = match entry {
+            match entry {
                 Entry::TenantRegistered(genesis) => {
-                    if genesis.access != Access::Open {
-                        let private = EnterpriseError::Private(genesis.chain_id());
-                        return Err(NotExecuted::Entry(private));
-                    }
                     registered.insert(genesis.chain_id(), genesis);
-                    continue;
                 }
-                Entry::BlockAnchored(anchor) => (anchor, false),
-                Entry::ForkRefused(anchor) => (anchor, true),
-                Entry::SetChanged(_) => continue,
-                // No private tenant is registered, so that there is none they could be about.
+                Entry::BlockAnchored(anchor) => {
+                    let genesis = self.genesis_of(&registered, anchor.chain_id)?;
+                    self.execute_anchor(&mut executed, genesis, anchor, signatures)?;
+                }
                 Entry::ReportAnchored(report) => {
-                    let unknown = EnterpriseError::TenantUnknown(report.chain_id);
-                    return Err(NotExecuted::Entry(unknown));
+                    let genesis = self.genesis_of(&registered, report.chain_id)?;
+                    self.execute_report(&mut executed, genesis, report, signatures)?;
                 }
-                Entry::TenantReset(reset) => {
-                    let unknown = EnterpriseError::TenantUnknown(reset.chain_id);
-                    return Err(NotExecuted::Entry(unknown));
+                Entry::ForkRefused(anchor) => {
+                    let genesis = self.genesis_of(&registered, anchor.chain_id)?;
+                    self.check_refused(&executed, genesis, anchor)?;
                 }
-            };
-            let unknown = EnterpriseError::TenantUnknown(anchor.chain_id);
-            let genesis = registered.get(&anchor.chain_id).copied();
-            let known = self.tenants.get(&anchor.chain_id);
-            let genesis = genesis.or_else(|| known.map(|tenant| &**tenant.genesis()));
-            let genesis = genesis.ok_or(NotExecuted::Entry(unknown))?;
-            if refused {
-                self.check_refused(&executed, genesis, anchor)?;
-            } else {
-                self.execute_anchor(&mut executed, genesis, anchor, signatures)?;
+                // The verifier's business, and the state's.
+                Entry::SetChanged(_) | Entry::TenantReset(_) => {}
             }
         }
         Ok(executed)
+    }
+
+    fn genesis_of<'a>(
+        &'a self,
+        registered: &BTreeMap<ChainId, &'a Genesis>,
+        chain_id: ChainId,
+    ) -> Result<&'a Genesis, NotExecuted> {
+        let known = self
+            .tenants
+            .get(&chain_id)
+            .map(|tenant| &**tenant.genesis());
+        let genesis = registered.get(&chain_id).copied().or(known);
+        genesis.ok_or(NotExecuted::Entry(EnterpriseError::TenantUnknown(chain_id)))
     }
 
     /// Whether the header of a refused fork follows the rules of its chain.
@@ -221,7 +197,7 @@ impl Ledger {
                 .parent_point(executed, genesis, anchor)?
                 .check_header(genesis, &anchor.header),
         };
-        checked.map_err(|error| NotExecuted::Block(anchor.header.hash(), error))
+        checked.map_err(|error| NotExecuted::Block(anchor.header.hash(), error.into()))
     }
 
     /// The chain right after an anchor's parent.
@@ -237,10 +213,15 @@ impl Ledger {
         }
         let key = (anchor.chain_id, previous);
         let known = executed.points.get(&key).or_else(|| self.points.get(&key));
-        known.cloned().ok_or_else(|| {
-            let hash = anchor.header.hash();
-            NotExecuted::Entry(EnterpriseError::ParentNotAnchored { hash, previous })
-        })
+        // A reset makes heights open again that a snapshot has no points of; a private tenant's needs no state.
+        let of_header = || self.headers.get(&key).filter(|_| is_private(genesis));
+        let known = known.cloned();
+        known
+            .or_else(|| of_header().map(HeaderPoint::of_private))
+            .ok_or_else(|| {
+                let hash = anchor.header.hash();
+                NotExecuted::Entry(EnterpriseError::ParentNotAnchored { hash, previous })
+            })
     }
 
     fn execute_anchor(
@@ -253,27 +234,71 @@ impl Ledger {
         let Anchor { chain_id, header } = anchor;
         let hash = header.hash();
         let key = (*chain_id, hash);
-        let refused = |error| NotExecuted::Block(hash, error);
         let parent = self.parent_point(executed, genesis, anchor)?;
-        let block = if let Some(block) = self.chain_block(&key) {
-            block
-        } else {
-            let body = self.loose.get(&key);
-            let body = body.ok_or_else(|| NotExecuted::Missing(vec![key]))?.clone();
-            let checked = match signatures {
-                Signatures::Verified => body.check_archived(genesis),
-                Signatures::Verify => body.check(genesis),
-            };
-            executed.arrived.push(checked.map_err(refused)?);
-            executed
-                .arrived
-                .last()
-                .ok_or_else(|| NotExecuted::Missing(vec![key]))?
+        let known = self.tenants.get(chain_id);
+        let known = known.and_then(|tenant| tenant.chain.open()?.block(&hash));
+        let arrived = match known {
+            Some(_) => None,
+            None => Some(self.arrived(&key, genesis, signatures)?),
         };
-        let point = parent.next(genesis, block).map_err(refused)?;
-        let transactions = block.transactions().len();
-        executed.transactions.insert(key, transactions);
+        let block = match (known, &arrived) {
+            (Some(block), _) | (None, Some(Body::Whole(block))) => block,
+            (None, Some(Body::Sealed(_)) | None) => return Err(NotExecuted::Missing(vec![key])),
+        };
+        let point = parent.next(genesis, block);
+        let point = point.map_err(|error| NotExecuted::Block(hash, error.into()))?;
+        executed
+            .transactions
+            .insert(key, block.transactions().len());
         executed.points.insert(key, point);
+        executed.stored_by.push((key, hash));
+        executed.arrived.extend(arrived.map(|body| (key, body)));
         Ok(())
+    }
+
+    /// Follows a private tenant's header, once its report is one of a reporter and the sealed body is here.
+    fn execute_report(
+        &self,
+        executed: &mut Executed,
+        genesis: &Genesis,
+        report: &Report,
+        signatures: Signatures,
+    ) -> Result<(), NotExecuted> {
+        let (chain_id, header, id) = (report.chain_id, &report.header, report.id());
+        let (hash, stored_by) = (header.hash(), (chain_id, id));
+        let anchor = Anchor {
+            chain_id,
+            header: header.clone(),
+        };
+        let parent = self.parent_point(executed, genesis, &anchor)?;
+        // The id covers every byte of the report, so that one in the chain here was verified.
+        if !self.is_in_chain(&stored_by) {
+            let body = self.arrived(&stored_by, genesis, signatures)?;
+            executed.arrived.insert(stored_by, body);
+        }
+        let point = parent.next_header(genesis, header);
+        let point = point.map_err(|error| NotExecuted::Block(hash, error.into()))?;
+        executed.points.insert((chain_id, hash), point);
+        executed.stored_by.push(((chain_id, hash), id));
+        Ok(())
+    }
+
+    /// A body that came with a proposal, checked.
+    fn arrived(
+        &self,
+        key: &BodyKey,
+        genesis: &Genesis,
+        signatures: Signatures,
+    ) -> Result<Body, NotExecuted> {
+        let body = self.loose.get(key);
+        let body = body
+            .ok_or_else(|| NotExecuted::Missing(vec![*key]))?
+            .clone();
+        let hash = body.header().hash();
+        let checked = match signatures {
+            Signatures::Verified => body.check_archived(genesis),
+            Signatures::Verify => body.check(genesis),
+        };
+        checked.map_err(|error| NotExecuted::Block(hash, error))
     }
 }

@@ -5,7 +5,7 @@
 //! | 8 + 32 | height and hash of the block |
 //! | 2 | version |
 //! | 6 | enterprise time |
-//! | 4 | number of entries; then each with its length (4), an anchored block followed by the number of its transactions (4) |
+//! | 4 | number of entries; then each with its length (4), an open tenant's anchored block followed by the number of its transactions (4) |
 //!
 //! Whole chunks of it are hashed once and never again; those that are not in the store wait here for the next snapshot.
 
@@ -130,7 +130,6 @@ impl Record {
             let entry = Entry::decode(reader.counted_bytes("the length of an entry", u32::MAX)?)?;
             let count = match entry {
                 Entry::BlockAnchored(_) => reader.u32()?,
-                // Reports and resets are in no block yet: execution refuses them.
                 Entry::TenantRegistered(_)
                 | Entry::ForkRefused(_)
                 | Entry::SetChanged(_)

@@ -211,10 +211,13 @@ fn a_body_that_is_not_its_headers_is_not_kept() {
     unchecked.transactions.pop();
     let key = (tenant.chain_id(), block.hash());
     let refused = ledger.add_body(key.0, &unchecked.encode());
-    assert!(matches!(refused, Err(BodyError::Invalid(_))), "{refused:?}");
+    assert!(
+        matches!(refused, Err(crate::body::BodyError::Invalid(_))),
+        "{refused:?}"
+    );
     assert!(matches!(
         ledger.add_body(key.0, &[1, 2]),
-        Err(BodyError::Encoding(_))
+        Err(crate::body::BodyError::Encoding(_))
     ));
     assert_eq!(ledger.body(&key), None);
     ledger.add_body(key.0, &block.encode()).unwrap();

@@ -3,18 +3,24 @@
 use std::collections::BTreeMap;
 
 use shared::block::transaction_leaf;
-use shared::enterprise::{Checkpoint, FinalBlock, FinalityProof, Receipt as FinalReceipt};
+use shared::enterprise::{
+    Checkpoint, EnterpriseHeight, FinalBlock, FinalityProof, LogEntry, Receipt as FinalReceipt,
+    Reset, ResetReceipt,
+};
 use shared::hash::Hash;
 use shared::ids::{ChainId, Height};
 use shared::merkle::{self, Tree};
 
-use super::Ledger;
+use super::{ExecutedReset, Ledger};
 
 /// The log's entries and their tree.
 #[derive(Debug, Default)]
 pub(super) struct FinalLog {
-    entries: Vec<FinalBlock>,
+    entries: Vec<LogEntry>,
+    /// Of several leaves of a height the newest: the one with the most resets.
     indices: BTreeMap<(ChainId, Height), usize>,
+    /// The resets with the heights of their blocks.
+    resets: BTreeMap<(ChainId, u32), (usize, EnterpriseHeight)>,
     tree: Tree,
 }
 
@@ -23,15 +29,69 @@ impl FinalLog {
         let key = (block.chain_id(), block.height());
         self.indices.insert(key, self.entries.len());
         self.tree.push(block.leaf());
-        self.entries.push(block);
+        self.entries.push(LogEntry::Final(block));
+    }
+
+    /// Logs a reset, after which nothing from its height on is final.
+    pub(super) fn push_reset(&mut self, reset: &Reset, executed_in: EnterpriseHeight) {
+        let (chain_id, index) = (reset.chain_id, self.entries.len());
+        let void = (chain_id, reset.from)..=(chain_id, Height(u32::MAX));
+        let void: Vec<_> = self.indices.range(void).map(|(key, _)| *key).collect();
+        for key in void {
+            self.indices.remove(&key);
+        }
+        let key = (chain_id, reset.number);
+        self.resets.insert(key, (index, executed_in));
+        self.tree.push(reset.leaf());
+        self.entries.push(LogEntry::Reset(Box::new(reset.clone())));
+    }
+
+    /// The final block at a height and its place.
+    fn final_at(&self, chain_id: ChainId, height: Height) -> Option<(usize, &FinalBlock)> {
+        let index = *self.indices.get(&(chain_id, height))?;
+        match self.entries.get(index)? {
+            LogEntry::Final(block) => Some((index, block)),
+            LogEntry::Reset(_) => None,
+        }
+    }
+
+    fn reset(&self, chain_id: ChainId, number: u32) -> Option<ExecutedReset> {
+        let (index, executed_in) = *self.resets.get(&(chain_id, number))?;
+        match self.entries.get(index)? {
+            LogEntry::Reset(reset) => Some(ExecutedReset {
+                reset: (**reset).clone(),
+                index,
+                executed_in,
+            }),
+            LogEntry::Final(_) => None,
+        }
     }
 }
 
 impl Ledger {
     /// The log's entries, oldest first.
     #[must_use]
-    pub fn log_entries(&self) -> &[FinalBlock] {
+    pub fn log_entries(&self) -> &[LogEntry] {
         &self.log.entries
+    }
+
+    /// A tenant's reset that was executed.
+    #[must_use]
+    pub fn executed_reset(&self, chain_id: ChainId, number: u32) -> Option<ExecutedReset> {
+        self.log.reset(chain_id, number)
+    }
+
+    /// The proof that a reset was executed; none before it was.
+    #[must_use]
+    pub fn reset_receipt(&self, chain_id: ChainId, number: u32) -> Option<ResetReceipt> {
+        let executed = self.log.reset(chain_id, number)?;
+        let checkpoint = self.checkpoint()?;
+        Some(ResetReceipt {
+            reset: executed.reset,
+            index: u64::try_from(executed.index).ok()?,
+            path: self.inclusion(executed.index, checkpoint.header.log_size)?,
+            checkpoint,
+        })
     }
 
     /// The newest header with its certificate.
@@ -47,8 +107,7 @@ impl Ledger {
     /// The block that is final at a height of a tenant's chain.
     #[must_use]
     pub fn final_at(&self, chain_id: ChainId, height: Height) -> Option<&FinalBlock> {
-        let index = *self.log.indices.get(&(chain_id, height))?;
-        self.log.entries.get(index)
+        self.log.final_at(chain_id, height).map(|(_, block)| block)
     }
 
     /// The proof that a tenant's block is final, and a transaction in it if one is named; none before it is final, and none
@@ -60,14 +119,13 @@ impl Ledger {
         height: Height,
         transaction: Option<Hash>,
     ) -> Option<FinalReceipt> {
-        let index = *self.log.indices.get(&(chain_id, height))?;
-        let entry = self.log.entries.get(index)?;
+        let (index, entry) = self.log.final_at(chain_id, height)?;
         let chain = &self.tenants.get(&chain_id)?.chain;
         let header = chain.header(&entry.hash())?.clone();
         let transaction = match transaction {
             None => None,
             Some(id) => {
-                let block = chain.block(&entry.hash())?;
+                let block = chain.open()?.block(&entry.hash())?;
                 let (leaf, leaves) = (transaction_leaf(&id), block.body_leaves());
                 let at = leaves.iter().position(|found| *found == leaf)?;
                 Some((id, merkle::path(&leaves, at)?))
@@ -110,7 +168,8 @@ impl Ledger {
     /// The height of the block that has a transaction on its tenant's heaviest chain here.
     #[must_use]
     pub fn height_of_transaction(&self, chain_id: ChainId, id: &Hash) -> Option<Height> {
-        self.tenants.get(&chain_id)?.chain.contains_transaction(id)
+        let tenant = self.tenants.get(&chain_id)?;
+        tenant.chain.open()?.contains_transaction(id)
     }
 
     /// The path of the log's entry `index` in the tree over its first `size`.

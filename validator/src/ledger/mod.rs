@@ -26,30 +26,34 @@ mod log;
 mod pending;
 mod proposal;
 mod replay;
+mod resets;
 mod restore;
 mod set;
 mod snapshot;
 mod tenant;
+mod tenant_chain;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use shared::block::{Block, BlockError};
+use shared::block::BlockError;
 use shared::chain::{ChainError, Inserted, Point};
 use shared::enterprise::{
     Anchor, Certificate, EnterpriseError, EnterpriseGenesis, EnterpriseHeader, EnterpriseHeight,
     Entry, SetLink, Tenants, Verifier,
 };
-use shared::genesis::{Access, Genesis};
+use shared::genesis::Genesis;
 use shared::hash::Hash;
 use shared::ids::{ChainId, Height, TimestampMs};
 
+use crate::body::{Body, UncheckedBody};
 use crate::store::{Batch, BodyKey, Head};
 
-pub use execution::{BodyError, LOOSE_BODIES_MAX, LOOSE_BYTES_MAX};
+pub use execution::{LOOSE_BODIES_MAX, LOOSE_BYTES_MAX};
 pub use judge::{Judgement, PROPOSAL_AHEAD_MAX_MS, Timeliness};
 pub use proposal::{PROPOSALS_MAX, ProposalError};
 pub use replay::{ReplayError, Signatures};
+pub use resets::{ExecutedReset, RESETS_WAITING_MAX};
 pub use restore::{RestoreError, Restored};
 pub use set::CHANGES_MAX;
 pub use snapshot::Snapshot;
@@ -67,8 +71,8 @@ pub struct Submission {
     pub genesis: Arc<Genesis>,
     /// Its hash.
     pub chain_id: ChainId,
-    /// The blocks.
-    pub blocks: Vec<Block>,
+    /// The blocks, whole or sealed as the genesis demands.
+    pub blocks: Vec<Body>,
 }
 
 /// What a submission added.
@@ -89,9 +93,15 @@ pub enum Refusal {
     /// The tenant may not register.
     #[error("the tenant is not registered: {0}")]
     Registration(#[from] EnterpriseError),
-    /// Private tenants report headers only, which this version does not take.
-    #[error("the tenant is private: this validator takes open networks only")]
-    Private,
+    /// A reset of its owner voided the block.
+    #[error("block {height} is void: the owner has reset the network below it")]
+    Void {
+        /// The block's height.
+        height: Height,
+    },
+    /// The reset can't be executed.
+    #[error(transparent)]
+    Reset(EnterpriseError),
     /// No more tenants.
     #[error("the chain has {allowed} tenants, the most its genesis allows")]
     TooManyTenants {
@@ -271,12 +281,13 @@ impl Ledger {
         self.pending.has(&pending::Subject::Block(*key))
     }
 
-    /// The tenant blocks that wait, in an order in which each may follow the ones before it.
-    pub fn pending_blocks(&self) -> impl Iterator<Item = (&Arc<Genesis>, &Block)> {
+    /// The bytes of the tenant blocks that wait, in an order in which each may follow the ones before it.
+    pub fn pending_blocks(&self) -> impl Iterator<Item = (&Arc<Genesis>, Vec<u8>)> {
         self.pending.iter().filter_map(|subject| match subject {
-            pending::Subject::Block(key) => {
-                let tenant = self.tenants.get(&key.0)?;
-                Some((tenant.genesis(), tenant.chain.block(&key.1)?))
+            pending::Subject::Block((chain_id, hash)) => {
+                let tenant = self.tenants.get(&chain_id)?;
+                let bytes = tenant.chain.bytes(&tenant.chain.id_of(&hash)?)?;
+                Some((tenant.genesis(), bytes))
             }
             pending::Subject::Tenant(_)
             | pending::Subject::Fork(_)
@@ -311,7 +322,7 @@ impl Ledger {
             }
         }
         for block in blocks {
-            let transactions = u32::try_from(block.transactions().len()).unwrap_or(u32::MAX);
+            let transactions = u32::try_from(block.transactions()).unwrap_or(u32::MAX);
             if self.insert(now, &genesis, chain_id, block)? {
                 receipt.blocks = receipt.blocks.saturating_add(1);
                 receipt.transactions = receipt.transactions.saturating_add(transactions);
@@ -329,9 +340,6 @@ impl Ledger {
     }
 
     fn may_register(&self, genesis: &Genesis) -> Result<(), Refusal> {
-        if !matches!(genesis.access, Access::Open) {
-            return Err(Refusal::Private);
-        }
         let allowed = self.genesis.tenants().tenants_max;
         if self.tenants.len() >= usize::try_from(allowed).unwrap_or(usize::MAX) {
             return Err(Refusal::TooManyTenants { allowed });
@@ -345,10 +353,13 @@ impl Ledger {
         now: TimestampMs,
         genesis: &Arc<Genesis>,
         chain_id: ChainId,
-        block: Block,
+        block: Body,
     ) -> Result<bool, Refusal> {
-        let height = block.header().height;
-        let (key, bytes) = ((chain_id, block.hash()), block.encode());
+        let (height, hash) = (block.header().height, block.hash());
+        let (key, bytes) = (block.key(), block.encode());
+        if self.state.is_void(chain_id, hash) {
+            return Err(Refusal::Void { height });
+        }
         let mut fresh = None;
         let tenant = match self.tenants.get_mut(&chain_id) {
             Some(tenant) => tenant,
@@ -358,6 +369,18 @@ impl Ledger {
                 &self.names,
             )),
         };
+        if tenant.report_of(&hash).is_some_and(|id| id != key.1) {
+            // Anchored by another report.
+            return Ok(false);
+        }
+        if let Body::Sealed(sealed) = &block
+            && tenant.chain.id_of(&hash).is_some_and(|id| id != key.1)
+        {
+            // Known by another report; whoever has this one may propose it.
+            let body = UncheckedBody::Sealed(sealed.unchecked().clone());
+            self.loose.insert(key, body, bytes.len());
+            return Ok(false);
+        }
         if let Err(held) = tenant.has_room_for(&block, bytes.len()) {
             return Err(Refusal::BranchesFull { height, held });
         }
@@ -371,13 +394,13 @@ impl Ledger {
                 Err(refusal(height, error))
             }
             Ok(Inserted::AlreadyKnown) => Ok(false),
-            Ok(Inserted::Stored) if self.state.is_anchored(chain_id, key.1) => {
+            Ok(Inserted::Stored) if self.state.is_anchored(chain_id, hash) => {
                 // The body of a block that a snapshot brought without one.
                 self.batch.bodies.push((key, bytes));
                 Ok(false)
             }
             Ok(Inserted::Stored) => {
-                self.hold(key, bytes);
+                self.hold(hash, key, bytes);
                 Ok(true)
             }
             Ok(Inserted::Connected { connected, .. }) => {
@@ -417,12 +440,12 @@ impl Ledger {
     }
 
     /// Keeps a block that is not on the heaviest chain, unless the chain let it go.
-    fn hold(&mut self, key: BodyKey, bytes: Vec<u8>) {
+    fn hold(&mut self, hash: Hash, key: BodyKey, bytes: Vec<u8>) {
         let Some(tenant) = self.tenants.get_mut(&key.0) else {
             return;
         };
-        if tenant.chain.block(&key.1).is_some() {
-            tenant.hold(key.1, bytes.len());
+        if tenant.has_body(&hash) {
+            tenant.hold(hash, bytes.len());
             self.keep(key, bytes);
         }
         self.forget(key.0);
@@ -448,10 +471,8 @@ impl Ledger {
             if self.state.is_anchored(chain_id, *hash) {
                 continue;
             }
-            if let Some(header) = tenant.chain.header(hash) {
-                let header = header.clone();
-                self.pending
-                    .push(Entry::BlockAnchored(Anchor { chain_id, header }));
+            if let Some(entry) = tenant.chain.entry(hash) {
+                self.pending.push(entry);
             }
         }
     }
@@ -482,6 +503,8 @@ fn refusal(height: Height, error: ChainError) -> Refusal {
 mod finality_tests;
 #[cfg(test)]
 mod judge_tests;
+#[cfg(test)]
+mod private_tests;
 #[cfg(test)]
 mod restore_tests;
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use shared::enterprise::{Entry, SetChange};
+use shared::enterprise::{Entry, Reset, SetChange};
 use shared::hash::Hash;
 use shared::ids::ChainId;
 
@@ -26,7 +26,7 @@ impl Subject {
             Entry::ForkRefused(anchor) => Self::Fork((anchor.chain_id, anchor.header.hash())),
             Entry::SetChanged(_) => Self::SetChange(entry.leaf()),
             Entry::ReportAnchored(report) => Self::Block((report.chain_id, report.header.hash())),
-            Entry::TenantReset(reset) => Self::Reset(reset.chain_id, entry.leaf()),
+            Entry::TenantReset(reset) => Self::Reset(reset.chain_id, reset.leaf()),
         }
     }
 
@@ -94,6 +94,29 @@ impl Pending {
                 | Entry::ReportAnchored(_)
                 | Entry::TenantReset(_) => None,
             })
+    }
+
+    /// The resets that wait.
+    pub(super) fn resets(&self) -> impl Iterator<Item = &Reset> {
+        self.queue
+            .iter()
+            .filter_map(|waiting| match &waiting.entry {
+                Entry::TenantReset(reset) => Some(&**reset),
+                Entry::TenantRegistered(_)
+                | Entry::BlockAnchored(_)
+                | Entry::ForkRefused(_)
+                | Entry::SetChanged(_)
+                | Entry::ReportAnchored(_) => None,
+            })
+    }
+
+    /// The leaves of a tenant's resets up to a number, which can wait no longer once that one is executed.
+    pub(super) fn resets_up_to(&self, chain_id: ChainId, number: u32) -> Vec<Hash> {
+        let of_tenant = |reset: &&Reset| reset.chain_id == chain_id && reset.number <= number;
+        self.resets()
+            .filter(of_tenant)
+            .map(|reset| reset.leaf())
+            .collect()
     }
 
     /// Removes what is decided or can never be; the order of the rest stays.

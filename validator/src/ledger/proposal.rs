@@ -3,18 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use shared::block::Block;
 use shared::chain::Inserted;
 use shared::enterprise::{
-    Certificate, DecidedBlock, Effects, EnterpriseBlock, EnterpriseError, EnterpriseHeader, Entry,
-    FinalBlock,
+    Anchor, Certificate, DecidedBlock, Effects, EnterpriseBlock, EnterpriseError, EnterpriseHeader,
+    Entry, FinalBlock, LogEntry,
 };
 use shared::hash::Hash;
-use shared::ids::{ChainId, PublicKey, Signature, TimestampMs};
+use shared::ids::{ChainId, Height, PublicKey, Signature, TimestampMs};
 
 use super::execution::{Executed, NotExecuted};
 use super::pending::Subject;
 use super::{Ledger, Signatures, TenantLedger};
+use crate::body::Body;
 use crate::store::{BodyKey, Head};
 
 /// Blocks of one height that are kept until it is decided: one a round, of as many rounds.
@@ -106,7 +106,9 @@ impl Ledger {
         let time = self.verifier.next_time(now);
         let (entries, mut gone) = self.with_one_change(self.next_entries());
         let selection = self.state.select(EnterpriseHeader::VERSION, time, entries);
-        gone.extend(selection.refused.iter().map(Subject::of));
+        let refused = selection.refused.iter();
+        let lost = refused.filter(|entry| !self.is_early_reset(entry));
+        gone.extend(lost.map(Subject::of));
         self.pending.remove(&gone);
         let (entries, effects) = (selection.entries, selection.effects);
         self.all_early = entries.is_empty();
@@ -147,11 +149,11 @@ impl Ledger {
     #[must_use]
     pub fn arrived_bodies(&self, hash: &Hash) -> Vec<(ChainId, Vec<u8>)> {
         let proposal = self.proposals.get(hash);
-        let arrived = proposal.map_or(&[][..], |proposal| &proposal.executed.arrived);
-        let bodies = arrived
-            .iter()
-            .map(|block| (block.chain_id(), block.encode()));
-        bodies.collect()
+        let arrived = proposal.map(|proposal| proposal.executed.arrived.values());
+        let bodies = arrived.into_iter().flatten();
+        bodies
+            .map(|body| (body.chain_id(), body.encode()))
+            .collect()
     }
 
     /// Verifies the certificate over a kept proposal; the ledger itself moves with [`Self::finish`].
@@ -184,19 +186,27 @@ impl Ledger {
             pairs.any(|known| (&known.0, &known.1) == (key, signature))
         };
         let decided = verifier.advance_with(proposal.block.clone(), certificate, is_known)?;
-        for block in &proposal.executed.arrived {
-            let key = (block.chain_id(), block.hash());
-            self.batch.bodies.push((key, block.encode()));
+        for (key, body) in &proposal.executed.arrived {
+            self.batch.bodies.push((*key, body.encode()));
         }
-        for key in proposal.executed.points.keys() {
-            if let Some(tenant) = self.tenants.get_mut(&key.0) {
-                tenant.release(&key.1);
+        for ((chain_id, hash), id) in &proposal.executed.stored_by {
+            if let Some(tenant) = self.tenants.get_mut(chain_id) {
+                tenant.release(hash);
+                if let Some(other) = tenant.chain.id_of(hash).filter(|other| other != id) {
+                    // Another report of the block counts.
+                    self.batch.drop_body((*chain_id, other));
+                }
             }
-            self.batch.release(*key);
+            self.batch.release((*chain_id, *id));
         }
         for entry in proposal.block.entries() {
             if let Entry::TenantRegistered(genesis) = entry {
                 self.batch.settle(genesis.chain_id());
+            }
+            if let Entry::TenantReset(reset) = entry {
+                for leaf in self.pending.resets_up_to(reset.chain_id, reset.number) {
+                    self.batch.settle_reset(leaf);
+                }
             }
         }
         let head = (
@@ -234,7 +244,7 @@ impl Ledger {
         let time = block.header().time;
         self.all_early = false;
         self.history.append(head, &block, &executed.transactions);
-        let finals = effects.finals().copied().collect::<Vec<FinalBlock>>();
+        let told = effects.entries().to_vec();
         self.state.apply(effects);
         let subjects: BTreeSet<Subject> = block.entries().iter().map(Subject::of).collect();
         self.pending.remove(&subjects);
@@ -243,29 +253,85 @@ impl Ledger {
                 self.settle_tenant(genesis);
             }
         }
-        self.loose.remove(executed.points.keys());
-        for block in executed.arrived {
-            self.insert_decided(block, time);
-        }
-        for entry in block.entries() {
-            if let Entry::BlockAnchored(anchor) = entry {
-                let key = (anchor.chain_id, anchor.header.hash());
-                let transactions = executed.transactions.get(&key).copied().unwrap_or(0);
-                self.count(key, &anchor.header.previous, transactions);
-            }
-        }
-        self.points.extend(executed.points);
+        let Executed {
+            points,
+            transactions,
+            stored_by,
+            arrived: mut bodies,
+        } = executed;
+        let keys = stored_by.iter().map(|((chain_id, _), id)| (*chain_id, *id));
+        self.loose.remove(keys);
         let mut touched: BTreeSet<ChainId> =
             subjects.iter().filter_map(Subject::chain_id).collect();
-        touched.extend(finals.iter().map(FinalBlock::chain_id));
-        for block in finals {
-            self.make_final(block);
-        }
+        touched.extend(told.iter().map(LogEntry::chain_id));
+        self.follow(head, block.entries(), told, |ledger, entry| {
+            ledger.take_anchored(time, entry, &mut bodies, &transactions);
+        });
+        self.points.extend(points);
         for chain_id in touched {
             self.stand(chain_id, head, time);
             self.changed.insert(chain_id);
         }
         head
+    }
+
+    /// Brings the log and the tenants' chains to where a block leaves them, whose effects are applied already: what became
+    /// due first, then the entries in their order, since what follows a reset stands on what it left. `each` puts anchored
+    /// blocks into their chains.
+    pub(super) fn follow(
+        &mut self,
+        head: Head,
+        entries: &[Entry],
+        told: Vec<LogEntry>,
+        mut each: impl FnMut(&mut Self, &Entry),
+    ) {
+        let mut told = told.into_iter().peekable();
+        let next_final =
+            |told: &mut std::iter::Peekable<std::vec::IntoIter<LogEntry>>| match told
+                .next_if(|entry| matches!(entry, LogEntry::Final(_)))
+            {
+                Some(LogEntry::Final(block)) => Some(block),
+                Some(LogEntry::Reset(_)) | None => None,
+            };
+        while let Some(block) = next_final(&mut told) {
+            self.make_final(block);
+        }
+        for entry in entries {
+            each(self, entry);
+            if let Entry::TenantReset(reset) = entry {
+                told.next();
+                let below = reset.from > Height(1);
+                let stays = if below { next_final(&mut told) } else { None };
+                self.execute_reset(head, reset, stays);
+            }
+        }
+    }
+
+    /// An anchored block is on its tenant's chain from now on.
+    fn take_anchored(
+        &mut self,
+        time: TimestampMs,
+        entry: &Entry,
+        arrived: &mut BTreeMap<BodyKey, Body>,
+        transactions: &BTreeMap<BodyKey, usize>,
+    ) {
+        let Some(Anchor { chain_id, header }) = entry.anchored() else {
+            return;
+        };
+        let key = (chain_id, header.hash());
+        if let Entry::ReportAnchored(report) = entry {
+            let id = report.id();
+            if let Some(body) = arrived.remove(&(chain_id, id)) {
+                self.insert_decided(body, time);
+            }
+            self.count_report(key, &header.previous, id);
+            return;
+        }
+        if let Some(body) = arrived.remove(&key) {
+            self.insert_decided(body, time);
+        }
+        let own = transactions.get(&key).copied().unwrap_or(0);
+        self.count(key, &header.previous, own);
     }
 
     /// A tenant's registration is decided: from now on its name is the same on every validator.
@@ -299,12 +365,12 @@ impl Ledger {
     }
 
     /// Puts a decided block that came with a proposal into its tenant's chain.
-    fn insert_decided(&mut self, block: Block, time: TimestampMs) {
-        let (chain_id, hash) = (block.chain_id(), block.hash());
+    fn insert_decided(&mut self, body: Body, time: TimestampMs) {
+        let (chain_id, hash) = (body.chain_id(), body.hash());
         let Some(tenant) = self.tenants.get_mut(&chain_id) else {
             return;
         };
-        match tenant.chain.insert(block, time) {
+        match tenant.chain.insert_decided(body, time) {
             Ok(Inserted::Connected { connected, .. }) => self.queue(chain_id, &connected),
             Ok(_) => {}
             // It was executed, so that only a full tree can refuse it; the store has it.
@@ -322,14 +388,12 @@ impl Ledger {
         let Some(tenant) = self.tenants.get_mut(&chain_id) else {
             return;
         };
-        if let Err(error) = tenant.chain.set_final(block) {
+        let joined = tenant.chain.set_final(block).unwrap_or_else(|error| {
             tracing::error!(%chain_id, %error, "a final block is not on the tenant's chain");
-        }
+            Vec::new()
+        });
         tenant.trim_live(block.hash());
-        let change = tenant.chain.take_floor_change();
-        if let Some(change) = change {
-            self.queue(chain_id, &change.connected);
-        }
+        self.queue(chain_id, &joined);
         self.forget(chain_id);
     }
 
@@ -349,6 +413,12 @@ impl Ledger {
     pub(super) fn count(&mut self, key: BodyKey, previous: &Hash, transactions: usize) {
         if let Some(tenant) = self.tenants.get_mut(&key.0) {
             tenant.count(key.1, previous, transactions);
+        }
+    }
+
+    pub(super) fn count_report(&mut self, key: BodyKey, previous: &Hash, id: Hash) {
+        if let Some(tenant) = self.tenants.get_mut(&key.0) {
+            tenant.count_report(key.1, previous, id);
         }
     }
 

@@ -4,7 +4,6 @@
 
 use std::sync::Arc;
 
-use shared::block::{BlockError, UncheckedBlock};
 use shared::chain::Inserted;
 use shared::enterprise::{Certificate, DecidedBlock, EnterpriseBlock, EnterpriseError};
 use shared::genesis::Genesis;
@@ -13,6 +12,7 @@ use shared::ids::{ChainId, TimestampMs};
 
 use super::execution::NotExecuted;
 use super::{Ledger, TenantLedger};
+use crate::body::{BodyError, UncheckedBody};
 use crate::store::BodyKey;
 
 /// Whether the signatures of transactions are verified.
@@ -53,7 +53,7 @@ pub enum ReplayError {
         /// The tenant block.
         hash: Hash,
         /// The rule.
-        error: BlockError,
+        error: BodyError,
     },
 }
 
@@ -66,7 +66,7 @@ impl Ledger {
         &mut self,
         block: EnterpriseBlock,
         certificate: Certificate,
-        bodies: Vec<UncheckedBlock>,
+        bodies: Vec<UncheckedBody>,
         signatures: Signatures,
     ) -> Result<DecidedBlock, ReplayError> {
         let keys: Vec<BodyKey> = crate::store::anchored(&block).collect();
@@ -75,7 +75,7 @@ impl Ledger {
             let (chain_id, hash) = *key;
             let body = bodies.next();
             let body = body.ok_or(ReplayError::BodyMissing { chain_id, hash })?;
-            let found = body.header.hash();
+            let found = body.id();
             if found != hash {
                 return Err(ReplayError::OtherBody { hash, found });
             }
@@ -113,21 +113,26 @@ impl Ledger {
         now: TimestampMs,
         chain_id: ChainId,
         arrival: u64,
-        body: UncheckedBlock,
+        body: UncheckedBody,
     ) {
-        let (hash, bytes) = (body.header.hash(), body.encode().len());
+        let (hash, bytes) = (body.header().hash(), body.encode().len());
+        let key = (chain_id, body.id());
         self.arrivals = self.arrivals.max(arrival);
-        let now = now.max(body.header.timestamp);
-        let Some(tenant) = self.tenants.get_mut(&chain_id) else {
-            self.batch.forget.push((chain_id, hash));
+        let now = now.max(body.header().timestamp);
+        let tenant = self.tenants.get_mut(&chain_id);
+        let Some(tenant) = tenant.filter(|_| !self.state.is_void(chain_id, hash)) else {
+            self.batch.forget.push(key);
             return;
         };
         let checked = body.check_archived(tenant.genesis());
         match checked.map(|block| tenant.chain.insert(block, now)) {
             Ok(Ok(Inserted::Connected { connected, .. })) => self.queue(chain_id, &connected),
             Ok(Ok(Inserted::Stored)) => tenant.hold(hash, bytes),
-            Ok(Ok(Inserted::AlreadyKnown)) => self.batch.release.push((chain_id, hash)),
-            Ok(Err(_)) | Err(_) => self.batch.forget.push((chain_id, hash)),
+            Ok(Ok(Inserted::AlreadyKnown)) if tenant.chain.has(&key.1) => {
+                self.batch.release.push(key);
+            }
+            // The last is another report of a block than the one that counts.
+            Ok(Err(_)) | Err(_) | Ok(Ok(Inserted::AlreadyKnown)) => self.batch.forget.push(key),
         }
     }
 }

@@ -4,13 +4,12 @@
 //! header all the same: state root, log root and size, next validators, and each tenant's state with the state root of its
 //! newest final header.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use shared::block::{BlockError, UncheckedBlock};
 use shared::chain::HeaderPoint;
 use shared::encoding::{DecodeError, Reader};
 use shared::enterprise::{
-    Anchor, EnterpriseError, EnterpriseGenesis, EnterpriseHeight, Entry, FinalBlock, SnapshotProof,
+    Anchor, EnterpriseError, EnterpriseGenesis, EnterpriseHeight, Entry, LogEntry, SnapshotProof,
     ValidatorSet, Verifier,
 };
 use shared::hash::Hash;
@@ -19,8 +18,10 @@ use shared::snapshot::SnapshotError;
 use shared::state::SparseMap;
 
 use super::history::{CHUNK_BYTES, History, Record};
+use super::pending::Subject;
 use super::snapshot::FORMAT;
 use super::{Ledger, Signatures};
+use crate::body::{Body, BodyError, UncheckedBody, is_private};
 use crate::replica::Rotation;
 use crate::store::{BodyKey, Head};
 
@@ -53,7 +54,7 @@ pub enum RestoreError {
         /// The block.
         hash: Hash,
         /// The rule.
-        error: BlockError,
+        error: BodyError,
     },
     /// A tenant's state is not that of its newest final block.
     #[error("the state of tenant {chain_id}: {error}")]
@@ -153,33 +154,29 @@ impl Restoring {
         let (entries, counts): (Vec<Entry>, Vec<usize>) = entries.into_iter().unzip();
         let ledger = &mut self.ledger;
         let effects = ledger.state.execute(version, time, &entries)?;
-        let finals = effects.finals().copied().collect::<Vec<FinalBlock>>();
+        let told = effects.entries().to_vec();
         ledger.state.apply(effects);
-        let mut touched: std::collections::BTreeSet<ChainId> =
-            finals.iter().map(FinalBlock::chain_id).collect();
-        for (entry, count) in entries.iter().zip(counts) {
-            match entry {
-                Entry::TenantRegistered(genesis) => {
-                    ledger.settle_tenant(genesis);
-                    touched.insert(genesis.chain_id());
-                }
-                Entry::BlockAnchored(anchor) => {
-                    let key = ledger.take_header(anchor)?;
-                    ledger.count(key, &anchor.header.previous, count);
-                    self.anchors.push((key, head.height));
-                    touched.insert(anchor.chain_id);
-                }
-                Entry::ForkRefused(anchor) => {
-                    touched.insert(anchor.chain_id);
-                }
-                Entry::SetChanged(_) => {}
-                Entry::ReportAnchored(_) | Entry::TenantReset(_) => {
-                    return Err(RestoreError::Unexpected("a report or a reset"));
-                }
+        let of_entries = entries
+            .iter()
+            .filter_map(|entry| Subject::of(entry).chain_id());
+        let mut touched: BTreeSet<ChainId> = of_entries.collect();
+        touched.extend(told.iter().map(LogEntry::chain_id));
+        for entry in &entries {
+            if let Entry::TenantRegistered(genesis) = entry {
+                ledger.settle_tenant(genesis);
             }
         }
-        for block in finals {
-            ledger.make_final(block);
+        let (mut counts, mut refused) = (counts.into_iter(), None);
+        let anchors = &mut self.anchors;
+        ledger.follow(head, &entries, told, |ledger, entry| {
+            let count = counts.next().unwrap_or(0);
+            match ledger.take_anchored_header(entry, count) {
+                Ok(key) => anchors.extend(key.map(|key| (key, head.height))),
+                Err(error) => refused = refused.take().or(Some(error)),
+            }
+        });
+        if let Some(error) = refused {
+            return Err(error);
         }
         for chain_id in touched {
             ledger.stand(chain_id, head, time);
@@ -254,8 +251,8 @@ impl Restoring {
             }
             for hash in live {
                 let bytes = reader.counted_bytes("the length of a block", u32::MAX)?;
-                self.ledger.take_live(chain_id, hash, bytes, signatures)?;
-                bodies.push(((chain_id, hash), bytes.to_vec()));
+                let key = self.ledger.take_live(chain_id, hash, bytes, signatures)?;
+                bodies.push((key, bytes.to_vec()));
             }
             if let Some(tenant) = self.ledger.tenants.get_mut(&chain_id) {
                 tenant.show_messages();
@@ -275,6 +272,19 @@ impl Restoring {
             (1, Some(newest)) => newest,
             _ => return Err(RestoreError::Unexpected("another final block")),
         };
+        let key = (chain_id, newest.hash());
+        let point = self.ledger.headers.get(&key);
+        let point = point.ok_or(RestoreError::Unexpected("no header of a final block"))?;
+        let tenant = self.ledger.tenants.get_mut(&chain_id);
+        if tenant.is_some_and(|tenant| is_private(tenant.genesis())) {
+            // Its state is nobody's to see.
+            if reader.u32()? != 0 {
+                return Err(RestoreError::Unexpected("the state of a private tenant"));
+            }
+            let point = point.of_private();
+            self.ledger.points.insert(key, point);
+            return Ok(newest.hash());
+        }
         let mut entries = Vec::new();
         for _ in 0..reader.u32()? {
             entries.push((reader.hash()?, Sequence(reader.u64()?)));
@@ -282,9 +292,6 @@ impl Restoring {
         let failed = |error| RestoreError::State { chain_id, error };
         let state = SparseMap::from_entries(&entries);
         let state = state.ok_or_else(|| failed(SnapshotError::Order))?;
-        let key = (chain_id, newest.hash());
-        let point = self.ledger.headers.get(&key);
-        let point = point.ok_or(RestoreError::Unexpected("no header of a final block"))?;
         let point = point.with_state(state.clone()).map_err(failed)?;
         self.ledger.points.insert(key, point);
         if let Some(tenant) = self.ledger.tenants.get_mut(&chain_id) {
@@ -295,6 +302,27 @@ impl Restoring {
 }
 
 impl Ledger {
+    /// Takes the header of the block that an entry anchors, if it does; answers what that block is stored by. `count` is
+    /// the number of its transactions.
+    fn take_anchored_header(
+        &mut self,
+        entry: &Entry,
+        count: usize,
+    ) -> Result<Option<BodyKey>, RestoreError> {
+        let Some(anchor) = entry.anchored() else {
+            return Ok(None);
+        };
+        let key = self.take_header(&anchor)?;
+        let previous = &anchor.header.previous;
+        if let Entry::ReportAnchored(report) = entry {
+            let id = report.id();
+            self.count_report(key, previous, id);
+            return Ok(Some((key.0, id)));
+        }
+        self.count(key, previous, count);
+        Ok(Some(key))
+    }
+
     /// Takes an anchored block's header.
     fn take_header(&mut self, anchor: &Anchor) -> Result<BodyKey, RestoreError> {
         let Anchor { chain_id, header } = anchor;
@@ -305,48 +333,56 @@ impl Ledger {
             Some(parent) => *parent,
             None => HeaderPoint::genesis(tenant.genesis()),
         };
-        let failed = |error| RestoreError::Block { hash: key.1, error };
-        let point = parent.next(tenant.genesis(), header).map_err(failed)?;
+        let point = parent.next(tenant.genesis(), header);
+        let point = point.map_err(|error| failed(key.1, error.into()))?;
         self.headers.insert(key, point);
         // What a full tree drops is dropped here as it was there.
-        if let Err(error) = tenant.chain.insert_header(header.clone(), header.timestamp) {
+        if let Err(error) = tenant.chain.insert_header(header, header.timestamp) {
             tracing::warn!(%chain_id, hash = %key.1, %error, "an anchored header is not kept in memory");
         }
         Ok(key)
     }
 
-    /// Takes the body of an anchored block that is not final.
+    /// Takes the body of an anchored block that is not final; answers what it is stored by.
     fn take_live(
         &mut self,
         chain_id: ChainId,
         hash: Hash,
         bytes: &[u8],
         signatures: Signatures,
-    ) -> Result<(), RestoreError> {
-        let body = UncheckedBlock::decode(bytes)?;
-        if body.header.hash() != hash {
-            return Err(RestoreError::Unexpected("a block in another's place"));
-        }
+    ) -> Result<BodyKey, RestoreError> {
+        let body = UncheckedBody::decode(bytes).map_err(|error| failed(hash, error))?;
         let unknown = || EnterpriseError::TenantUnknown(chain_id);
         let tenant = self.tenants.get_mut(&chain_id).ok_or_else(unknown)?;
-        let failed = |error| RestoreError::Block { hash, error };
+        let stored_by = tenant.report_of(&hash).unwrap_or(hash);
+        if body.id() != stored_by {
+            return Err(RestoreError::Unexpected("a block in another's place"));
+        }
         let genesis = std::sync::Arc::clone(tenant.genesis());
-        let previous = (chain_id, body.header.previous);
-        let block = match signatures {
+        let previous = (chain_id, body.header().previous);
+        let body = match signatures {
             Signatures::Verified => body.check_archived(&genesis),
             Signatures::Verify => body.check(&genesis),
         };
-        let block = block.map_err(failed)?;
+        let body = body.map_err(|error| failed(hash, error))?;
         let first = || shared::chain::Point::genesis(&genesis);
-        let parent = self.points.get(&previous).cloned();
-        let point = parent.unwrap_or_else(first).next(&genesis, &block);
-        self.points.insert((chain_id, hash), point.map_err(failed)?);
-        let time = block.header().timestamp;
-        if let Err(error) = tenant.chain.insert(block, time) {
+        let parent = self.points.get(&previous).cloned().unwrap_or_else(first);
+        let point = match &body {
+            Body::Whole(block) => parent.next(&genesis, block),
+            Body::Sealed(block) => parent.next_header(&genesis, block.header()),
+        };
+        let point = point.map_err(|error| failed(hash, error.into()))?;
+        self.points.insert((chain_id, hash), point);
+        let time = body.header().timestamp;
+        if let Err(error) = tenant.chain.insert(body, time) {
             tracing::warn!(%chain_id, %hash, %error, "an anchored block is not kept in memory");
         }
-        Ok(())
+        Ok((chain_id, stored_by))
     }
+}
+
+const fn failed(hash: Hash, error: BodyError) -> RestoreError {
+    RestoreError::Block { hash, error }
 }
 
 /// Header points of blocks whose state is not here.

@@ -6,7 +6,7 @@ use super::tests::{NOW, START, TestTenant, certificate, genesis, ledger, submit,
 use super::*;
 use crate::replica::Rotation;
 
-fn decide_at(ledger: &mut Ledger, now: TimestampMs) -> EnterpriseBlock {
+pub(super) fn decide_at(ledger: &mut Ledger, now: TimestampMs) -> EnterpriseBlock {
     let proposed = ledger.propose(now, validator().public_key()).unwrap();
     let certificate = certificate(ledger, proposed.unwrap());
     let decided = ledger.decide(certificate).unwrap();
@@ -15,7 +15,7 @@ fn decide_at(ledger: &mut Ledger, now: TimestampMs) -> EnterpriseBlock {
 }
 
 /// A snapshot as a validator alone signs it, with all its bytes.
-fn snapshot(ledger: &mut Ledger) -> (SnapshotProof, Vec<u8>) {
+pub(super) fn snapshot(ledger: &mut Ledger) -> (SnapshotProof, Vec<u8>) {
     let made = ledger.snapshot(&Rotation::default()).unwrap();
     let root = made.manifest.root();
     let chain = ledger.verifier().chain_id();
@@ -53,7 +53,7 @@ fn full() -> (Ledger, TestTenant, TestTenant) {
     (ledger, shop, notary)
 }
 
-fn restored(proof: &SnapshotProof, bytes: &[u8]) -> Result<Restored, RestoreError> {
+pub(super) fn restored(proof: &SnapshotProof, bytes: &[u8]) -> Result<Restored, RestoreError> {
     let proof = SnapshotProof::decode(&proof.encode()).unwrap();
     Ledger::restore(&genesis(), &proof, bytes, Signatures::Verify)
 }
@@ -104,7 +104,8 @@ fn receipts_of_old_blocks_are_made_without_their_bodies() {
     for height in (1..=3).map(Height) {
         let receipt = short.receipt(id, height, None).unwrap();
         receipt.verify(&trust).unwrap();
-        let transaction = whole.tenants()[&id].chain.block_at(height).unwrap();
+        let transaction = whole.tenants()[&id].chain.open().unwrap();
+        let transaction = transaction.block_at(height).unwrap();
         let transaction = transaction.transactions()[0].id();
         assert!(whole.receipt(id, height, Some(transaction)).is_some());
         assert!(short.receipt(id, height, Some(transaction)).is_none());
@@ -117,8 +118,8 @@ fn a_body_that_a_snapshot_left_out_is_taken_again() {
     let (mut whole, shop, _) = full();
     let (proof, bytes) = snapshot(&mut whole);
     let mut short = restored(&proof, &bytes).unwrap().ledger;
-    let block = whole.tenants()[&shop.chain_id()].chain.block_at(Height(1));
-    let block = block.unwrap().clone();
+    let chain = whole.tenants()[&shop.chain_id()].chain.open().unwrap();
+    let block = chain.block_at(Height(1)).unwrap().clone();
     let receipt = submit(&mut short, &shop, std::slice::from_ref(&block)).unwrap();
     assert_eq!((receipt.blocks, receipt.already_known), (0, 1));
     assert!(!short.has_pending());

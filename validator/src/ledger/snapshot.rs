@@ -8,7 +8,7 @@
 //! | 4 | changes of the validator set so far, one that is not in force included |
 //! | 4 + n | the set of the height after the next, if it is another than that of the next; otherwise nothing |
 //! | 4 + n | who was absent ([`Rotation`]) |
-//! | … | per registered tenant, ascending by chain id: 1 if a block of it is final, and then number of senders (4), and per sender key (32) and next sequence number (8) after the newest final block; number of blocks (4), and the bodies (4 + n each) of the anchored blocks above it, in the order in which they were anchored |
+//! | … | per registered tenant, ascending by chain id: 1 if a block of it is final, and then number of senders (4), and per sender key (32) and next sequence number (8) after the newest final block (none of a private tenant, whose state nobody sees); number of blocks (4), and the bodies (4 + n each; reports with sealed bodies of a private one) of the anchored blocks above it, in the order in which they were anchored |
 //!
 //! What follows from that is not written down: a newcomer executes the history again, with the code that executes blocks.
 //! So a snapshot leaves out the bodies of final blocks, which are nearly all of the chain, and all certificates.
@@ -20,6 +20,7 @@ use shared::ids::ChainId;
 
 use super::history::CHUNK_BYTES;
 use super::{Ledger, TenantLedger};
+use crate::body::is_private;
 use crate::replica::Rotation;
 
 /// A snapshot that was just made.
@@ -103,9 +104,13 @@ impl Ledger {
 
     fn write_tenant(&mut self, writer: &mut Writer, chain_id: ChainId) -> Result<(), Hash> {
         let newest = self.state.newest_final(&chain_id).map(|block| block.hash());
+        let tenant = self.tenants.get_mut(&chain_id).ok_or(chain_id.0)?;
         match newest {
             None => {
                 writer.u8(0);
+            }
+            Some(_) if is_private(tenant.genesis()) => {
+                writer.u8(1).u32(0);
             }
             Some(hash) => {
                 let state = self.points.get(&(chain_id, hash)).ok_or(hash)?.state();
@@ -117,12 +122,12 @@ impl Ledger {
                 }
             }
         }
-        let tenant = self.tenants.get_mut(&chain_id).ok_or(chain_id.0)?;
         let live = tenant.live(newest.unwrap_or(chain_id.0));
         writer.u32(u32::try_from(live.len()).unwrap_or(u32::MAX));
         for hash in live {
-            let block = tenant.chain.block(&hash).ok_or(hash)?;
-            writer.counted_bytes(&block.encode());
+            let id = tenant.chain.id_of(&hash);
+            let bytes = id.and_then(|id| tenant.chain.bytes(&id)).ok_or(hash)?;
+            writer.counted_bytes(&bytes);
         }
         Ok(())
     }
@@ -136,6 +141,12 @@ impl TenantLedger {
             .retain(|(hash, previous)| alive.contains(previous) && alive.insert(*hash));
         self.live_kept = self.live.len();
         self.live.iter().map(|(hash, _)| *hash).collect()
+    }
+
+    /// Lets go of anchored blocks that are void.
+    pub(super) fn forget_live(&mut self, is_void: impl Fn(&Hash) -> bool) {
+        self.live.retain(|(hash, _)| !is_void(hash));
+        self.live_kept = self.live_kept.min(self.live.len());
     }
 
     /// Lets go of what finality left behind, once that is the greater part.

@@ -5,14 +5,15 @@ use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use shared::block::Block;
-use shared::chain::Chain;
 use shared::enterprise::{EnterpriseHeight, TenantState};
 use shared::genesis::Genesis;
 use shared::hash::Hash;
 use shared::ids::{ChainId, Height, TimestampMs};
 use shared::transaction::Payload;
 
+use super::tenant_chain::TenantChain;
 use super::{HELD_BLOCKS_MAX, HELD_BYTES_MAX};
+use crate::body::Body;
 use crate::store::Head;
 
 /// Messages kept for showing.
@@ -52,19 +53,20 @@ impl fmt::Display for TenantName {
     }
 }
 
-/// The hashes of a tenant's heaviest anchored chain, lowest first; shared with readers, written by the engine.
+/// What the blocks of a tenant's heaviest anchored chain are stored by, lowest first: their hashes, of a private tenant the
+/// ids of the reports; shared with readers, written by the engine.
 #[derive(Clone, Debug, Default)]
 pub struct MainChain(Arc<RwLock<Vec<Hash>>>);
 
 impl MainChain {
-    /// Up to `limit` hashes from height `from` (the first block is 1) upwards.
+    /// Up to `limit` of them from height `from` (the first block is 1) upwards.
     #[must_use]
     pub fn page(&self, from: u32, limit: usize) -> Vec<Hash> {
         let skipped = usize::try_from(from.saturating_sub(1)).unwrap_or(usize::MAX);
         self.read(|hashes| hashes.iter().skip(skipped).take(limit).copied().collect())
     }
 
-    /// Whether the block at this height is on the chain.
+    /// Whether the block at this height is on the chain, by what it is stored by.
     #[must_use]
     pub fn has(&self, height: Height, hash: &Hash) -> bool {
         let index = height
@@ -79,7 +81,7 @@ impl MainChain {
     }
 
     /// Follows the chain to a new tip: what is not below it is replaced.
-    fn follow(&self, chain: &Chain, tip: Hash) {
+    fn follow(&self, chain: &TenantChain, reports: &BTreeMap<Hash, Hash>, tip: Hash) {
         let mut hashes = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let (mut at, mut above) = (tip, Vec::new());
         let kept = loop {
@@ -87,10 +89,11 @@ impl MainChain {
                 break 0;
             };
             let index = usize::try_from(header.height.0.saturating_sub(1)).unwrap_or(usize::MAX);
-            if hashes.get(index) == Some(&at) {
+            let id = *reports.get(&at).unwrap_or(&at);
+            if hashes.get(index) == Some(&id) {
                 break index.saturating_add(1);
             }
-            above.push(at);
+            above.push(id);
             at = header.previous;
         };
         hashes.truncate(kept);
@@ -103,10 +106,13 @@ impl MainChain {
 pub struct TenantLedger {
     genesis: Arc<Genesis>,
     pub(super) name: TenantName,
-    pub(super) chain: Chain,
+    pub(super) chain: TenantChain,
+    /// The ids of the anchored reports, by block.
+    reports: BTreeMap<Hash, Hash>,
     /// Transactions from the first block up to each anchored one, on its own branch.
     transactions: BTreeMap<Hash, u64>,
-    held: BTreeMap<Hash, usize>,
+    /// By block: what it is stored by, and its bytes.
+    held: BTreeMap<Hash, (Hash, usize)>,
     held_bytes: usize,
     /// Anchored blocks with their parents, in the order in which they were anchored; of those up to the newest final one not all.
     pub(super) live: Vec<(Hash, Hash)>,
@@ -136,8 +142,9 @@ impl TenantLedger {
     ) -> Self {
         Self {
             name: TenantName::choose(genesis.network_id.as_str(), chain_id, taken),
-            chain: Chain::new((*genesis).clone()),
+            chain: TenantChain::new(&genesis),
             genesis,
+            reports: BTreeMap::new(),
             transactions: BTreeMap::new(),
             held: BTreeMap::new(),
             held_bytes: 0,
@@ -215,7 +222,7 @@ impl TenantLedger {
     fn messages_at(&self, tip: Hash) -> Vec<(u32, Arc<str>)> {
         let (mut messages, mut at) = (Vec::new(), tip);
         for _ in 0..RECENT_BLOCKS_MAX {
-            let Some(block) = self.chain.block(&at) else {
+            let Some(block) = self.chain.open().and_then(|chain| chain.block(&at)) else {
                 break;
             };
             let rest = RECENT_MESSAGES_MAX.saturating_sub(messages.len());
@@ -230,7 +237,7 @@ impl TenantLedger {
 
     /// The newest messages once the chain ends with a block: those before, if it only grew by that one.
     fn renew_messages(&mut self, tip: Hash) {
-        let grown = self.chain.block(&tip);
+        let grown = self.chain.open().and_then(|chain| chain.block(&tip));
         let grown = grown.filter(|block| block.header().previous == self.state.hash);
         self.recent = match grown {
             Some(block) => {
@@ -254,26 +261,19 @@ impl TenantLedger {
 
     /// The blocks whose bodies are here, each after its parent.
     #[must_use]
-    pub fn blocks(&self) -> Vec<&Block> {
-        let mut found = BTreeMap::new();
-        for tip in self.chain.branch_tips() {
-            let mut at = tip.hash;
-            while let Some(header) = self.chain.header(&at) {
-                if let Some(block) = self.chain.block(&at)
-                    && found.insert((header.height, at), block).is_some()
-                {
-                    break;
-                }
-                at = header.previous;
-            }
-        }
-        found.into_values().collect()
+    pub fn bodies(&self) -> Vec<Body> {
+        self.chain.bodies()
     }
 
     /// Whether a block and its body are here.
     #[must_use]
     pub fn has_body(&self, hash: &Hash) -> bool {
-        self.chain.block(hash).is_some()
+        self.chain.id_of(hash).is_some()
+    }
+
+    /// The id of the report by which a private tenant's block is anchored.
+    pub(super) fn report_of(&self, hash: &Hash) -> Option<Hash> {
+        self.reports.get(hash).copied()
     }
 
     /// Whether a block may be added: it extends the heaviest chain, makes its branch the heaviest, is known, or there is
@@ -281,11 +281,11 @@ impl TenantLedger {
     ///
     /// # Errors
     /// How many blocks are held beside.
-    pub(super) fn has_room_for(&self, block: &Block, bytes: usize) -> Result<(), usize> {
+    pub(super) fn has_room_for(&self, block: &Body, bytes: usize) -> Result<(), usize> {
         let (tip, header) = (self.chain.tip(), block.header());
         let full = self.held.len() >= HELD_BLOCKS_MAX
             || self.held_bytes.saturating_add(bytes) > HELD_BYTES_MAX;
-        if !full || header.previous == tip.hash || self.chain.block(&block.hash()).is_some() {
+        if !full || header.previous == tip.hash || self.has_body(&block.hash()) {
             return Ok(());
         }
         match self.chain.work_of(&header.previous) {
@@ -296,15 +296,19 @@ impl TenantLedger {
         }
     }
 
+    /// Keeps count of a block beside the heaviest chain.
     pub(super) fn hold(&mut self, hash: Hash, bytes: usize) {
-        if self.held.insert(hash, bytes).is_none() {
+        let Some(id) = self.chain.id_of(&hash) else {
+            return;
+        };
+        if self.held.insert(hash, (id, bytes)).is_none() {
             self.held_bytes = self.held_bytes.saturating_add(bytes);
         }
     }
 
     pub(super) fn release(&mut self, hash: &Hash) -> bool {
         match self.held.remove(hash) {
-            Some(bytes) => {
+            Some((_, bytes)) => {
                 self.held_bytes = self.held_bytes.saturating_sub(bytes);
                 true
             }
@@ -312,17 +316,15 @@ impl TenantLedger {
         }
     }
 
-    /// Lets go of held blocks that the chain has dropped.
+    /// Lets go of held blocks that the chain has dropped; answers what they are stored by.
     pub(super) fn drop_forgotten(&mut self) -> Vec<Hash> {
-        let gone = self
-            .held
-            .keys()
-            .filter(|hash| self.chain.block(hash).is_none());
-        let forgotten: Vec<Hash> = gone.copied().collect();
-        for hash in &forgotten {
+        let held = self.held.iter();
+        let gone = held.filter(|(hash, _)| self.chain.id_of(hash).is_none());
+        let forgotten: Vec<(Hash, Hash)> = gone.map(|(hash, (id, _))| (*hash, *id)).collect();
+        for (hash, _) in &forgotten {
             self.release(hash);
         }
-        forgotten
+        forgotten.into_iter().map(|(_, id)| id).collect()
     }
 
     /// Counts an anchored block; `transactions` are its own.
@@ -333,12 +335,18 @@ impl TenantLedger {
         self.live.push((hash, *previous));
     }
 
+    /// Counts a block that is anchored by this report.
+    pub(super) fn count_report(&mut self, hash: Hash, previous: &Hash, id: Hash) {
+        self.reports.insert(hash, id);
+        self.live.push((hash, *previous));
+    }
+
     /// Takes over where a decided block leaves the tenant.
     pub(super) fn stand(&mut self, state: TenantState, head: Head, time: TimestampMs) {
         if state.hash != self.state.hash {
             self.renew_messages(state.hash);
             self.anchored_in = head;
-            self.main.follow(&self.chain, state.hash);
+            self.main.follow(&self.chain, &self.reports, state.hash);
         }
         self.state = state;
         self.last_activity = time;

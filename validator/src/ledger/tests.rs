@@ -14,7 +14,7 @@ use super::*;
 
 #[path = "../../tests/it/tenant.rs"]
 #[expect(dead_code, reason = "the integration tests use what these do not")]
-mod tenant;
+pub(super) mod tenant;
 
 pub(super) use tenant::TestTenant;
 
@@ -39,13 +39,14 @@ pub(super) fn ledger() -> Ledger {
     Ledger::new(genesis())
 }
 
-pub(super) fn submit(
+pub(super) fn submit<B: Clone + Into<Body>>(
     ledger: &mut Ledger,
     tenant: &TestTenant,
-    blocks: &[Block],
+    blocks: &[B],
 ) -> Result<Receipt, Refusal> {
     let genesis = Arc::clone(&tenant.genesis);
-    let (chain_id, blocks) = (tenant.chain_id(), blocks.to_vec());
+    let blocks = blocks.iter().cloned().map(Into::into).collect();
+    let chain_id = tenant.chain_id();
     ledger.accept(
         NOW,
         Submission {
@@ -375,7 +376,7 @@ pub(super) fn replayed(decided: Vec<DecidedBlock>, bodies: &Bodies) -> Ledger {
         let keys: Vec<BodyKey> = crate::store::anchored(decided.block()).collect();
         let body = |key: &BodyKey| {
             let (_, bytes) = bodies.iter().find(|(found, _)| found == key).unwrap();
-            shared::block::UncheckedBlock::decode(bytes).unwrap()
+            crate::body::UncheckedBody::decode(bytes).unwrap()
         };
         let found = keys.iter().map(body).collect();
         let (block, certificate) = (decided.block().clone(), decided.certificate().clone());

@@ -2,19 +2,20 @@
 //!
 //! Each is its kind (1) and: 1 a record of the agreement; 2 a block that was found valid, its height (8), length (4) and
 //! bytes, then per tenant block that came with it its chain id (32), length (4) and bytes; 3 accepted tenant blocks: number
-//! of new tenants (4), their geneses (4 + n each), then per block its chain id (32), length (4) and bytes.
+//! of new tenants (4), their geneses (4 + n each), then per block its chain id (32), length (4) and bytes; 4 an accepted
+//! reset of a private tenant. A tenant block is a whole one, or a report with the sealed body after it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use shared::block::UncheckedBlock;
 use shared::encoding::{DecodeError, Reader, Writer};
-use shared::enterprise::{EnterpriseBlock, EnterpriseHeight};
+use shared::enterprise::{EnterpriseBlock, EnterpriseHeight, Reset};
 use shared::genesis::Genesis;
 use shared::ids::ChainId;
 
 use super::{MESSAGE_BYTES_MAX, Replica};
 use crate::agreement::{Record, RecordError};
+use crate::body::UncheckedBody;
 use crate::ledger::{Judgement, Submission, Timeliness};
 
 /// One record.
@@ -38,6 +39,8 @@ pub enum LogRecord {
         /// The blocks, each after its parent.
         bodies: Vec<(ChainId, Vec<u8>)>,
     },
+    /// A reset that was accepted and may not be in the store yet.
+    Reset(Vec<u8>),
 }
 
 /// Why bytes are no record.
@@ -62,7 +65,7 @@ impl LogRecord {
         match self {
             Self::Agreement(record) => Some(record.height()),
             Self::Block { height, .. } => Some(*height),
-            Self::Accepted { .. } => None,
+            Self::Accepted { .. } | Self::Reset(_) => None,
         }
     }
 
@@ -89,6 +92,9 @@ impl LogRecord {
                     writer.counted_bytes(genesis);
                 }
                 write_bodies(&mut writer, bodies);
+            }
+            Self::Reset(reset) => {
+                writer.u8(4).bytes(reset);
             }
         }
         writer.finish()
@@ -126,6 +132,7 @@ impl LogRecord {
                 let bodies = read_bodies(&mut reader)?;
                 Ok(Self::Accepted { geneses, bodies })
             }
+            4 => Ok(Self::Reset(reader.bytes(reader.remaining())?.to_vec())),
             other => Err(LogRecordError::Kind(other)),
         }
     }
@@ -150,10 +157,11 @@ fn read_bodies(reader: &mut Reader<'_>) -> Result<Vec<(ChainId, Vec<u8>)>, Decod
 impl Replica {
     /// Accepts again what the log says was accepted.
     pub(super) fn take_accepted(&mut self) {
-        let (mut rest, mut accepted) = (Vec::new(), Vec::new());
+        let (mut rest, mut accepted, mut resets) = (Vec::new(), Vec::new(), Vec::new());
         for record in std::mem::take(&mut self.log_tail) {
             match record {
                 LogRecord::Accepted { geneses, bodies } => accepted.push((geneses, bodies)),
+                LogRecord::Reset(reset) => resets.push(reset),
                 other @ (LogRecord::Agreement(_) | LogRecord::Block { .. }) => rest.push(other),
             }
         }
@@ -170,6 +178,12 @@ impl Replica {
                 self.accept_again(&known, chain_id, &bytes);
             }
         }
+        for bytes in resets {
+            match Reset::decode(&bytes) {
+                Ok(reset) => self.ledger.replay_reset(reset),
+                Err(error) => tracing::warn!(%error, "a logged reset is malformed"),
+            }
+        }
         self.spread.logged_all(self.ledger.batch());
     }
 
@@ -183,11 +197,11 @@ impl Replica {
         let genesis = tenant
             .map(|tenant| tenant.genesis())
             .or_else(|| known.get(&chain_id));
-        let (Some(genesis), Ok(body)) = (genesis.cloned(), UncheckedBlock::decode(bytes)) else {
+        let (Some(genesis), Ok(body)) = (genesis.cloned(), UncheckedBody::decode(bytes)) else {
             return;
         };
         // It was not too early when it was accepted.
-        let at = self.ledger.verifier().time().max(body.header.timestamp);
+        let at = self.ledger.verifier().time().max(body.header().timestamp);
         let Ok(block) = body.check_archived(&genesis) else {
             return;
         };
@@ -216,7 +230,10 @@ impl Replica {
                 later if later.height().is_some_and(|height| height > next) => {
                     self.log_tail.push(later);
                 }
-                LogRecord::Agreement(_) | LogRecord::Block { .. } | LogRecord::Accepted { .. } => {}
+                LogRecord::Agreement(_)
+                | LogRecord::Block { .. }
+                | LogRecord::Accepted { .. }
+                | LogRecord::Reset(_) => {}
             }
         }
         kept

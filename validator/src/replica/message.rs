@@ -17,12 +17,15 @@
 //! | 13 | snapshot | a [`SnapshotProof`](shared::enterprise::SnapshotProof), or nothing |
 //! | 14 | get chunk | the snapshot's height (8), index (4) |
 //! | 15 | chunk | the snapshot's height (8), index (4), the chunk, or nothing |
+//! | 16 | reset | ticket (8), a [`Reset`] that the sender accepted |
+//!
+//! A tenant block is a whole one, or a report with the sealed body after it; of the latter the block hash (kind 6) is the report's id.
 //!
 //! # Limits
 //! A message has [`MESSAGE_BYTES_MAX`]; lists have [`KEYS_MAX`] or [`BLOCKS_MAX`] elements.
 
 use shared::encoding::{DecodeError, Reader, Writer};
-use shared::enterprise::{EnterpriseError, EnterpriseHeight, SetChange};
+use shared::enterprise::{EnterpriseError, EnterpriseHeight, Reset, SetChange};
 use shared::hash::Hash;
 use shared::ids::{ChainId, Signature};
 
@@ -101,6 +104,13 @@ pub enum Message {
         height: EnterpriseHeight,
         /// Which part.
         index: u32,
+    },
+    /// A reset of a private tenant that the sender accepted.
+    Reset {
+        /// Named in the answer; 0 wants none.
+        ticket: u64,
+        /// The reset.
+        reset: Box<Reset>,
     },
     /// A part of a snapshot; nothing if it is not there.
     Chunk {
@@ -210,6 +220,9 @@ impl Message {
             Self::SetChange(change) => {
                 writer.u8(10).bytes(&change.encode());
             }
+            Self::Reset { ticket, reset } => {
+                writer.u8(16).u64(*ticket).bytes(&reset.encode());
+            }
             Self::SnapshotVote { .. }
             | Self::GetSnapshot
             | Self::Snapshot(_)
@@ -275,6 +288,10 @@ impl Message {
                 let rest = reader.bytes(reader.remaining())?;
                 Self::SetChange(Box::new(SetChange::decode(rest)?))
             }
+            16 => Self::Reset {
+                ticket: reader.u64()?,
+                reset: Box::new(Reset::decode(reader.bytes(Reset::BYTES)?)?),
+            },
             kind => Self::read_snapshot(kind, &mut reader)?,
         };
         reader.finish()?;
@@ -315,7 +332,8 @@ impl Message {
             | Self::Bodies(_)
             | Self::GetBlocks { .. }
             | Self::Blocks(_)
-            | Self::SetChange(_) => {
+            | Self::SetChange(_)
+            | Self::Reset { .. } => {
                 writer.u8(12);
             }
         }

@@ -19,6 +19,7 @@
 mod log;
 mod members;
 mod message;
+mod resets;
 mod rotation;
 mod serve;
 mod snapshots;
@@ -29,7 +30,7 @@ mod values;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use shared::enterprise::{Certificate, EnterpriseHeight, SnapshotProof, ValidatorSet};
+use shared::enterprise::{Certificate, EnterpriseHeight, Reset, SnapshotProof, ValidatorSet};
 use shared::hash::Hash;
 use shared::identity::Identity;
 use shared::ids::{PublicKey, TimestampMs};
@@ -74,6 +75,13 @@ pub enum Input {
         client: u64,
         /// The blocks.
         submission: Submission,
+    },
+    /// A client hands in a reset of a private tenant.
+    Reset {
+        /// Names the client in the answer.
+        client: u64,
+        /// The reset.
+        reset: Box<Reset>,
     },
     /// The link to a validator is up.
     Linked(PublicKey),
@@ -281,6 +289,7 @@ impl Replica {
                 ticket,
                 submissions,
             } => self.updated(now, from, ticket, submissions),
+            Input::Reset { client, reset } => self.submit_reset(now, client, *reset),
             Input::Linked(peer) => self.linked(now, peer),
             Input::Unlinked(peer) => self.unlinked(peer),
             Input::Heard { from, message } => return self.heard(now, from, message),

@@ -14,7 +14,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use shared::block::Block;
 use shared::enterprise::{
     EnterpriseHeight, SNAPSHOT_CHUNKS_MAX, SNAPSHOT_PROOF_BYTES_MAX, SnapshotManifest,
     SnapshotProof,
@@ -674,11 +673,11 @@ impl Replica {
     /// Accepts again what the ledger before had, and lets clients know whose blocks have no place any more.
     fn accept_from(&mut self, now: Now, before: &Ledger) {
         for tenant in before.tenants().values() {
-            for block in tenant.blocks() {
+            for body in tenant.bodies() {
                 let submission = Submission {
                     genesis: std::sync::Arc::clone(tenant.genesis()),
                     chain_id: tenant.chain_id(),
-                    blocks: vec![Block::clone(block)],
+                    blocks: vec![body],
                 };
                 if let Err(error) = self.ledger.accept(now.wall, submission) {
                     tracing::debug!(%error, "an accepted block has no place above the snapshot");
@@ -689,6 +688,9 @@ impl Replica {
             if let Err(error) = self.ledger.accept_change(change.clone()) {
                 tracing::debug!(%error, "a set change has no place above the snapshot");
             }
+        }
+        for reset in before.pending_resets() {
+            self.ledger.replay_reset(reset.clone());
         }
         self.let_go_of_the_lost();
     }

@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use shared::block::{BlockError, UncheckedBlock};
 use shared::encoding::DecodeError;
+use shared::enterprise::Reset;
 use shared::genesis::Genesis;
+use shared::hash::Hash;
 use shared::ids::{ChainId, PublicKey, TimestampMs};
 
 use super::{LogRecord, Message, Now, Output, Replica, StoreOrder, TenantBlocks};
+use crate::body::{BodyError, UncheckedBody};
 use crate::ledger::{Receipt, Submission};
 use crate::store::{Batch, BodyKey};
 
@@ -26,6 +28,8 @@ pub const STORE_MS_MAX: u64 = 1_000;
 pub const SPREAD_MS_MIN: u64 = 3;
 /// The same while enough others have not yet stored the ones before, in ms.
 pub const SPREAD_MS_BUSY: u64 = 10;
+/// The first ticket of a reset; those of blocks are below.
+const RESET_TICKETS: u64 = 1 << 63;
 /// Bytes of an update to a validator whose link came up.
 const CATCH_UP_BYTES: usize = 1 << 20;
 
@@ -33,6 +37,8 @@ const CATCH_UP_BYTES: usize = 1 << 20;
 #[derive(Debug, Default)]
 pub(super) struct Spread {
     ticket: u64,
+    /// Resets that were spread so far; their tickets are those from [`RESET_TICKETS`] on.
+    resets: u64,
     /// Accepted since the last time.
     fresh: Vec<TenantBlocks>,
     /// When the last update went out.
@@ -46,28 +52,62 @@ pub(super) struct Spread {
     logged: usize,
     /// The tenants of the batch that are in the log.
     logged_tenants: BTreeSet<ChainId>,
+    /// The resets of the batch that are in the log, by their leaves.
+    logged_resets: BTreeSet<Hash>,
     /// When the oldest of the batch was accepted.
     unstored_since: Option<TimestampMs>,
 }
 
+/// What is spread under one ticket.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Load {
+    Blocks(Vec<TenantBlocks>),
+    Reset(Box<Reset>),
+}
+
+impl Load {
+    fn message(&self, ticket: u64) -> Message {
+        match self {
+            Self::Blocks(tenants) => {
+                let tenants = tenants.clone();
+                Message::Update { ticket, tenants }
+            }
+            Self::Reset(reset) => {
+                let reset = reset.clone();
+                Message::Reset { ticket, reset }
+            }
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Blocks(tenants) => tenants.iter().map(TenantBlocks::bytes).sum(),
+            Self::Reset(_) => Reset::BYTES,
+        }
+    }
+}
+
 #[derive(Debug)]
 struct UnderWay {
-    tenants: Vec<TenantBlocks>,
+    load: Load,
     bytes: usize,
     holders: BTreeSet<PublicKey>,
 }
 
+/// A client that waits for its answer.
 #[derive(Debug)]
-struct Client {
-    client: u64,
-    receipt: Receipt,
+pub(super) struct Client {
+    pub(super) client: u64,
+    pub(super) receipt: Receipt,
     /// The update that brings its blocks to the others, until enough have it.
-    ticket: Option<u64>,
+    pub(super) ticket: Option<u64>,
     /// Its newest block, until that is decided.
-    block: Option<BodyKey>,
+    pub(super) block: Option<BodyKey>,
+    /// Its reset: tenant and number.
+    pub(super) reset: Option<(ChainId, u32)>,
     /// That block is in a decided one, so that a quorum's logs have it.
-    is_decided: bool,
-    since: TimestampMs,
+    pub(super) is_decided: bool,
+    pub(super) since: TimestampMs,
 }
 
 impl Spread {
@@ -75,13 +115,29 @@ impl Spread {
     pub(super) fn logged_all(&mut self, batch: &Batch) {
         self.logged = batch.bodies.len();
         self.logged_tenants = batch.registrations.keys().copied().collect();
+        self.logged_resets = batch.resets.keys().copied().collect();
     }
 
     /// The batch is handed to the store.
     pub(super) fn handed_over(&mut self) {
         self.logged = 0;
         self.logged_tenants.clear();
+        self.logged_resets.clear();
         self.unstored_since = None;
+    }
+
+    /// The ticket under which something is on its way.
+    pub(super) fn ticket_of(&self, load: &Load) -> Option<u64> {
+        let mut under_way = self.under_way.iter();
+        let found = under_way.find(|(_, under_way)| under_way.load == *load);
+        found.map(|(ticket, _)| *ticket)
+    }
+
+    /// Once the log is durable, a validator hears that its update is stored; ticket 0 wants no answer.
+    pub(super) fn owe(&mut self, peer: PublicKey, ticket: u64) {
+        if ticket != 0 {
+            self.stored.push((peer, ticket));
+        }
     }
 
     pub(super) fn next_spread(&self) -> Option<TimestampMs> {
@@ -138,14 +194,20 @@ impl Replica {
                 return;
             }
         };
-        self.spread.clients.push_back(Client {
+        self.wait(Client {
             client,
             receipt,
             ticket: is_new.then(|| self.spread.ticket.saturating_add(1)),
             block: newest.filter(|key| self.ledger.is_pending(key)),
+            reset: None,
             is_decided: false,
             since: now.steady,
         });
+    }
+
+    /// Keeps a client until it can be answered.
+    pub(super) fn wait(&mut self, client: Client) {
+        self.spread.clients.push_back(client);
         if self.spread.clients.len() > WAITING_CLIENTS_MAX
             && let Some(oldest) = self.spread.clients.front_mut()
         {
@@ -168,8 +230,8 @@ impl Replica {
                 is_all_here = false;
             }
         }
-        if is_all_here && ticket != 0 {
-            self.spread.stored.push((from, ticket));
+        if is_all_here {
+            self.spread.owe(from, ticket);
         }
     }
 
@@ -180,25 +242,7 @@ impl Replica {
             let tenants = std::mem::take(&mut self.spread.fresh);
             self.spread.spread_at = now.steady;
             self.spread.ticket = self.spread.ticket.saturating_add(1);
-            let ticket = self.spread.ticket;
-            // Sent before it is durable here: the others log it meanwhile.
-            let update = Message::Update {
-                ticket,
-                tenants: tenants.clone(),
-            };
-            self.outputs.push_back(Output::Broadcast(update));
-            let bytes = tenants.iter().map(TenantBlocks::bytes).sum();
-            self.spread.bytes = self.spread.bytes.saturating_add(bytes);
-            let holders = BTreeSet::new();
-            self.spread.under_way.insert(
-                ticket,
-                UnderWay {
-                    tenants,
-                    bytes,
-                    holders,
-                },
-            );
-            self.let_go_of_the_oldest();
+            self.spread_load(self.spread.ticket, Load::Blocks(tenants));
         }
         if self.is_alone() {
             // Decided and stored in one go, as soon as what comes next is decided.
@@ -211,6 +255,29 @@ impl Replica {
         }
     }
 
+    /// Spreads a reset; answers its ticket.
+    pub(super) fn spread_reset(&mut self, reset: &Reset) -> u64 {
+        let ticket = RESET_TICKETS.saturating_add(self.spread.resets);
+        self.spread.resets = self.spread.resets.saturating_add(1);
+        self.spread_load(ticket, Load::Reset(Box::new(reset.clone())));
+        ticket
+    }
+
+    /// Sent before it is durable here: the others log it meanwhile.
+    fn spread_load(&mut self, ticket: u64, load: Load) {
+        self.outputs
+            .push_back(Output::Broadcast(load.message(ticket)));
+        let (bytes, holders) = (load.bytes(), BTreeSet::new());
+        self.spread.bytes = self.spread.bytes.saturating_add(bytes);
+        let under_way = UnderWay {
+            load,
+            bytes,
+            holders,
+        };
+        self.spread.under_way.insert(ticket, under_way);
+        self.let_go_of_the_oldest();
+    }
+
     /// Puts what was accepted since the last time into the log.
     fn log_accepted(&mut self, now: Now) {
         let batch = self.ledger.batch();
@@ -219,12 +286,21 @@ impl Replica {
         let waiting = batch.registrations.iter();
         let fresh = waiting.filter(|(id, _)| !self.spread.logged_tenants.contains(id));
         let geneses: Vec<Vec<u8>> = fresh.map(|(_, genesis)| genesis.clone()).collect();
-        if bodies.is_empty() && geneses.is_empty() {
+        let waiting = batch.resets.iter();
+        let fresh = waiting.filter(|(leaf, _)| !self.spread.logged_resets.contains(leaf));
+        let resets: Vec<Vec<u8>> = fresh.map(|(_, reset)| reset.clone()).collect();
+        let has_blocks = !bodies.is_empty() || !geneses.is_empty();
+        if !has_blocks && resets.is_empty() {
             return;
         }
         self.spread.logged_all(batch);
         self.spread.unstored_since.get_or_insert(now.steady);
-        self.log(now, LogRecord::Accepted { geneses, bodies });
+        if has_blocks {
+            self.log(now, LogRecord::Accepted { geneses, bodies });
+        }
+        for reset in resets {
+            self.log(now, LogRecord::Reset(reset));
+        }
     }
 
     /// Hands to the store what no decision has taken there.
@@ -316,7 +392,11 @@ impl Replica {
                 // A quorum has voted for it: more than f have it.
                 client.ticket = None;
             }
-            if others == 0 {
+            let resets = |chain_id: ChainId| self.ledger.state().resets(&chain_id);
+            let is_executed = client
+                .reset
+                .is_some_and(|(id, number)| resets(id) >= number);
+            if others == 0 || is_executed {
                 client.ticket = None;
             }
             let waited = now.steady.since(client.since);
@@ -346,17 +426,14 @@ impl Replica {
     pub(super) fn catch_up(&mut self, peer: PublicKey) {
         for (ticket, under_way) in &self.spread.under_way {
             if !under_way.holders.contains(&peer) {
-                let update = Message::Update {
-                    ticket: *ticket,
-                    tenants: under_way.tenants.clone(),
-                };
+                let update = under_way.load.message(*ticket);
                 self.outputs.push_back(Output::Send(peer, update));
             }
         }
         let (mut tenants, mut bytes) = (Vec::<TenantBlocks>::new(), 0_usize);
         let mut updates = Vec::new();
         for (genesis, block) in self.ledger.pending_blocks() {
-            let (genesis, block) = (genesis.encode(), block.encode());
+            let genesis = genesis.encode();
             bytes = bytes.saturating_add(block.len());
             match tenants.last_mut() {
                 Some(last) if last.genesis == genesis => last.blocks.push(block),
@@ -390,12 +467,12 @@ impl TenantBlocks {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UpdateError {
-    /// A genesis or a block in it is malformed.
+    /// A genesis in it is malformed.
     #[error(transparent)]
     Encoding(#[from] DecodeError),
-    /// A block in it breaks a rule of its chain.
+    /// A block in it is malformed or breaks a rule of its chain.
     #[error("a block: {0}")]
-    Block(#[from] BlockError),
+    Block(#[from] BodyError),
 }
 
 /// Checks an update of another validator: work, roots and signatures, as if a client had sent it.
@@ -409,7 +486,7 @@ pub fn submissions(tenants: Vec<TenantBlocks>) -> Result<Vec<Submission>, Update
         let chain_id = genesis.chain_id();
         let mut blocks = Vec::with_capacity(tenant.blocks.len());
         for bytes in tenant.blocks {
-            blocks.push(UncheckedBlock::decode(&bytes)?.check(&genesis)?);
+            blocks.push(UncheckedBody::decode(&bytes)?.check(&genesis)?);
         }
         submissions.push(Submission {
             genesis,

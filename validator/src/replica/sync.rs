@@ -61,6 +61,7 @@ impl Replica {
             let change = Message::SetChange(Box::new(change.clone()));
             self.outputs.push_back(Output::Send(key, change));
         }
+        self.tell_resets_to(key);
         self.tell_snapshots_to(key);
         self.catch_up(key);
     }
@@ -126,6 +127,10 @@ impl Replica {
                 if let Err(error) = self.change_set(*change) {
                     tracing::debug!(peer = %from, %error, "a set change is not taken");
                 }
+                Ok(())
+            }
+            Message::Reset { ticket, reset } => {
+                self.take_reset(from, ticket, *reset);
                 Ok(())
             }
             message @ (Message::SnapshotVote { .. }

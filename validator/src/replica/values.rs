@@ -11,6 +11,7 @@ use super::{
     StoreOrder,
 };
 use crate::agreement;
+use crate::body::UncheckedBody;
 use crate::ledger::{Judgement, ProposalError, Timeliness};
 use crate::store::BodyKey;
 
@@ -211,8 +212,8 @@ impl Replica {
     /// Tenant blocks that were asked for.
     pub(super) fn take_bodies(&mut self, bodies: Vec<(shared::ids::ChainId, Vec<u8>)>) {
         for (chain_id, bytes) in bodies {
-            let hash = shared::block::UncheckedBlock::decode(&bytes).map(|body| body.header.hash());
-            let is_asked = hash.is_ok_and(|hash| self.values.has_asked_for(&(chain_id, hash)));
+            let id = UncheckedBody::decode(&bytes).map(|body| body.id());
+            let is_asked = id.is_ok_and(|id| self.values.has_asked_for(&(chain_id, id)));
             if is_asked && let Err(error) = self.ledger.add_body(chain_id, &bytes) {
                 tracing::warn!(%chain_id, %error, "a tenant block is not taken");
             }

@@ -11,9 +11,10 @@ use redb::{
 };
 
 use super::snapshots::{CHUNKS, HISTORY, SNAPSHOTS};
+use super::waiting::{REGISTRATIONS, RESETS};
 use super::{
-    ANCHORS, BLOCKS, BODIES, EVIDENCE, HELD, Head, META, REGISTRATIONS, Store, StoreError, begin,
-    io, opening, reading, tip_of,
+    ANCHORS, BLOCKS, BODIES, EVIDENCE, HELD, Head, META, Store, StoreError, begin, io, opening,
+    reading, tip_of,
 };
 
 /// Whether a copy is still wanted.
@@ -48,6 +49,7 @@ impl Store {
                 SNAPSHOTS.name(),
                 HISTORY.name(),
                 CHUNKS.name(),
+                RESETS.name(),
             ];
             if !known.contains(&table.name()) {
                 let name = table.name();
@@ -68,6 +70,7 @@ impl Store {
         table(&read, &write, SNAPSHOTS, &wanted)?;
         table(&read, &write, HISTORY, &wanted)?;
         table(&read, &write, CHUNKS, &wanted)?;
+        table(&read, &write, RESETS, &wanted)?;
         write.commit().map_err(io)?;
         copy.close().map_err(opening)?;
         tip_of(&read)

@@ -6,7 +6,8 @@
 //!
 //! Tables: `meta` (format, genesis, tip, base), `blocks` (height → block and certificate), `bodies` (chain id and hash →
 //! tenant block), `anchors` (chain id and hash →
-//! height of the enterprise block that anchors it), `held` (chain id and hash → arrival number; bodies that are not on the enterprise chain).
+//! height of the enterprise block that anchors it), `held` (chain id and hash → arrival number; bodies that are not on the enterprise chain),
+//! `resets` (resets of private tenants that wait to be executed). Of a private tenant's block the hash is that of its report.
 //!
 //! Opening checks every page of the file; a damaged file is refused, never repaired into an older state in silence: the
 //! [`head`] file beside it says which tip it must reach.
@@ -15,6 +16,7 @@ mod copy;
 mod head;
 mod record;
 mod snapshots;
+mod waiting;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -54,6 +56,10 @@ pub struct Batch {
     pub registrations: BTreeMap<ChainId, Vec<u8>>,
     /// Tenants that are on the enterprise chain now.
     pub settled: Vec<ChainId>,
+    /// Resets that are accepted and not executed, by their leaf.
+    pub resets: BTreeMap<Hash, Vec<u8>>,
+    /// Resets that are executed now, or can never be.
+    pub settled_resets: Vec<Hash>,
     /// Whole chunks of the snapshots' history, by index.
     pub history: Vec<(u32, Vec<u8>)>,
     /// A snapshot that was made or taken, or that a quorum signed meanwhile.
@@ -73,6 +79,8 @@ impl Batch {
             && self.forget.is_empty()
             && self.registrations.is_empty()
             && self.settled.is_empty()
+            && self.resets.is_empty()
+            && self.settled_resets.is_empty()
             && self.history.is_empty()
             && self.snapshot.is_none()
             && self.dropped.is_empty()
@@ -100,6 +108,19 @@ impl Batch {
     pub fn release(&mut self, key: BodyKey) {
         if self.hold.remove(&key).is_none() {
             self.release.push(key);
+        }
+    }
+
+    /// The block is held no longer, nor is its body.
+    pub fn drop_body(&mut self, key: BodyKey) {
+        self.hold.remove(&key);
+        self.forget.push(key);
+    }
+
+    /// The reset waits no longer.
+    pub fn settle_reset(&mut self, leaf: Hash) {
+        if self.resets.remove(&leaf).is_none() {
+            self.settled_resets.push(leaf);
         }
     }
 
@@ -165,6 +186,12 @@ pub trait Storage {
     /// [`StoreError`] when the table cannot be read or a record is not intact.
     fn registrations(&self) -> Result<Vec<Vec<u8>>, StoreError>;
 
+    /// The resets that were accepted and not executed.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table cannot be read or a record is not intact.
+    fn resets(&self) -> Result<Vec<Vec<u8>>, StoreError>;
+
     /// The block whose snapshot the store begins with; none if it begins with the genesis.
     ///
     /// # Errors
@@ -216,6 +243,10 @@ impl Storage for Store {
 
     fn registrations(&self) -> Result<Vec<Vec<u8>>, StoreError> {
         Self::registrations(self)
+    }
+
+    fn resets(&self) -> Result<Vec<Vec<u8>>, StoreError> {
+        Self::resets(self)
     }
 
     fn base(&self) -> Result<Option<Head>, StoreError> {
@@ -327,7 +358,7 @@ impl Store {
         let transaction = begin(&self.database)?;
         for batch in batches {
             write_bodies(&transaction, batch)?;
-            write_registrations(&transaction, batch)?;
+            waiting::write(&transaction, batch)?;
             if let Some(decided) = &batch.decided {
                 write_decided(&transaction, decided)?;
             }
@@ -469,29 +500,6 @@ impl Store {
         }
         Ok(found)
     }
-
-    /// The geneses of tenants that were accepted and not decided.
-    ///
-    /// # Errors
-    /// [`StoreError`] when the table cannot be read or a record is not intact.
-    pub fn registrations(&self) -> Result<Vec<Vec<u8>>, StoreError> {
-        let read = self.database.begin_read().map_err(reading)?;
-        let table = match read.open_table(REGISTRATIONS) {
-            Ok(table) => table,
-            Err(redb::TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
-            Err(error) => return Err(reading(error)),
-        };
-        let mut geneses = Vec::new();
-        for row in table.iter().map_err(reading)? {
-            let (key, sealed) = row.map_err(reading)?;
-            let genesis = record::open("registrations", key.value(), sealed.value());
-            let genesis = genesis.map_err(|error| {
-                StoreError::Damaged(format!("a genesis that waits to be decided: {error}"))
-            })?;
-            geneses.push(genesis.to_vec());
-        }
-        Ok(geneses)
-    }
 }
 
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
@@ -499,7 +507,6 @@ const BLOCKS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("blocks");
 const BODIES: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("bodies");
 const ANCHORS: TableDefinition<'_, &[u8], u64> = TableDefinition::new("anchors");
 const HELD: TableDefinition<'_, &[u8], u64> = TableDefinition::new("held");
-const REGISTRATIONS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("registrations");
 const EVIDENCE: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("evidence");
 const FORMAT_KEY: &str = "format";
 const GENESIS_KEY: &str = "genesis";
@@ -535,26 +542,6 @@ fn write_bodies(transaction: &redb::WriteTransaction, batch: &Batch) -> Result<(
     for key in &batch.forget {
         held.remove(body_key(key).as_slice()).map_err(io)?;
         bodies.remove(body_key(key).as_slice()).map_err(io)?;
-    }
-    Ok(())
-}
-
-fn write_registrations(
-    transaction: &redb::WriteTransaction,
-    batch: &Batch,
-) -> Result<(), StoreError> {
-    if batch.registrations.is_empty() && batch.settled.is_empty() {
-        return Ok(());
-    }
-    let mut waiting = transaction.open_table(REGISTRATIONS).map_err(io)?;
-    for (chain_id, genesis) in &batch.registrations {
-        let key = chain_id.0.as_bytes().as_slice();
-        let sealed = record::seal("registrations", key, genesis);
-        waiting.insert(key, sealed.as_slice()).map_err(io)?;
-    }
-    for chain_id in &batch.settled {
-        let key = chain_id.0.as_bytes().as_slice();
-        waiting.remove(key).map_err(io)?;
     }
     Ok(())
 }

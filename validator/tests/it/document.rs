@@ -34,7 +34,13 @@ fn strict_components(document: &Value) -> Value {
 
 /// What a test tenant makes of a path of the document.
 fn concrete(path: &str) -> String {
-    let path = path.replace("{id}", "notary").replace("{height}", "1");
+    let tenant = if path.contains("/resets") {
+        "secret"
+    } else {
+        "notary"
+    };
+    let path = path.replace("{id}", tenant).replace("{height}", "1");
+    let path = path.replace("{number}", "1");
     let query = match path.as_str() {
         "/api/log/inclusion" => "?index=0&size=2",
         "/api/log/consistency" => "?from=1&to=2",
@@ -77,8 +83,8 @@ async fn check(document: &Value, operation: &Value, asked: &str, response: reqwe
     assert!(errors.is_empty(), "{asked}: {errors:#?} in {text}");
 }
 
-/// A validator with two tenants, final blocks and refused forks.
-async fn full(directory: &std::path::Path) -> (Server, TestTenant) {
+/// A validator with three tenants, final blocks, refused forks, and a reset of the private one.
+async fn full(directory: &std::path::Path) -> (Server, TestTenant, Value) {
     let server = Server::start(directory).await;
     let mut notary = TestTenant::with("notary", 1, hour_ago(), |genesis| {
         genesis.rules.finality_delay_ms = 1;
@@ -104,7 +110,8 @@ async fn full(directory: &std::path::Path) -> (Server, TestTenant) {
     for fork in forks {
         server.refused(&notary.update(&[fork])).await;
     }
-    (server, notary)
+    let reset = crate::private::reset_once(&server).await;
+    (server, notary, reset)
 }
 
 fn some_change() -> String {
@@ -117,7 +124,7 @@ fn some_change() -> String {
 #[tokio::test]
 async fn every_answer_is_as_the_document_says() {
     let directory = tempfile::tempdir().unwrap();
-    let (server, mut notary) = full(directory.path()).await;
+    let (server, mut notary, reset) = full(directory.path()).await;
     let document: Value = server.get("/api/openapi.json").await;
     assert_eq!(document["info"]["version"], env!("CARGO_PKG_VERSION"));
     let mut asked = 0;
@@ -132,6 +139,15 @@ async fn every_answer_is_as_the_document_says() {
                     let response = response.post(server.url(path)).json(&change);
                     let response = response.send().await.unwrap();
                     assert_eq!(response.status(), 409);
+                    check(&document, operation, path, response).await;
+                    continue;
+                }
+                "post" if path == "/api/resets" => {
+                    // It was executed already, and is known.
+                    let client = reqwest::Client::new();
+                    let response = client.post(server.url(path)).json(&reset);
+                    let response = response.send().await.unwrap();
+                    assert_eq!(response.status(), 202);
                     check(&document, operation, path, response).await;
                     continue;
                 }
@@ -160,6 +176,9 @@ async fn every_answer_is_as_the_document_says() {
     }
     assert!(asked > 20, "only {asked} operations");
     notary.mine(&["fourth"]);
+    let operation = &document["paths"]["/api/tenants/{id}/blocks"]["get"];
+    let reports = server.fetch("/api/tenants/secret/blocks").await;
+    check(&document, operation, "reports", reports).await;
     for path in [
         "/api/tenants/nobody",
         "/api/blocks/77",
@@ -182,7 +201,7 @@ async fn every_answer_is_as_the_document_says() {
 #[tokio::test]
 async fn an_answer_that_is_not_as_described_would_be_noticed() {
     let directory = tempfile::tempdir().unwrap();
-    let (server, _) = full(directory.path()).await;
+    let (server, ..) = full(directory.path()).await;
     let document: Value = server.get("/api/openapi.json").await;
     let mut schema = json!({"$ref": "#/components/schemas/Tenant"});
     schema["components"] = strict_components(&document);

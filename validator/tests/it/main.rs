@@ -12,6 +12,7 @@ mod document;
 mod finality;
 mod measures;
 mod pages;
+mod private;
 mod program;
 mod reads;
 mod server;

@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
-use api::{BlockchainUpdate, TenantBlock};
+use api::{BlockchainUpdate, ReportedBlock, TenantBlock};
 use shared::block::{Block, MinerRecord};
 use shared::chain::{Chain, Template};
+use shared::enterprise::Reset;
 use shared::genesis::{Access, Genesis, Rules};
 use shared::hash::Hash;
 use shared::identity::Identity;
-use shared::ids::{ChainId, NetworkId, TimestampMs};
+use shared::ids::{ChainId, Height, NetworkId, TimestampMs};
 use shared::miner::{Miner, Step};
 use shared::pow::Target;
+use shared::report::{Report, SealedBlock, UncheckedSealed};
 use shared::transaction::{Payload, Transaction, VerifiedTransaction};
 
 /// Expected hashes of a test block.
@@ -66,6 +68,30 @@ impl TestTenant {
             clock: created_at,
             unacknowledged: Vec::new(),
         }
+    }
+
+    /// A private tenant with two reporters.
+    pub(crate) fn private(label: &str, seed: u8, created_at: TimestampMs) -> Self {
+        Self::with(label, seed, created_at, make_private)
+    }
+
+    /// A block as one of the two reporters vouches for it; each seals it differently.
+    pub(crate) fn seal(&self, block: &Block, by: u8) -> SealedBlock {
+        let sealed = format!("{} sealed by {by}", block.hash()).into_bytes();
+        let header = block.header().clone();
+        let report = Report::sign(&reporter(by), self.chain_id(), header, &sealed);
+        let sealed = UncheckedSealed::new(report, sealed).unwrap();
+        sealed.check(&self.genesis).unwrap()
+    }
+
+    /// The same of several.
+    pub(crate) fn seal_all(&self, blocks: &[Block], by: u8) -> Vec<SealedBlock> {
+        blocks.iter().map(|block| self.seal(block, by)).collect()
+    }
+
+    /// The owner voids everything from a height on.
+    pub(crate) fn reset(&self, number: u32, from: u32, stays: Hash) -> Reset {
+        Reset::sign(&self.sender, self.chain_id(), number, Height(from), stays)
     }
 
     pub(crate) fn chain_id(&self) -> ChainId {
@@ -144,6 +170,29 @@ impl TestTenant {
             timestamp: self.clock.0,
         }
     }
+
+    /// An update with these reports and the genesis.
+    pub(crate) fn reports(&self, blocks: &[SealedBlock]) -> BlockchainUpdate {
+        BlockchainUpdate {
+            new_reports: blocks.iter().map(ReportedBlock::from).collect(),
+            ..self.update(&[])
+        }
+    }
+}
+
+/// A reporter of private tenants: 1 or 2; others are strangers.
+pub(crate) fn reporter(number: u8) -> Identity {
+    Identity::from_seed([100 + number; 32])
+}
+
+/// Gives a genesis the two reporters.
+pub(crate) fn make_private(genesis: &mut Genesis) {
+    let mut reporters = vec![reporter(1).public_key(), reporter(2).public_key()];
+    reporters.sort();
+    genesis.access = Access::Private {
+        join_key: reporter(0).public_key(),
+        reporters,
+    };
 }
 
 /// Finds the nonce of a template.

@@ -197,6 +197,27 @@ impl Cluster {
         (status, answer.json().await.unwrap_or_default())
     }
 
+    /// Bytes that a validator answers.
+    pub(crate) async fn bytes(&self, index: usize, path: &str) -> Vec<u8> {
+        let url = format!("{}{path}", self.urls()[index]);
+        let answer = self.client.get(url).send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{path}");
+        answer.bytes().await.unwrap().to_vec()
+    }
+
+    /// Hands something in; the status and the JSON of the answer.
+    pub(crate) async fn post(
+        &self,
+        index: usize,
+        path: &str,
+        body: &impl serde::Serialize,
+    ) -> (u16, Value) {
+        let url = format!("{}{path}", self.urls()[index]);
+        let answer = self.client.post(url).json(body).send().await.unwrap();
+        let status = answer.status().as_u16();
+        (status, answer.json().await.unwrap_or_default())
+    }
+
     pub(crate) async fn eventually(&self, what: &str, mut holds: impl AsyncFnMut() -> bool) {
         for _ in 0..1_200 {
             if holds().await {

@@ -13,6 +13,7 @@
 mod check;
 mod cluster;
 mod load;
+mod private;
 mod sets;
 #[path = "../it/tenant.rs"]
 #[expect(dead_code, reason = "the integration tests use what these do not")]

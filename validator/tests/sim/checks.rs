@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use shared::enterprise::{EnterpriseBlock, Entry, VoteKind};
+use shared::enterprise::{EnterpriseBlock, Entry, Reset, VoteKind};
 use shared::hash::{Hash, sha256};
-use shared::ids::PublicKey;
+use shared::ids::{ChainId, PublicKey};
 use validator::agreement;
 use validator::replica::Message;
 use validator::store::{BodyKey, Head};
@@ -19,6 +19,11 @@ pub(crate) struct Observer {
     said: BTreeMap<Slot, Option<Hash>>,
     anchored: BTreeMap<BodyKey, u64>,
     acknowledged: BTreeSet<BodyKey>,
+    /// Acknowledged blocks of private tenants: their height, and the resets before them.
+    reported: BTreeMap<BodyKey, (u32, u32)>,
+    acknowledged_resets: Vec<Reset>,
+    /// The resets that were executed, and at which height.
+    resets: BTreeMap<(ChainId, u32), (Reset, u64)>,
     adopted: Vec<u64>,
     trace: Hash,
 }
@@ -34,10 +39,16 @@ impl Observer {
         );
         self.note(&hash);
         for entry in block.entries() {
-            if let Entry::BlockAnchored(anchor) = entry {
+            if let Some(anchor) = entry.anchored() {
                 let key = (anchor.chain_id, anchor.header.hash());
                 let at = *self.anchored.entry(key).or_insert(height);
                 assert_eq!(at, height, "seed {seed}: a tenant block is anchored twice");
+            }
+            if let Entry::TenantReset(reset) = entry {
+                let executed = ((**reset).clone(), height);
+                let key = (reset.chain_id, reset.number);
+                let first = self.resets.entry(key).or_insert_with(|| executed.clone());
+                assert_eq!(*first, executed, "seed {seed}: a reset is executed twice");
             }
         }
     }
@@ -84,6 +95,44 @@ impl Observer {
         self.acknowledged.extend(keys);
     }
 
+    /// A reporter was promised that its blocks are kept, which it mined after so many resets.
+    pub(crate) fn acknowledged_reports(
+        &mut self,
+        resets: u32,
+        keys: impl IntoIterator<Item = (BodyKey, u32)>,
+    ) {
+        let keys = keys.into_iter();
+        self.reported
+            .extend(keys.map(|(key, height)| (key, (height, resets))));
+    }
+
+    /// An owner was promised that its reset is kept.
+    pub(crate) fn acknowledged_reset(&mut self, reset: Reset) {
+        self.acknowledged_resets.push(reset);
+    }
+
+    /// How many resets were executed.
+    pub(crate) fn resets(&self) -> usize {
+        self.resets.len()
+    }
+
+    /// Blocks that a later reset did not void, and resets.
+    fn lost_of_private(&self) -> usize {
+        let is_void = |chain_id: ChainId, height: u32, before: u32| {
+            let later = (chain_id, before + 1)..=(chain_id, u32::MAX);
+            let mut later = self.resets.range(later);
+            later.any(|(_, (reset, _))| reset.from.0 <= height)
+        };
+        let reported = self.reported.iter().filter(|(key, (height, resets))| {
+            !self.anchored.contains_key(key) && !is_void(key.0, *height, *resets)
+        });
+        let resets = self.acknowledged_resets.iter().filter(|reset| {
+            let executed = self.resets.get(&(reset.chain_id, reset.number));
+            executed.is_none_or(|(executed, _)| executed != *reset)
+        });
+        reported.count() + resets.count()
+    }
+
     /// At the end: what was promised is in the chain.
     pub(crate) fn finish(&self, seed: u64) {
         let lost: Vec<_> = self
@@ -95,6 +144,11 @@ impl Observer {
         assert_eq!(
             lost, 0,
             "seed {seed}: of {of} acknowledged blocks so many are lost"
+        );
+        let lost = self.lost_of_private();
+        assert_eq!(
+            lost, 0,
+            "seed {seed}: so many acknowledged reports and resets are lost"
         );
     }
 

@@ -86,6 +86,9 @@ fn general(seed: u64) -> Setup {
     let mut setup = Setup::new(seed, validators);
     setup.faults = all_faults(seed);
     setup.snapshot_every = [6, 20, 1_024][draw.index(3)];
+    // A draw of its own, so that the other faults of a seed stay what they were.
+    let private = Draw::new(seed ^ 0x9121).index(4);
+    setup.private_every_ms = [(0, 0), (150, 0), (150, 900), (90, 400)][private];
     let faulty = usize::from((validators - 1) / 3);
     for _ in 0..faulty {
         let index = draw.index(usize::from(validators));
@@ -379,6 +382,46 @@ fn crash_at_every_write_contradicts_and_loses_nothing() {
     for write in 1..=writes {
         let mut setup = Setup::new(120, 4);
         setup.faulty_ms = 1_500;
+        setup.faults.crash_at_write = Some((0, write));
+        play(setup);
+    }
+}
+
+#[test]
+fn private_tenants_are_reported_and_reset_alike_whatever_fails() {
+    let mut resets = 0;
+    for seed in 300..308 {
+        let mut setup = Setup::new(seed, 4);
+        setup.faults = all_faults(seed);
+        setup.private_every_ms = (120, 500);
+        setup.snapshot_every = [8, 1_024][usize::try_from(seed % 2).unwrap()];
+        if seed % 4 == 3 {
+            setup.faults.loses = Some((1, Loss::Disk));
+            setup.faults.crash_every_ms = 1_500;
+        }
+        resets += finished(setup).observer.resets();
+    }
+    assert!(resets > 8, "only {resets} resets");
+}
+
+#[test]
+fn crash_at_every_write_loses_no_report_and_no_reset() {
+    let setup = || {
+        let mut setup = Setup::new(122, 4);
+        setup.faulty_ms = 1_500;
+        setup.submit_every_ms = 400;
+        setup.private_every_ms = (100, 300);
+        setup
+    };
+    let mut world = World::new(setup());
+    world.play(1_500);
+    let writes = world.writes(0);
+    assert!(
+        writes > 20 && world.observer.resets() > 0,
+        "{writes} writes"
+    );
+    for write in 1..=writes {
+        let mut setup = setup();
         setup.faults.crash_at_write = Some((0, write));
         play(setup);
     }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use shared::enterprise::{
     BlockLimits, Certificate, EnterpriseBlock, EnterpriseHeight, SnapshotProof,
 };
+use shared::hash::Hash;
 use shared::ids::ChainId;
 use validator::store::{Batch, BodyKey, ChunkKey, Head, Storage, StoreError};
 
@@ -23,6 +24,7 @@ struct Tables {
     bodies: BTreeMap<BodyKey, Vec<u8>>,
     held: BTreeMap<BodyKey, u64>,
     registrations: BTreeMap<ChainId, Vec<u8>>,
+    resets: BTreeMap<Hash, Vec<u8>>,
     base: Option<Head>,
     snapshots: BTreeMap<u64, Vec<u8>>,
     history: BTreeMap<u32, Vec<u8>>,
@@ -60,6 +62,13 @@ impl ModelStore {
             .extend(waiting.map(|(id, genesis)| (*id, genesis.clone())));
         for chain_id in &batch.settled {
             tables.registrations.remove(chain_id);
+        }
+        let resets = batch.resets.iter();
+        tables
+            .resets
+            .extend(resets.map(|(leaf, reset)| (*leaf, reset.clone())));
+        for leaf in &batch.settled_resets {
+            tables.resets.remove(leaf);
         }
         if let Some(decided) = &batch.decided {
             let height = decided.block().header().height;
@@ -131,6 +140,11 @@ impl Storage for ModelStore {
     fn registrations(&self) -> Result<Vec<Vec<u8>>, StoreError> {
         let tables = self.tables.borrow();
         Ok(tables.registrations.values().cloned().collect())
+    }
+
+    fn resets(&self) -> Result<Vec<Vec<u8>>, StoreError> {
+        let tables = self.tables.borrow();
+        Ok(tables.resets.values().cloned().collect())
     }
 
     fn base(&self) -> Result<Option<Head>, StoreError> {

@@ -1,5 +1,7 @@
 //! The world: nodes with disks, a network, clients, faults, and one virtual clock.
 
+mod private;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 
@@ -12,6 +14,7 @@ use shared::hash::Hash;
 use shared::identity::Identity;
 use shared::ids::{ChainId, NetworkId, PublicKey, TimestampMs};
 use validator::agreement::{Evidence, Tendermint};
+use validator::body::Body;
 use validator::ledger::{Ledger, Submission};
 use validator::replica::SNAPSHOT_EVERY;
 use validator::replica::{
@@ -24,6 +27,7 @@ use crate::actors::Actor;
 use crate::checks::Observer;
 use crate::store::ModelStore;
 use crate::tenant::TestTenant;
+use private::{Asked, Private};
 
 /// When the network is made, on the wall.
 pub(crate) const START: TimestampMs = TimestampMs(1_700_000_000_000);
@@ -114,6 +118,8 @@ pub(crate) struct Setup {
     pub(crate) wipes: Vec<(u64, usize)>,
     /// When newcomers start.
     pub(crate) late_ms: u64,
+    /// How often a private tenant is reported, and how often its owner resets it; 0 for never.
+    pub(crate) private_every_ms: (u64, u64),
 }
 
 impl Setup {
@@ -132,6 +138,7 @@ impl Setup {
             snapshot_every: SNAPSHOT_EVERY,
             wipes: Vec::new(),
             late_ms: 0,
+            private_every_ms: (0, 0),
         }
     }
 }
@@ -158,6 +165,8 @@ struct Node {
     writes: u64,
     ticks: u64,
     clients: BTreeMap<u64, (usize, usize, Vec<BodyKey>)>,
+    /// Reporters and the owner of the private tenant.
+    private: BTreeMap<u64, Asked>,
     /// Whom it lets link.
     members: BTreeSet<PublicKey>,
 }
@@ -170,6 +179,10 @@ enum Event {
     /// The store carries out what it was ordered.
     Store(usize),
     Submit,
+    /// The private tenant's reporters hand in what is new.
+    Report,
+    /// Its owner voids something final.
+    Void,
     Crash(usize),
     Wipe(usize),
     Restart(usize),
@@ -202,6 +215,7 @@ pub(crate) struct World {
     /// Which side each node is on.
     cut: Vec<bool>,
     clients: Vec<Client>,
+    private: Option<Private>,
     next_client: u64,
     submit_every_ms: u64,
     changes: Vec<Vec<u8>>,
@@ -267,6 +281,7 @@ impl Node {
             writes: 0,
             ticks: 0,
             clients: BTreeMap::new(),
+            private: BTreeMap::new(),
             members: BTreeSet::new(),
         }
     }
@@ -311,6 +326,9 @@ impl World {
             arrives: BTreeMap::new(),
             cut,
             clients: clients(),
+            private: Some(setup.private_every_ms)
+                .filter(|(report, _)| *report > 0)
+                .map(|(report, reset)| Private::new(report, reset)),
             next_client: 0,
             submit_every_ms: setup.submit_every_ms,
             changes: setup
@@ -339,6 +357,13 @@ impl World {
 
     fn plan(&mut self, faulty_ms: u64, changes: &[(u64, Vec<u8>)]) {
         self.after(20, Event::Submit);
+        let every = self.private.as_ref().map(Private::every_ms);
+        if let Some((report, reset)) = every {
+            self.after(report, Event::Report);
+            if reset > 0 {
+                self.after(reset, Event::Void);
+            }
+        }
         self.after(faulty_ms, Event::Calm);
         for (index, (at, _)) in changes.iter().enumerate() {
             self.after(*at, Event::Change(index));
@@ -400,6 +425,8 @@ impl World {
                 self.submit();
                 self.after(self.submit_every_ms, Event::Submit);
             }
+            Event::Report => self.report(),
+            Event::Void => self.void(),
             Event::Change(index) => self.change(index),
             Event::Crash(node) => {
                 if self.nodes[node].replica.is_some() {
@@ -563,6 +590,7 @@ impl World {
         node.disk.orders.clear();
         node.replica = None;
         node.clients.clear();
+        node.private.clear();
         if let Some((_, loss)) = self.faults.loses.filter(|(loser, _)| *loser == index) {
             self.faults.loses = None;
             node.disk.log.clear();
@@ -746,7 +774,7 @@ impl World {
 
     fn replied(&mut self, index: usize, client: u64, is_taken: bool, is_acknowledged: bool) {
         let Some((tenant, upto, keys)) = self.nodes[index].clients.remove(&client) else {
-            return;
+            return self.private_replied(index, client, is_taken, is_acknowledged);
         };
         let client = &mut self.clients[tenant];
         if !is_taken {
@@ -830,7 +858,7 @@ impl World {
         let submission = Submission {
             genesis: std::sync::Arc::clone(&client.tenant.genesis),
             chain_id,
-            blocks: sent.clone(),
+            blocks: sent.iter().cloned().map(Body::from).collect(),
         };
         let keys: Vec<BodyKey> = sent.iter().map(|block| (chain_id, block.hash())).collect();
         if self.nodes[index].replica.is_none() {
@@ -852,6 +880,7 @@ impl World {
                 self.hand_in(tenant, index);
             }
         }
+        self.hand_in_private_everywhere();
     }
 
     /// The honest validators stand on one block, and everything is acknowledged.
@@ -880,6 +909,11 @@ impl World {
                 "seed {seed}: not all blocks are acknowledged"
             );
         }
+        let is_done = self.private.as_ref().is_none_or(Private::is_done);
+        assert!(
+            is_done,
+            "seed {seed}: not all of the private tenant is acknowledged"
+        );
         self.observer.finish(seed);
     }
 
@@ -924,7 +958,8 @@ impl World {
 
     /// Lets clients mine no more.
     pub(crate) fn stop_submitting(&mut self) {
-        self.events.retain(|_, event| *event != Event::Submit);
+        let mines = |event: &Event| matches!(event, Event::Submit | Event::Report | Event::Void);
+        self.events.retain(|_, event| !mines(event));
         let left = &self.events;
         self.queue
             .retain(|Reverse((_, order))| left.contains_key(order));

@@ -87,6 +87,16 @@ pub(super) struct Executed {
     pub(super) arrived: BTreeMap<BodyKey, Body>,
 }
 
+impl Executed {
+    /// The blocks that no chain here has, in order.
+    pub(super) fn arrived(&self) -> impl Iterator<Item = (BodyKey, &Body)> {
+        self.stored_by.iter().filter_map(|((chain_id, _), id)| {
+            let key = (*chain_id, *id);
+            Some((key, self.arrived.get(&key)?))
+        })
+    }
+}
+
 /// Why the blocks of an enterprise block are not executed.
 pub(super) enum NotExecuted {
     /// These bodies are not here.

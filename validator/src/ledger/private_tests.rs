@@ -4,7 +4,9 @@ use shared::enterprise::{EnterpriseBlock, ResetReceipt, Trust};
 use shared::report::SealedBlock;
 
 use super::restore_tests::{decide_at, restored, snapshot};
-use super::tests::{NOW, START, TestTenant, genesis, ledger, submit, tip};
+use super::tests::{
+    NOW, START, TestTenant, certificate, genesis, ledger, submit, tenant, tip, validator,
+};
 use super::*;
 use crate::replica::Rotation;
 use crate::start::{begun, replay_block, replay_held};
@@ -83,7 +85,7 @@ fn of_two_reports_of_a_block_the_decided_one_counts_and_the_other_goes() {
     let (first, second) = (tenant.seal_all(&blocks, 1), tenant.seal_all(&blocks, 2));
     submit(&mut one, &tenant, &first).unwrap();
     submit(&mut two, &tenant, &second).unwrap();
-    let hash = one.propose(NOW, super::tests::validator().public_key());
+    let hash = one.propose(NOW, validator().public_key());
     let hash = hash.unwrap().unwrap();
     let proposal = one.proposal(&hash).unwrap().clone();
     let judged = two.judge(proposal.clone(), Timeliness::Synced);
@@ -97,8 +99,8 @@ fn of_two_reports_of_a_block_the_decided_one_counts_and_the_other_goes() {
         two.judge(proposal, Timeliness::Synced),
         Judgement::Valid(hash)
     );
-    let certificate = super::tests::certificate(&two, hash);
-    two.decide(certificate).unwrap();
+    let signed = certificate(&two, hash);
+    two.decide(signed).unwrap();
     let batch = two.take_batch();
     let others: Vec<BodyKey> = second.iter().map(|block| (id, block.id())).collect();
     assert_eq!(batch.forget, others);
@@ -149,12 +151,10 @@ fn forced(ledger: &Ledger, entries: Vec<Entry>) -> EnterpriseBlock {
         )
         .unwrap();
     let root = EnterpriseBlock::data_root(&entries);
-    let proposer = super::tests::validator().public_key();
+    let proposer = validator().public_key();
     let header = ledger.verifier().next_header(NOW, root, &effects, proposer);
     EnterpriseBlock::new(header, entries).unwrap()
 }
-
-use super::tests::tenant;
 
 #[test]
 fn a_reset_voids_and_what_follows_is_final_anew() {
@@ -168,10 +168,10 @@ fn a_reset_voids_and_what_follows_is_final_anew() {
     let reset = old.reset(1, 2, blocks[0].hash());
     assert_eq!(ledger.accept_reset(reset.clone()), Ok(true));
     assert_eq!(ledger.accept_reset(reset.clone()), Ok(false), "once");
-    let decided = ledger.propose(now(&ledger), super::tests::validator().public_key());
-    let certificate = super::tests::certificate(&ledger, decided.unwrap().unwrap());
-    ledger.decide(certificate).unwrap();
-    ledger.take_batch();
+    let decided = ledger.propose(now(&ledger), validator().public_key());
+    let signed = certificate(&ledger, decided.unwrap().unwrap());
+    ledger.decide(signed).unwrap();
+    drop(ledger.take_batch());
     ledger.finish().unwrap();
     assert_eq!(newest(&ledger, &old), Some((1, blocks[0].hash(), 1)));
     assert_eq!(tip(&ledger, &old), (Height(1), blocks[0].hash()));
@@ -246,7 +246,7 @@ fn resets_that_break_a_rule_are_named_and_none_waits() {
     );
     assert!(full, "{one_more:?}");
     let at = now(&ledger);
-    let proposer = super::tests::validator().public_key();
+    let proposer = validator().public_key();
     assert_eq!(ledger.propose(at, proposer), Ok(None));
     assert!(!ledger.has_pending(), "nothing that could be decided now");
     assert_eq!(ledger.pending_resets().count(), RESETS_WAITING_MAX);
@@ -277,10 +277,10 @@ impl Kept {
     }
 
     fn decide(&mut self, at: TimestampMs) {
-        let proposer = super::tests::validator().public_key();
+        let proposer = validator().public_key();
         let hash = self.ledger.propose(at, proposer).unwrap().unwrap();
-        let certificate = super::tests::certificate(&self.ledger, hash);
-        let decided = self.ledger.decide(certificate).unwrap();
+        let signed = certificate(&self.ledger, hash);
+        let decided = self.ledger.decide(signed).unwrap();
         let mut batch = self.ledger.take_batch();
         batch.decided = Some(decided);
         self.store.commit(&[batch]).unwrap();

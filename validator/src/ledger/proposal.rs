@@ -149,11 +149,9 @@ impl Ledger {
     #[must_use]
     pub fn arrived_bodies(&self, hash: &Hash) -> Vec<(ChainId, Vec<u8>)> {
         let proposal = self.proposals.get(hash);
-        let arrived = proposal.map(|proposal| proposal.executed.arrived.values());
+        let arrived = proposal.map(|proposal| proposal.executed.arrived());
         let bodies = arrived.into_iter().flatten();
-        bodies
-            .map(|body| (body.chain_id(), body.encode()))
-            .collect()
+        bodies.map(|(key, body)| (key.0, body.encode())).collect()
     }
 
     /// Verifies the certificate over a kept proposal; the ledger itself moves with [`Self::finish`].
@@ -186,8 +184,8 @@ impl Ledger {
             pairs.any(|known| (&known.0, &known.1) == (key, signature))
         };
         let decided = verifier.advance_with(proposal.block.clone(), certificate, is_known)?;
-        for (key, body) in &proposal.executed.arrived {
-            self.batch.bodies.push((*key, body.encode()));
+        for (key, body) in proposal.executed.arrived() {
+            self.batch.bodies.push((key, body.encode()));
         }
         for ((chain_id, hash), id) in &proposal.executed.stored_by {
             if let Some(tenant) = self.tenants.get_mut(chain_id) {
@@ -286,13 +284,12 @@ impl Ledger {
         mut each: impl FnMut(&mut Self, &Entry),
     ) {
         let mut told = told.into_iter().peekable();
-        let next_final =
-            |told: &mut std::iter::Peekable<std::vec::IntoIter<LogEntry>>| match told
-                .next_if(|entry| matches!(entry, LogEntry::Final(_)))
-            {
-                Some(LogEntry::Final(block)) => Some(block),
-                Some(LogEntry::Reset(_)) | None => None,
-            };
+        let next_final = |told: &mut std::iter::Peekable<std::vec::IntoIter<LogEntry>>| match told
+            .next_if(|entry| matches!(entry, LogEntry::Final(_)))
+        {
+            Some(LogEntry::Final(block)) => Some(block),
+            Some(LogEntry::Reset(_)) | None => None,
+        };
         while let Some(block) = next_final(&mut told) {
             self.make_final(block);
         }

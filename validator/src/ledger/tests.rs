@@ -210,7 +210,10 @@ fn blocks_that_do_not_connect_say_what_is_missing_and_leave_no_tenant() {
         }
     );
     assert!(ledger.tenants().is_empty() && !ledger.has_pending());
-    assert_eq!(submit(&mut ledger, &tenant, &[]), Err(Refusal::NoBlocks));
+    assert_eq!(
+        submit::<Block>(&mut ledger, &tenant, &[]),
+        Err(Refusal::NoBlocks)
+    );
 }
 
 #[test]
@@ -376,7 +379,7 @@ pub(super) fn replayed(decided: Vec<DecidedBlock>, bodies: &Bodies) -> Ledger {
         let keys: Vec<BodyKey> = crate::store::anchored(decided.block()).collect();
         let body = |key: &BodyKey| {
             let (_, bytes) = bodies.iter().find(|(found, _)| found == key).unwrap();
-            crate::body::UncheckedBody::decode(bytes).unwrap()
+            UncheckedBody::decode(bytes).unwrap()
         };
         let found = keys.iter().map(body).collect();
         let (block, certificate) = (decided.block().clone(), decided.certificate().clone());

@@ -120,9 +120,6 @@ pub enum EnterpriseError {
     /// A private tenant's block without a report: its body can't be executed here.
     #[error("tenant {0} is private: its blocks are reported")]
     Private(ChainId),
-    /// A private tenant whose blocks nobody may report.
-    #[error("tenant {0} is private and names no reporter: it can't be anchored")]
-    NoReporters(ChainId),
     /// A report or a reset of an open tenant.
     #[error("tenant {0} is open: its blocks come whole, and nothing final is ever void")]
     NotPrivate(ChainId),

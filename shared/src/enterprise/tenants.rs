@@ -173,11 +173,6 @@ impl Tenants {
                 allowed: self.enterprise,
             });
         }
-        if let Access::Private { reporters, .. } = &genesis.access
-            && reporters.is_empty()
-        {
-            return Err(EnterpriseError::NoReporters(genesis.chain_id()));
-        }
         let (found, allowed) = (genesis.rules.initial_target, self.limits.easiest_target);
         if found.target() > allowed.target() {
             return Err(EnterpriseError::TooEasy {

@@ -17,7 +17,6 @@ use axum::extract::rejection::BytesRejection;
 use axum::http::StatusCode;
 use service::{Problem, Stopwatch};
 use shared::block::UncheckedBlock;
-use shared::enterprise::EnterpriseError;
 use shared::genesis::Genesis;
 use shared::ids::{ChainId, Height, NetworkId};
 use shared::limits::GENESIS_BYTES_MAX;
@@ -326,9 +325,6 @@ fn refused(refusal: &Refusal) -> Problem {
         Refusal::LeavesFinal { .. } => (StatusCode::CONFLICT, "leaves-final"),
         Refusal::TooFarAhead { .. } => (StatusCode::TOO_EARLY, "too-far-ahead"),
         Refusal::Invalid { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "invalid-block"),
-        Refusal::Registration(EnterpriseError::NoReporters(_)) => {
-            (StatusCode::UNPROCESSABLE_ENTITY, "no-reporters")
-        }
         Refusal::Registration(_) => (StatusCode::UNPROCESSABLE_ENTITY, "not-registered"),
         Refusal::Void { .. } => (StatusCode::CONFLICT, "void"),
         // Of a reset, and that has its own answer.

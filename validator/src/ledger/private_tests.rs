@@ -65,20 +65,6 @@ fn reported_blocks_are_anchored_and_final_and_nothing_in_them_is_counted() {
 }
 
 #[test]
-fn a_private_tenant_without_reporters_is_not_registered() {
-    let mut ledger = ledger();
-    let tenant = TestTenant::with("secret", 5, START, |genesis| {
-        genesis.access = shared::genesis::Access::Private {
-            join_key: genesis.owner,
-            reporters: Vec::new(),
-        };
-    });
-    let refused = submit::<SealedBlock>(&mut ledger, &tenant, &[]);
-    let error = EnterpriseError::NoReporters(tenant.chain_id());
-    assert_eq!(refused, Err(Refusal::Registration(error)));
-}
-
-#[test]
 fn of_two_reports_of_a_block_the_decided_one_counts_and_the_other_goes() {
     let (mut one, mut two, mut tenant) = (ledger(), ledger(), secret());
     let blocks = tenant.mine_many(2);

@@ -229,7 +229,7 @@ fn a_block_too_far_ahead_of_enterprise_time_is_refused_for_now() {
 }
 
 #[test]
-fn tenants_of_another_enterprise_or_private_ones_are_not_registered() {
+fn tenants_of_another_enterprise_are_not_registered() {
     let mut ledger = ledger();
     let pin = |hash| move |genesis: &mut Genesis| genesis.enterprise_genesis = Some(hash);
     let mut other = TestTenant::with("shop", 1, START, pin(Hash([1; 32])));

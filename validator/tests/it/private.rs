@@ -194,7 +194,7 @@ async fn reports_that_do_not_count_are_refused_by_name() {
             "private-tenant",
         ),
         (reported, "open-tenant"),
-        (nobody.reports(&none), "no-reporters"),
+        (nobody.reports(&none), "bad-genesis"),
     ] {
         let refused = server.refused(&update).await;
         let wanted = format!("/problems/{slug}");
@@ -292,7 +292,7 @@ async fn verify_export_and_import_carry_reports_and_resets() {
     );
     let text = std::fs::read_to_string(&files.export).unwrap();
     let mut exported: Value = serde_json::from_str(&text).unwrap();
-    let body = exported["chain"].as_array_mut().unwrap().iter_mut();
+    let mut body = exported["chain"].as_array_mut().unwrap().iter_mut();
     let body = body.find_map(|block| block["bodies"].as_array_mut()?.first_mut());
     let body = body.unwrap();
     let tampered = body.as_str().unwrap().to_owned() + "00";

@@ -246,23 +246,27 @@ fn parse_request(text: &str) -> Result<Incoming, MessageError> {
             if !latest_reports.is_empty() {
                 return Err(MessageError::bad("this tracker takes no reports"));
             }
-            if latest_blocks.len() > limits::UPDATE_BLOCKS_MAX {
-                let allowed = limits::UPDATE_BLOCKS_MAX;
-                return Err(MessageError {
-                    code: ErrorCode::TooLarge,
-                    message: format!(
-                        "an update of {} blocks, allowed are {allowed}",
-                        latest_blocks.len()
-                    ),
-                });
-            }
-            Ok(Incoming::Update {
-                label: parse_label(&network_id)?,
-                blocks: latest_blocks,
-            })
+            update(&network_id, latest_blocks)
         }
         _ => Err(MessageError::bad("a message of another kind")),
     }
+}
+
+fn update(network_id: &str, latest_blocks: Vec<TenantBlock>) -> Result<Incoming, MessageError> {
+    if latest_blocks.len() > limits::UPDATE_BLOCKS_MAX {
+        let allowed = limits::UPDATE_BLOCKS_MAX;
+        return Err(MessageError {
+            code: ErrorCode::TooLarge,
+            message: format!(
+                "an update of {} blocks, allowed are {allowed}",
+                latest_blocks.len()
+            ),
+        });
+    }
+    Ok(Incoming::Update {
+        label: parse_label(network_id)?,
+        blocks: latest_blocks,
+    })
 }
 
 fn entry([room, join_key, peer_id, admission]: [&str; 4]) -> Result<Incoming, MessageError> {

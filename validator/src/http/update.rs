@@ -170,7 +170,13 @@ fn checked_blocks(update: &BlockchainUpdate, genesis: &Genesis) -> Result<Vec<Bo
         let block = block.check(genesis).map_err(|error| match error {
             ReportError::NotAReporter(_) => wrong("not-a-reporter", &error),
             ReportError::Header(_) => wrong("invalid-block", &error),
-            _ => wrong("bad-report", &error),
+            ReportError::Encoding(_)
+            | ReportError::Open
+            | ReportError::OtherChain { .. }
+            | ReportError::Signature
+            | ReportError::Length { .. }
+            | ReportError::Body { .. }
+            | _ => wrong("bad-report", &error),
         });
         blocks.push(block?.into());
     }

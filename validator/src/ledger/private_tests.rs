@@ -221,7 +221,7 @@ fn resets_that_break_a_rule_are_named_and_none_waits() {
     assert_eq!(ledger.pending_resets().count(), 0);
     assert!(ledger.accept_reset_of_validator(foreign).is_err());
     // One that is early is kept for a validator that is ahead, and there is a limit to them.
-    for from in 1..=RESETS_WAITING_MAX as u32 {
+    for from in (1..).take(RESETS_WAITING_MAX) {
         let early = tenant.reset(2, from, first);
         assert_eq!(ledger.accept_reset_of_validator(early), Ok(true));
     }

@@ -140,6 +140,7 @@ fn client_messages() -> Vec<ClientMessage> {
         },
         ClientMessage::LeaveNetwork {},
         ClientMessage::ListNetworks {},
+        ClientMessage::Ping {},
         ClientMessage::Offer {
             target: target.clone(),
             offer: signal(),

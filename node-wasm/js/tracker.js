@@ -2,12 +2,16 @@
  * The WebSocket to a tracker: keeps trying, from half a second up to ten, and at once when the machine comes back online.
  *
  * A tracker of a cluster tells of the others: when it is lost or asks to move, the next of them is tried, and the pauses grow only
- * when all were tried in vain. It carries text frames and knows nothing of what is in them, but for these two messages.
+ * when all were tried in vain. A tracker that says nothing for a while is asked for a word, and given up without one: a machine that
+ * stands still, or a cut cable, closes no socket. It carries text frames and knows nothing of what is in them, but for these messages.
  */
 
 const BACK_OFF_FIRST_MS = 500;
 const BACK_OFF_MAX_MS = 10_000;
 const CONNECT_MS = 10_000;
+const SILENCE_MS = 15_000;
+const ANSWER_MS = 5_000;
+const PING = '{"type":"ping"}';
 const MOVE_MAX_MS = 60_000;
 const OTHERS_MAX = 16;
 const URL_CHARS_MAX = 256;
@@ -20,6 +24,8 @@ export class TrackerLink {
   /** How many were tried in a row in vain. */
   #tried = 0;
   #heard = false;
+  #silent = false;
+  #watching = 0;
   #handlers;
   /** @type {WebSocket | null} */
   #socket = null;
@@ -80,6 +86,7 @@ export class TrackerLink {
   }
 
   close() {
+    clearTimeout(this.#watching);
     clearTimeout(this.#moving);
     this.#closed = true;
     globalThis.removeEventListener("online", this.#onOnline);
@@ -105,13 +112,15 @@ export class TrackerLink {
       clearTimeout(this.#patience);
       this.#open = true;
       this.#failed = false;
+      this.#watch();
       this.#handlers.open();
     };
     socket.onmessage = ({ data }) => {
       this.#backOff = BACK_OFF_FIRST_MS;
       this.#tried = 0;
       this.#heard = true;
-      if (typeof data !== "string") return;
+      this.#silent = false;
+      if (typeof data !== "string" || data.startsWith('{"type":"pong"')) return;
       const afterMs = moveOf(data);
       const others = trackersOf(data, globalThis.location?.protocol === "https:");
       if (afterMs !== null) this.move(afterMs);
@@ -121,8 +130,25 @@ export class TrackerLink {
     socket.onclose = () => this.#onClose();
   }
 
+  #watch() {
+    this.#silent = true;
+    this.#watching = setTimeout(() => {
+      if (!this.#silent) return this.#watch();
+      this.send(PING);
+      this.#watching = setTimeout(() => (this.#silent ? this.#giveUp() : this.#watch()), ANSWER_MS);
+    }, SILENCE_MS);
+  }
+
+  /** Does not wait for a closing handshake: nobody is there to shake hands. */
+  #giveUp() {
+    if (this.#socket) this.#socket.onmessage = this.#socket.onclose = null;
+    this.#socket?.close();
+    this.#onClose();
+  }
+
   #onClose() {
     clearTimeout(this.#patience);
+    clearTimeout(this.#watching);
     clearTimeout(this.#moving);
     const wasOpen = this.#open;
     this.#open = false;

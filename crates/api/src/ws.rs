@@ -55,6 +55,8 @@ pub enum ClientMessage {
     LeaveNetwork {},
     /// Asks for the public list now and whenever it changes.
     ListNetworks {},
+    /// Asks for a `pong`: how a client tells a tracker that has nothing to say from one that is lost.
+    Ping {},
     /// A WebRTC offer for `target`.
     Offer {
         /// The receiver's peer id, hex.
@@ -259,6 +261,8 @@ pub enum ServerMessage {
         /// The block's hash, hex.
         hash: String,
     },
+    /// The answer to `ping`.
+    Pong {},
     /// The tracker is about to close this connection; the client keeps its direct links and connects anew.
     Moving {
         /// After how many ms to connect anew; each client gets another number.

@@ -12,11 +12,13 @@
 
 mod browser;
 pub mod chain;
+mod cluster;
 mod page;
 mod service;
 mod stack;
 
 pub use browser::{Browser, Look, processes_of};
+pub use cluster::Cluster;
 pub use page::{Page, Tab};
 pub use service::{Service, free_port};
 pub use stack::{Stack, artifacts_dir, repository_dir};

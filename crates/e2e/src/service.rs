@@ -98,6 +98,17 @@ impl Service {
         }
     }
 
+    /// Sends the process a signal, as `kill` names it.
+    ///
+    /// # Errors
+    /// If it is not running.
+    pub fn signal(&self, name: &str) -> Result<()> {
+        let id = self.id().context("not running")?.to_string();
+        let status = Command::new("kill").args(["-s", name, &id]).status()?;
+        anyhow::ensure!(status.success(), "no signal {name} to {}", self.name);
+        Ok(())
+    }
+
     /// Asks the process to end (SIGTERM) and waits for its status.
     ///
     /// # Errors

@@ -118,7 +118,7 @@ impl Stack {
 }
 
 /// Where the built programs are: `DISTLI_BIN_DIR`, else beside this test's own folder.
-fn binaries_dir() -> Result<PathBuf> {
+pub(crate) fn binaries_dir() -> Result<PathBuf> {
     if let Some(dir) = std::env::var_os("DISTLI_BIN_DIR") {
         return Ok(dir.into());
     }

@@ -62,3 +62,37 @@ test("a lost tracker, or one that asks to move, is followed by the next of its c
   link.close();
   globalThis.WebSocket = real;
 });
+
+test("a tracker that falls silent is asked for a word, and another is tried when it has none", async (context) => {
+  context.mock.timers.enable({ apis: ["setTimeout"] });
+  const real = globalThis.WebSocket;
+  /** @type {string[]} */
+  const sent = [];
+  class Silent extends FakeSocket {
+    send(/** @type {string} */ text) {
+      sent.push(text);
+    }
+    // One that stands still closes nothing.
+    close() {}
+  }
+  Object.assign(globalThis, { WebSocket: Silent, addEventListener: () => {}, removeEventListener: () => {} });
+  const last = () => /** @type {any} */ (FakeSocket.made.at(-1));
+  /** @type {string[]} */
+  const told = [];
+  const nothing = () => {};
+  const link = new TrackerLink("ws://a/ws", { open: nothing, message: (text) => told.push(text), closed: () => told.push("closed"), others: nothing }, ["ws://b/ws"]);
+  last().onopen();
+  for (let seconds = 0; seconds < 60; seconds++) {
+    context.mock.timers.tick(1_000);
+    if (sent.length > 0) last().onmessage({ data: '{"type":"pong"}' });
+    sent.length = 0;
+  }
+  assert.equal(last().url, "ws://a/ws");
+  assert.deepEqual(told, []);
+  for (let seconds = 0; seconds < 36; seconds++) context.mock.timers.tick(1_000);
+  assert.deepEqual(sent, ['{"type":"ping"}']);
+  assert.deepEqual(told, ["closed"]);
+  assert.equal(last().url, "ws://b/ws");
+  link.close();
+  globalThis.WebSocket = real;
+});

@@ -38,6 +38,8 @@ pub enum Incoming {
     Leave,
     /// Subscribes to the public list.
     List,
+    /// Wants a word.
+    Ping,
     /// A block for the room.
     Block(Box<TenantBlock>),
     /// A transaction for the room.
@@ -233,6 +235,7 @@ fn parse_request(text: &str) -> Result<Incoming, MessageError> {
         } => entry([&room, &join_key, &peer_id, &admission]),
         ClientMessage::LeaveNetwork {} => Ok(Incoming::Leave),
         ClientMessage::ListNetworks {} => Ok(Incoming::List),
+        ClientMessage::Ping {} => Ok(Incoming::Ping),
         ClientMessage::Block { block } => Ok(Incoming::Block(block)),
         ClientMessage::Transaction { transaction } => {
             Ok(Incoming::Transaction(Box::new(transaction)))

@@ -303,6 +303,7 @@ impl Hub {
             } => self.on_join(now, connection, &label, chain_id, proof),
             Incoming::Leave => self.leave_room(now, connection),
             Incoming::List => self.on_list(connection),
+            Incoming::Ping => self.send(connection, &ServerMessage::Pong {}),
             Incoming::Block(block) => self.on_block(connection, block),
             Incoming::Transaction(transaction) => self.on_transaction(connection, transaction),
             Incoming::Update { label, blocks } => self.on_update(connection, &label, blocks),

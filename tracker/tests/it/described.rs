@@ -28,6 +28,7 @@ fn sayings(network: &mut Network, target: &str) -> Vec<ClientMessage> {
     let network_id = network.label().to_owned();
     vec![
         ClientMessage::ListNetworks {},
+        ClientMessage::Ping {},
         ClientMessage::Offer {
             target: target(),
             offer: signal(),

@@ -1,5 +1,6 @@
 //! The story of the product, told by real browsers and real processes.
 
+mod cluster;
 mod durability;
 mod finality;
 mod hostile;

@@ -35,13 +35,13 @@ pub(super) fn circle(rooms: Vec<Vec<Member>>) -> Vec<Seat> {
 }
 
 /// A server with joined connections.
-struct Crowd {
-    server: Arc<Server>,
+pub(super) struct Crowd {
+    pub(super) server: Arc<Server>,
     seats: Vec<Seat>,
 }
 
 impl Crowd {
-    async fn gather(plan: &Plan, kind: Kind, count: usize) -> Result<Self> {
+    pub(super) async fn gather(plan: &Plan, kind: Kind, count: usize) -> Result<Self> {
         let server = plan.start(kind).await?;
         let rooms = rooms::make(&server, count / rooms::ROOM).await?;
         let seats = circle(rooms::fill_all(&server, &rooms, Join::Proven).await?);
@@ -133,22 +133,16 @@ pub(super) async fn latency(plan: &Plan) -> Result<()> {
     let mut samples = [Vec::new(), Vec::new()];
     for round in 0..=ROUNDS {
         for (crowd, samples) in crowds.iter_mut().zip(&mut samples) {
-            let kind = crowd.server.kind;
-            let start = Instant::now();
-            let (found, _) = crowd
-                .run(|index, seat| pace(kind, index, seat, start))
-                .await?;
+            let found = pace_all(crowd).await?;
             if round > 0 {
-                samples.extend(found.into_iter().flatten());
+                samples.extend(found);
             }
         }
     }
     for percent in [50, 99] {
         let mut values = [0.0; 2];
         for (value, samples) in values.iter_mut().zip(&mut samples) {
-            samples.sort_by(f64::total_cmp);
-            let index = (samples.len() * percent).div_ceil(100).saturating_sub(1);
-            *value = samples.get(index).copied().unwrap_or(f64::NAN);
+            *value = percentile(samples, percent);
         }
         let name = format!("relay_p{percent}_ms");
         compare(
@@ -159,6 +153,20 @@ pub(super) async fn latency(plan: &Plan) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// A round of [`LATENCY_ROUND`] on every connection; how long each message was under way, in ms.
+pub(super) async fn pace_all(crowd: &mut Crowd) -> Result<Vec<f64>> {
+    let (kind, start) = (crowd.server.kind, Instant::now());
+    let pace = |index, seat| pace(kind, index, seat, start);
+    let (found, _) = crowd.run(pace).await?;
+    Ok(found.into_iter().flatten().collect())
+}
+
+pub(super) fn percentile(samples: &mut [f64], percent: usize) -> f64 {
+    samples.sort_by(f64::total_cmp);
+    let index = (samples.len() * percent).div_ceil(100).saturating_sub(1);
+    samples.get(index).copied().unwrap_or(f64::NAN)
 }
 
 /// Sends one message each [`PAUSE`]; how long each that came was under way, in ms.
@@ -240,15 +248,15 @@ pub(super) async fn connections(plan: &Plan) -> Result<()> {
     Ok(())
 }
 
-const ROUNDS: usize = 4;
+pub(super) const ROUNDS: usize = 4;
 /// Twenty messages a second from each are forty thousand: more than a core relays.
 const RELAY_CONNECTIONS: usize = 2_000;
 const RELAY_ROUND: Duration = Duration::from_millis(2_500);
 /// How long what is under way at the end may take.
 const GRACE: Duration = Duration::from_millis(500);
 /// Two thousand messages a second together.
-const LATENCY_CONNECTIONS: usize = 500;
+pub(super) const LATENCY_CONNECTIONS: usize = 500;
 const PAUSE: Duration = Duration::from_millis(250);
-const LATENCY_ROUND: Duration = Duration::from_secs(5);
+pub(super) const LATENCY_ROUND: Duration = Duration::from_secs(5);
 /// Connections of one round.
 const JOINED: usize = 2_000;

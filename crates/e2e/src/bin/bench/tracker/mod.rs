@@ -5,6 +5,7 @@
 //! servers take turns, so that both see the same machine. Our limits stay on: every connection has an address of its own,
 //! and sends fewer messages than its token buckets hold.
 
+mod abuse;
 mod idle;
 mod load;
 mod rooms;
@@ -27,6 +28,8 @@ pub(crate) enum Subject {
     Relays,
     /// The time a relay takes at a set rate.
     Latency,
+    /// The same time while strangers do harm.
+    Abuse,
     /// Joined connections per second of processor time.
     Connections,
     /// Idle connections: how many are held, and what one costs in memory.
@@ -62,6 +65,9 @@ impl Plan {
         }
         if self.has(Subject::Latency) {
             load::latency(self).await?;
+        }
+        if self.has(Subject::Abuse) {
+            abuse::abuse(self).await?;
         }
         if self.has(Subject::Connections) {
             load::connections(self).await?;

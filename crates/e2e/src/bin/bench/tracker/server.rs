@@ -165,6 +165,14 @@ pub(crate) fn prepare_generator() -> Result<()> {
     run("taskset", &["-a", "-c", "-p", GENERATOR_CORE, &id])
 }
 
+/// Lets all others of its core go before this thread.
+pub(crate) fn yield_to_others() -> Result<()> {
+    let thread = std::fs::read_link("/proc/thread-self")?;
+    let id = thread.file_name().context("a thread's id")?;
+    let id = id.to_str().context("a number")?;
+    run("renice", &["-n", "19", "-p", id])
+}
+
 fn run(program: &str, arguments: &[&str]) -> Result<()> {
     let mut command = Command::new(program);
     let status = command.args(arguments).stdout(Stdio::null()).status();

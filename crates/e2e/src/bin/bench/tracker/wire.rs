@@ -148,6 +148,11 @@ pub(crate) fn frame(text: &str) -> Result<Vec<u8>> {
     masked(OPCODE_TEXT, text.as_bytes())
 }
 
+/// Bytes as a client's binary frame.
+pub(crate) fn binary(bytes: &[u8]) -> Result<Vec<u8>> {
+    masked(OPCODE_BINARY, bytes)
+}
+
 fn masked(opcode: u8, payload: &[u8]) -> Result<Vec<u8>> {
     let mut frame = vec![0x80 | opcode];
     match u16::try_from(payload.len()) {
@@ -174,6 +179,7 @@ struct Frame {
 }
 
 const OPCODE_TEXT: u8 = 1;
+const OPCODE_BINARY: u8 = 2;
 const OPCODE_CLOSE: u8 = 8;
 const OPCODE_PING: u8 = 9;
 const OPCODE_PONG: u8 = 10;

@@ -17,7 +17,8 @@
 //! can't use the proof. It says that the peer is a member, not that the peer id is its own: peers prove that to each other.
 //!
 //! **Sealed bytes**: `nonce (24) ‖ XChaCha20-Poly1305 ciphertext with its tag (16)`; what is bound to them (who sends them to whom) is
-//! the associated data, behind the room. A nonce is random or drawn from a secret seed and never used twice.
+//! the associated data, behind the room. A nonce is random or drawn from a secret seed and never used twice. A block's body is bound to
+//! `chain id ‖ block hash`, and its nonce is HKDF-SHA256 of the body key, salted with the block hash, `info` `distli/private/1/body-nonce`.
 //!
 //! It deliberately does not: hide lengths, times, addresses or who speaks to whom from the tracker.
 
@@ -199,6 +200,33 @@ impl NetworkKeys {
             })
     }
 
+    /// Seals a block's body as it is kept beside a report. One block is always sealed to the same bytes: the nonce is drawn from the body
+    /// key and the block's hash, which commits to the body.
+    ///
+    /// # Panics
+    /// Never: HKDF gives as many bytes as are asked for here.
+    #[must_use]
+    pub fn seal_body(&self, chain_id: ChainId, block: &Hash, body: &[u8]) -> Vec<u8> {
+        let mut nonce = [0; NONCE_BYTES];
+        Hkdf::<Sha256>::new(Some(block.as_bytes()), &self.body)
+            .expand(b"distli/private/1/body-nonce", &mut nonce)
+            .expect("HKDF-SHA256 gives up to 8,160 bytes, and these are 24");
+        self.seal(Purpose::Body, &nonce, &body_bound(chain_id, block), body)
+    }
+
+    /// Opens a sealed body of this block.
+    ///
+    /// # Errors
+    /// No member sealed it, it is another block's, or it was changed.
+    pub fn open_body(
+        &self,
+        chain_id: ChainId,
+        block: &Hash,
+        sealed: &[u8],
+    ) -> Result<Vec<u8>, SealError> {
+        self.open(Purpose::Body, &body_bound(chain_id, block), sealed)
+    }
+
     fn cipher(&self, purpose: Purpose) -> XChaCha20Poly1305 {
         let key = match purpose {
             Purpose::Signal => &self.signal,
@@ -245,6 +273,10 @@ pub fn check_admission(
         signature,
     )
     .map_err(AdmissionError::Signature)
+}
+
+fn body_bound(chain_id: ChainId, block: &Hash) -> Vec<u8> {
+    [chain_id.0.as_bytes(), block.as_bytes().as_slice()].concat()
 }
 
 fn admission_bytes(host: &str, peer: PeerId, nonce: &[u8; 32]) -> Vec<u8> {
@@ -358,6 +390,22 @@ mod tests {
         assert!(keys.open(Purpose::Gossip, b"other", &sealed).is_err());
         let others = NetworkKey::from_bytes([8; 32]).keys();
         assert!(others.open(Purpose::Gossip, b"bound", &sealed).is_err());
+    }
+
+    #[test]
+    fn a_body_is_sealed_to_its_block_and_always_alike() {
+        let (keys, chain) = (keys(), ChainId(Hash([1; 32])));
+        let sealed = keys.seal_body(chain, &Hash([2; 32]), b"body");
+        assert_eq!(sealed, keys.seal_body(chain, &Hash([2; 32]), b"body"));
+        assert_eq!(
+            keys.open_body(chain, &Hash([2; 32]), &sealed).unwrap(),
+            b"body"
+        );
+        assert!(keys.open_body(chain, &Hash([3; 32]), &sealed).is_err());
+        let other = ChainId(Hash([9; 32]));
+        assert!(keys.open_body(other, &Hash([2; 32]), &sealed).is_err());
+        let next = keys.seal_body(chain, &Hash([3; 32]), b"body");
+        assert_ne!(sealed[..NONCE_BYTES], next[..NONCE_BYTES]);
     }
 
     #[test]

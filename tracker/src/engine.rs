@@ -13,9 +13,10 @@ use api::ws::ErrorCode;
 use api::{TenantBlock, TipReference};
 use axum::extract::ws::Utf8Bytes;
 use shared::ids::{ChainId, PeerId, TimestampMs};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
 use crate::backplane::Backplane;
+use crate::enterprise::Asked;
 use crate::hub::{ConnectionId, Hub, Input, Output, UpdateOutcome};
 use crate::ledger;
 use crate::limits;
@@ -27,6 +28,8 @@ pub(crate) struct Engine {
     state: Mutex<State>,
     ledger: LedgerSender,
     backplane: Option<Arc<dyn Backplane>>,
+    /// What members of private rooms ask the enterprise chain.
+    questions: mpsc::UnboundedSender<Asked>,
     next_connection: AtomicU64,
     wake: watch::Sender<Option<TimestampMs>>,
 }
@@ -66,6 +69,7 @@ impl Engine {
         hub: Hub,
         ledger: LedgerSender,
         backplane: Option<Arc<dyn Backplane>>,
+        questions: mpsc::UnboundedSender<Asked>,
     ) -> Self {
         let state = Mutex::new(State {
             hub,
@@ -75,6 +79,7 @@ impl Engine {
             state,
             ledger,
             backplane,
+            questions,
             next_connection: AtomicU64::new(1),
             wake: watch::Sender::new(None),
         }
@@ -196,6 +201,37 @@ impl Engine {
             } => {
                 self.check(state, now, connection, chain_id, blocks);
             }
+            Output::CheckReports { connection, report } => {
+                let chain_id = report.room.as_chain();
+                let input = ledger::Input::Reported { connection, report };
+                self.ask_for_room(state, now, (connection, chain_id), input);
+            }
+            Output::CheckReset {
+                connection,
+                room,
+                reset,
+            } => {
+                let input = ledger::Input::ResetAsked {
+                    connection,
+                    room,
+                    reset,
+                };
+                self.ask_for_room(state, now, (connection, room.as_chain()), input);
+            }
+            Output::Ask {
+                connection,
+                room,
+                chain_id,
+                question,
+            } => {
+                // Nobody listens any more when the tracker stops.
+                let _ = self.questions.send(Asked {
+                    connection,
+                    room,
+                    chain_id,
+                    question,
+                });
+            }
             Output::CheckBlock {
                 connection,
                 chain_id,
@@ -250,6 +286,27 @@ impl Engine {
             .is_err()
         {
             refuse_update(state, now, connection, chain_id);
+        }
+    }
+
+    /// Hands the ledger what a member of a private room wants; a busy one is told to the member.
+    fn ask_for_room(
+        &self,
+        state: &mut State,
+        now: TimestampMs,
+        (connection, chain_id): (ConnectionId, ChainId),
+        input: ledger::Input,
+    ) {
+        if self.ledger.ask(input).is_err() {
+            let verdict = Err(BUSY.into());
+            state.hub.handle(
+                now,
+                Input::RelayChecked {
+                    connection,
+                    chain_id,
+                    verdict,
+                },
+            );
         }
     }
 

@@ -1,5 +1,7 @@
 //! What browsers ask the enterprise chain through the tracker: its genesis, and proofs of finality.
 //!
+//! Members of private networks ask over `/ws`, and are answered there: nobody else hears of them.
+//!
 //! The answers are passed on unread: a browser believes the proof, not who brought it. Asked are the configured
 //! validators in their order, the next when one does not answer.
 //!
@@ -17,12 +19,25 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use service::Problem;
 use shared::ids::ChainId;
-use tokio::sync::Semaphore;
+use shared::private::RoomId;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
 use utoipa::IntoParams;
 
 use crate::App;
+use crate::engine::Engine;
 use crate::http::chain_of;
+use crate::hub::{self, ConnectionId, Question};
 use crate::limits;
+
+/// A question of a member of a private room.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked {
+    pub(crate) connection: ConnectionId,
+    pub(crate) room: RoomId,
+    pub(crate) chain_id: ChainId,
+    pub(crate) question: Question,
+}
 
 /// The way to the validators for readers.
 #[derive(Debug)]
@@ -47,6 +62,55 @@ impl Enterprise {
             validators,
             room: Semaphore::new(limits::PROOFS_IN_FLIGHT_MAX),
         })
+    }
+
+    /// Answers what members of private rooms ask, until the tracker ends.
+    pub(crate) async fn answer(
+        self: Arc<Self>,
+        mut asked: mpsc::UnboundedReceiver<Asked>,
+        engine: Arc<Engine>,
+    ) {
+        let mut answers = JoinSet::new();
+        loop {
+            tokio::select! {
+                one = asked.recv() => {
+                    let Some(one) = one else { return };
+                    let (enterprise, engine) = (Arc::clone(&self), Arc::clone(&engine));
+                    answers.spawn(async move { engine.handle(enterprise.answer_one(one).await) });
+                }
+                Some(_) = answers.join_next(), if !answers.is_empty() => {}
+            }
+        }
+    }
+
+    async fn answer_one(&self, asked: Asked) -> hub::Input {
+        let Asked {
+            connection,
+            room,
+            chain_id,
+            question,
+        } = asked;
+        let path = match question {
+            Question::Finality { size } => format!("/api/tenants/{chain_id}/finality?size={size}"),
+            Question::Reset { number } => format!("/api/tenants/{chain_id}/resets/{number}"),
+        };
+        let answer = self.proof(&path).await;
+        hub::Input::QuestionAnswered {
+            connection,
+            room,
+            question,
+            answer,
+        }
+    }
+
+    /// The bytes at `path` of the first validator that answers; none if that has none.
+    async fn proof(&self, path: &str) -> Option<Vec<u8>> {
+        let response = self.ask(path).await.ok()?;
+        if response.status() != StatusCode::OK {
+            return None;
+        }
+        let body = axum::body::to_bytes(response.into_body(), limits::PROOF_BYTES_MAX).await;
+        body.ok().map(|bytes| bytes.to_vec())
     }
 
     /// Passes on what the first validator that answers says at `path`.

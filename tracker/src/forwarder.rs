@@ -1,16 +1,17 @@
-//! Posts updates to the first validator that [`Breaker`] lets it ask and that answers, and reports the answer. It decides
+//! Posts updates and resets to the first validator that [`Breaker`] lets it ask and that answers, and reports the answer. It decides
 //! nothing: see [`crate::ledger`].
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use api::{BlockchainUpdate, ProblemBody, TenantUpdateAccepted};
+use api::{BlockchainUpdate, ProblemBody, ResetAccepted, ResetRequest, TenantUpdateAccepted};
+use serde::Serialize;
 use shared::ids::{ChainId, Height, TimestampMs};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::breaker::Breaker;
-use crate::ledger::{Acceptance, Answer, Input};
+use crate::ledger::{Acceptance, Answer, Input, ResetAnswer};
 use crate::limits;
 use crate::recorder::{LedgerSender, Posting};
 
@@ -20,11 +21,6 @@ pub(crate) async fn run(
     ledger: LedgerSender,
     validators: Vec<String>,
 ) {
-    let urls = validators
-        .iter()
-        .map(|base| format!("{}/api/tenant-update", base.trim_end_matches('/')));
-    let urls: Arc<[String]> = urls.collect();
-    let breaker = Arc::new(Mutex::new(Breaker::new(urls.len())));
     let client = reqwest::Client::builder()
         .timeout(Duration::from_millis(limits::FORWARD_TIMEOUT_MS))
         .tcp_nodelay(true)
@@ -33,69 +29,121 @@ pub(crate) async fn run(
         Ok(client) => client,
         Err(error) => return tracing::error!(%error, "no HTTP client: nothing is forwarded"),
     };
+    let way = Arc::new(Way {
+        breaker: Mutex::new(Breaker::new(validators.len())),
+        client,
+        validators,
+    });
     let mut posts = JoinSet::new();
     loop {
         tokio::select! {
             posting = postings.recv() => {
-                let Some(Posting { chain_id, update }) = posting else { return };
-                let (client, urls, ledger) = (client.clone(), Arc::clone(&urls), ledger.clone());
-                let breaker = Arc::clone(&breaker);
-                posts.spawn(async move {
-                    let answer = post_to_one(&client, &urls, &breaker, &update).await;
-                    log(chain_id, &update, &answer);
-                    ledger.tell(Input::Answered { chain_id, answer });
-                });
+                let Some(posting) = posting else { return };
+                let (way, ledger) = (Arc::clone(&way), ledger.clone());
+                posts.spawn(async move { ledger.tell(way.carry(posting).await) });
             }
             Some(_) = posts.join_next(), if !posts.is_empty() => {}
         }
     }
 }
 
-/// The answer of the first validator that gives one.
-async fn post_to_one(
-    client: &reqwest::Client,
-    urls: &[String],
-    breaker: &Mutex<Breaker>,
-    update: &BlockchainUpdate,
-) -> Answer {
-    let breaker = || breaker.lock().unwrap_or_else(PoisonError::into_inner);
-    let now = || TimestampMs(service::now_ms());
-    let mut failed = Answer::Failed {
-        reason: "every validator failed repeatedly and is left alone for a while".into(),
-    };
-    for (index, url) in urls.iter().enumerate() {
-        if !breaker().allows(now(), index) {
-            continue;
-        }
-        let answer = post(client, url, update).await;
-        if !matches!(answer, Answer::Failed { .. }) {
-            breaker().succeeded(index);
-            return answer;
-        }
-        breaker().failed(now(), index);
-        failed = answer;
-    }
-    failed
+/// The way to the validators.
+struct Way {
+    client: reqwest::Client,
+    validators: Vec<String>,
+    breaker: Mutex<Breaker>,
 }
 
-async fn post(client: &reqwest::Client, url: &str, update: &BlockchainUpdate) -> Answer {
-    let response = match client.post(url).json(update).send().await {
-        Ok(response) => response,
-        Err(error) => {
-            return Answer::Failed {
-                reason: format!("validator not reached: {}", root_cause(&error)),
-            };
+/// What a validator answered.
+struct Reply {
+    status: reqwest::StatusCode,
+    body: Vec<u8>,
+}
+
+impl Way {
+    async fn carry(&self, posting: Posting) -> Input {
+        match posting {
+            Posting::Update { chain_id, update } => {
+                let reply = self.post("/api/tenant-update", &*update).await;
+                let answer = reply.map_or_else(|reason| Answer::Failed { reason }, answer_of);
+                log(chain_id, &update, &answer);
+                Input::Answered { chain_id, answer }
+            }
+            Posting::Reset {
+                chain_id,
+                number,
+                reset,
+            } => {
+                let reset = hex::encode(reset);
+                let reply = self.post("/api/resets", &ResetRequest { reset }).await;
+                let answer =
+                    reply.map_or_else(|reason| ResetAnswer::Failed { reason }, reset_answer_of);
+                tracing::info!(%chain_id, number, ?answer, "a reset was answered");
+                Input::ResetAnswered {
+                    chain_id,
+                    number,
+                    answer,
+                }
+            }
         }
-    };
-    let status = response.status();
-    let body = match bounded_body(response).await {
-        Ok(body) => body,
-        Err(reason) => return Answer::Failed { reason },
-    };
-    if status.is_success() {
-        return accepted(&body).unwrap_or_else(|reason| Answer::Failed { reason });
     }
-    let problem: ProblemBody = serde_json::from_slice(&body).unwrap_or_default();
+
+    /// The reply of the first validator that gives one; one that failed itself gives none.
+    async fn post(&self, path: &str, body: &impl Serialize) -> Result<Reply, String> {
+        let breaker = || self.breaker.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = || TimestampMs(service::now_ms());
+        let mut failed = "every validator failed repeatedly and is left alone for a while".into();
+        for (index, base) in self.validators.iter().enumerate() {
+            if !breaker().allows(now(), index) {
+                continue;
+            }
+            let url = format!("{}{path}", base.trim_end_matches('/'));
+            match post_to(&self.client, &url, body).await {
+                Ok(reply) => {
+                    breaker().succeeded(index);
+                    return Ok(reply);
+                }
+                Err(reason) => failed = reason,
+            }
+            breaker().failed(now(), index);
+        }
+        Err(failed)
+    }
+}
+
+async fn post_to(
+    client: &reqwest::Client,
+    url: &str,
+    body: &impl Serialize,
+) -> Result<Reply, String> {
+    let response = client.post(url).json(body).send().await;
+    let response =
+        response.map_err(|error| format!("validator not reached: {}", root_cause(&error)))?;
+    let status = response.status();
+    let body = bounded_body(response).await?;
+    let reply = Reply { status, body };
+    if status.is_success() || status.is_client_error() {
+        return Ok(reply);
+    }
+    Err(reply.refusal())
+}
+
+impl Reply {
+    fn problem(&self) -> ProblemBody {
+        serde_json::from_slice(&self.body).unwrap_or_default()
+    }
+
+    fn refusal(&self) -> String {
+        let detail = self.problem().detail;
+        format!("the validator answered {}: {detail}", self.status)
+    }
+}
+
+fn answer_of(reply: Reply) -> Answer {
+    if reply.status.is_success() {
+        return accepted(&reply.body).unwrap_or_else(|reason| Answer::Failed { reason });
+    }
+    let problem = reply.problem();
     if problem.kind.ends_with("/network-exists") {
         return Answer::NameTaken;
     }
@@ -110,11 +158,23 @@ async fn post(client: &reqwest::Client, url: &str, update: &BlockchainUpdate) ->
             tip: (Height(height), hash),
         };
     }
-    let reason = format!("the validator answered {status}: {}", problem.detail);
-    if status.is_client_error() {
-        Answer::Refused { reason }
-    } else {
-        Answer::Failed { reason }
+    Answer::Refused {
+        reason: reply.refusal(),
+    }
+}
+
+fn reset_answer_of(reply: Reply) -> ResetAnswer {
+    if !reply.status.is_success() {
+        return ResetAnswer::Refused {
+            reason: reply.refusal(),
+        };
+    }
+    match serde_json::from_slice::<ResetAccepted>(&reply.body) {
+        Ok(accepted) if accepted.status == "executed" => ResetAnswer::Executed,
+        Ok(_) => ResetAnswer::Waiting,
+        Err(error) => ResetAnswer::Failed {
+            reason: format!("the validator's answer is not understood: {error}"),
+        },
     }
 }
 
@@ -166,7 +226,8 @@ fn log(chain_id: ChainId, update: &BlockchainUpdate, answer: &Answer) {
         Answer::NameTaken => (false, "another chain has this name there".to_owned()),
         Answer::Refused { reason } | Answer::Failed { reason } => (true, reason.clone()),
     };
-    let (network, blocks) = (&update.network_id, update.new_blocks.len());
+    let network = &update.network_id;
+    let blocks = update.new_blocks.len().max(update.new_reports.len());
     if is_problem {
         tracing::warn!(%network, %chain_id, blocks, outcome, "an update waits");
     } else {

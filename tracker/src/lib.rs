@@ -89,7 +89,7 @@ pub(crate) struct App {
     origins: Origins,
     /// The validator's address, if there is one.
     validator: Option<String>,
-    enterprise: Enterprise,
+    enterprise: Arc<Enterprise>,
     /// The way to other trackers, if there are any.
     cluster: Option<Nats>,
     connections: Arc<Semaphore>,
@@ -252,7 +252,11 @@ async fn start(config: &Config) -> Result<(Arc<App>, Recorded), Error> {
     let backplane = nats
         .clone()
         .map(|nats| Arc::new(nats) as Arc<dyn Backplane>);
-    let engine = Arc::new(Engine::new(hub, sender.clone(), backplane));
+    let (questions, asked) = mpsc::unbounded_channel();
+    let engine = Arc::new(Engine::new(hub, sender.clone(), backplane, questions));
+    let enterprise = Enterprise::new(validators.clone()).map_err(io::Error::other)?;
+    let enterprise = Arc::new(enterprise);
+    tokio::spawn(Arc::clone(&enterprise).answer(asked, Arc::clone(&engine)));
     if let (Some(carrier), Some(url)) = (carrier, config.nats_url.clone()) {
         let engine = Arc::clone(&engine);
         tokio::spawn(async move {
@@ -284,7 +288,7 @@ async fn start(config: &Config) -> Result<(Arc<App>, Recorded), Error> {
         ledger: sender,
         origins: Origins::new(&config.allow_origins, &config.public_hosts),
         validator: validators.first().cloned(),
-        enterprise: Enterprise::new(validators).map_err(io::Error::other)?,
+        enterprise,
         cluster: nats,
         connections: Arc::new(Semaphore::new(connections_max)),
         connections_max,

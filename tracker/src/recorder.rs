@@ -40,11 +40,20 @@ pub(crate) struct LedgerReceiver {
     waiting: Arc<AtomicUsize>,
 }
 
-/// An update on its way to the forwarder.
+/// What is on its way to the forwarder.
 #[derive(Debug)]
-pub(crate) struct Posting {
-    pub(crate) chain_id: ChainId,
-    pub(crate) update: Box<BlockchainUpdate>,
+pub(crate) enum Posting {
+    /// An update.
+    Update {
+        chain_id: ChainId,
+        update: Box<BlockchainUpdate>,
+    },
+    /// A signed reset of a private network.
+    Reset {
+        chain_id: ChainId,
+        number: u32,
+        reset: Vec<u8>,
+    },
 }
 
 /// The ledger takes no more now, or has ended.
@@ -274,7 +283,19 @@ impl Recorder {
             }
             Output::Forward { chain_id, update } => {
                 // The forwarder ends only when the tracker does; the outbox is derived from the store at the next start.
-                let _ = self.postings.send(Posting { chain_id, update });
+                let _ = self.postings.send(Posting::Update { chain_id, update });
+            }
+            Output::ForwardReset {
+                chain_id,
+                number,
+                reset,
+            } => {
+                let posting = Posting::Reset {
+                    chain_id,
+                    number,
+                    reset,
+                };
+                let _ = self.postings.send(posting);
             }
             Output::WakeAt { at } => desk.wake_at = Some(at),
             Output::Persist(_) => {}

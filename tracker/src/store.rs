@@ -1,4 +1,4 @@
-//! The store: networks, verified blocks and confirmations, in one redb file.
+//! The store: networks, verified blocks, confirmations and resets, in one redb file.
 //!
 //! One [`Store::commit`] is one transaction, flushed to the disk before it returns. Whatever cannot be read back is
 //! refused at the start, by name and with what to do; the tracker never begins empty over a damaged file, nor where a
@@ -14,7 +14,7 @@ use shared::ids::{ChainId, TimestampMs};
 use crate::derived::{self, Derived};
 use crate::hub::message::Listing;
 use crate::label::Label;
-use crate::ledger::{Change, Confirmed, Forwarding, Ledger};
+use crate::ledger::{Change, Confirmed, Forwarding, Ledger, StoredReset};
 
 /// The store's file in the data directory.
 pub const FILE_NAME: &str = "tracker.redb";
@@ -117,8 +117,31 @@ impl Store {
                 serde_json::from_slice(value.value()).map_err(|error| self.damaged(error))?;
             ledger.restore_confirmed(ChainId(Hash(*key.value())), record);
         }
+        self.restore_resets(&transaction, &mut ledger, now)?;
         ledger.restored(now);
         Ok(ledger)
+    }
+
+    /// The table is there only if a private network was ever reset here.
+    fn restore_resets(
+        &self,
+        transaction: &redb::ReadTransaction,
+        ledger: &mut Ledger,
+        now: TimestampMs,
+    ) -> Result<(), StoreError> {
+        let resets = match transaction.open_table(RESETS) {
+            Err(redb::TableError::TableDoesNotExist(_)) => return Ok(()),
+            resets => resets.map_err(|error| self.damaged(error))?,
+        };
+        for row in resets.iter().map_err(|error| self.damaged(error))? {
+            let (key, value) = row.map_err(|error| self.damaged(error))?;
+            let record: StoredReset =
+                serde_json::from_slice(value.value()).map_err(|error| self.damaged(error))?;
+            let chain_id = ChainId(Hash(*key.value()));
+            let restored = ledger.restore_resets(now, chain_id, &record);
+            restored.map_err(|error| self.damaged(format!("reset of {chain_id}: {error}")))?;
+        }
+        Ok(())
     }
 
     fn check_version(&self) -> Result<(), StoreError> {
@@ -233,6 +256,17 @@ fn write_change(transaction: &redb::WriteTransaction, change: &Change) -> Result
                 .open_table(CONFIRMED)?
                 .remove(chain_id.0.as_bytes())?;
         }
+        Change::BlocksGone { chain_id, blocks } => {
+            let mut table = transaction.open_table(BLOCKS)?;
+            for (height, hash) in blocks {
+                table.remove((chain_id.0.as_bytes(), (height.0, hash.as_bytes())))?;
+            }
+        }
+        Change::Resets { chain_id, resets } => {
+            transaction
+                .open_table(RESETS)?
+                .insert(chain_id.0.as_bytes(), to_json(resets).as_slice())?;
+        }
     }
     Ok(())
 }
@@ -318,6 +352,8 @@ const BLOCKS: TableDefinition<'_, (&[u8; 32], (u32, &[u8; 32])), &[u8]> =
     TableDefinition::new("blocks");
 /// Chain id → the newest confirmed block.
 const CONFIRMED: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("confirmed");
+/// Chain id → the resets of a private network.
+const RESETS: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("resets");
 const META: TableDefinition<'_, &str, u32> = TableDefinition::new("meta");
 const VERSION_KEY: &str = "version";
 const VERSION: u32 = 1;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::private::ReportedBlock;
 use crate::tenant::{TenantBlock, TenantTransaction};
 use crate::tracker::{Anchor, NetworkListItem, TipReference, UpdateStatus};
+use crate::wide;
 
 /// What a client sends.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -40,7 +41,8 @@ pub enum ClientMessage {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         signature: Option<String>,
     },
-    /// Enters a private network's room, admitted by its join key. There the tracker carries `relay` and nothing else.
+    /// Enters a private network's room, admitted by its join key. There the tracker carries `relay`, and what its members let it
+    /// know: reports by `blockchain_update`, and resets.
     JoinRoom {
         /// The room, hex: the hash of the join key.
         room: String,
@@ -97,7 +99,7 @@ pub enum ClientMessage {
     },
     /// New blocks for the tracker and the enterprise chain; answered by `update_result` once durable.
     BlockchainUpdate {
-        /// The network's label.
+        /// The network's label; for a private network its room, hex.
         network_id: String,
         /// How many blocks the sender's chain has.
         block_count: u64,
@@ -112,10 +114,27 @@ pub enum ClientMessage {
     },
     /// The owner's reset of a private network, for the enterprise chain; answered by `reset_result`.
     ResetNetwork {
-        /// The network's label.
+        /// The network's room, hex.
         network_id: String,
         /// The signed reset, hex.
         reset: String,
+    },
+    /// Asks for the proof of a private network's newest final block; answered by `finality`. For open networks it is asked for
+    /// over HTTP.
+    GetFinality {
+        /// The network's room, hex.
+        network_id: String,
+        /// Entries of the enterprise log that the asker has verified; 0 for none.
+        #[serde(with = "wide")]
+        #[cfg_attr(feature = "openapi", schema(value_type = wide::Wide))]
+        size: u64,
+    },
+    /// Asks for the receipt of a private network's reset; answered by `reset_receipt`.
+    GetReset {
+        /// The network's room, hex.
+        network_id: String,
+        /// Which reset of the network; the first is 1.
+        number: u32,
     },
 }
 
@@ -168,6 +187,15 @@ pub enum ServerMessage {
         peer_id: String,
         /// The other peers' ids, hex.
         peers: Vec<String>,
+        /// The newest reported block, if the network is reported here.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        tip: Option<TipReference>,
+        /// The newest block that the enterprise chain has confirmed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        anchor: Option<Anchor>,
+        /// How often the network was reset, as far as this tracker knows.
+        #[serde(default)]
+        resets: u32,
     },
     /// The room's other peers.
     Peers {
@@ -224,7 +252,7 @@ pub enum ServerMessage {
     },
     /// What became of a `blockchain_update`.
     UpdateResult {
-        /// The network's label.
+        /// The network's label; for a private network its room, hex.
         network_id: String,
         /// Whether it was taken; if so it is durable.
         status: UpdateStatus,
@@ -236,23 +264,41 @@ pub enum ServerMessage {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
     },
-    /// What became of a `reset_network`.
+    /// What became of a `reset_network`; one that was executed is told to the whole room.
     ResetResult {
-        /// The network's label.
+        /// The network's room, hex.
         network_id: String,
         /// Which reset of the network it is; the first is 1.
         number: u32,
-        /// Whether the enterprise chain took it.
+        /// Whether the enterprise chain executed it.
         status: UpdateStatus,
         /// Why it was refused.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
     },
+    /// The answer to `get_finality`.
+    Finality {
+        /// The network's room, hex.
+        network_id: String,
+        /// The proof, hex; absent if there is none now.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        proof: Option<String>,
+    },
+    /// The answer to `get_reset`.
+    ResetReceipt {
+        /// The network's room, hex.
+        network_id: String,
+        /// Which reset it is.
+        number: u32,
+        /// The receipt, hex; absent if there is none now.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        receipt: Option<String>,
+    },
     /// The enterprise chain confirmed a block of this room's network.
     Anchor(Anchor),
     /// The newest block that the tracker has verified moved; sent to the whole room.
     Tip {
-        /// The network's label.
+        /// The network's label; for a private network its room, hex.
         network_id: String,
         /// The chain id, hex.
         chain_id: String,

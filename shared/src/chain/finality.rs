@@ -2,7 +2,7 @@
 //!
 //! Its header may come later than the word of it. Until then a header at its height is refused unless it is that very
 //! block, and the main chain ends below. As soon as the header is here, all branches that leave it out are dropped
-//! and the main chain follows the path to it as far as bodies are here. Finality never goes backwards.
+//! and the main chain follows the path to it as far as bodies are here. Finality never goes backwards, but by a reset.
 
 use alloc::{collections::BTreeSet, vec::Vec};
 
@@ -117,6 +117,13 @@ impl Chain {
 
     /// Refuses a header beside the path to the final block.
     pub(super) fn check_floor(&self, height: Height, hash: &Hash) -> Result<(), ChainError> {
+        if self.void.contains(hash) {
+            return Err(ChainError::LeavesFinal {
+                hash: *hash,
+                height,
+                final_height: self.floor,
+            });
+        }
         let Some(newest) = &self.newest_final else {
             return Ok(());
         };
@@ -265,7 +272,7 @@ impl Chain {
         }
     }
 
-    fn drop_branch(&mut self, hash: &Hash, left: &BTreeSet<Hash>, change: &mut FloorChange) {
+    pub(super) fn drop_branch(&mut self, hash: &Hash, left: &BTreeSet<Hash>, change: &mut FloorChange) {
         let mut removed = self.remove_branch(hash);
         removed.sort_by_key(|(_, block)| {
             core::cmp::Reverse(block.as_ref().map(|block| block.header().height))

@@ -6,7 +6,7 @@
 //! the heavier branch turns out invalid, the chain is exactly as before, and the block is remembered as invalid.
 //!
 //! Finality ([`Chain::set_final`]): only chains that contain the newest final block count; a header that leaves it out is
-//! refused, and what left it out before is dropped.
+//! refused, and what left it out before is dropped. Only a reset of a private network's owner ([`Chain::reset`]) takes finality back.
 //!
 //! Bodies up to the floor may be missing ([`Chain::adopt`], [`Chain::prune_to`]); headers never are.
 //!
@@ -39,6 +39,7 @@ mod headers;
 mod point;
 mod query;
 mod reported;
+mod reset;
 mod snapshot;
 mod template;
 
@@ -84,6 +85,8 @@ pub struct Chain {
     floor: Height,
     /// What finality did and nobody took yet.
     floor_change: Option<FloorChange>,
+    /// Blocks that resets voided, the lowest of each.
+    void: BTreeSet<Hash>,
     below: snapshot::Below,
 }
 
@@ -184,6 +187,7 @@ impl Chain {
             newest_final: None,
             floor: Height::GENESIS,
             floor_change: None,
+            void: BTreeSet::new(),
             below: snapshot::Below::default(),
         }
     }

@@ -37,6 +37,22 @@ pub(super) struct Below {
     filled: Vec<Hash>,
 }
 
+impl Below {
+    /// So many blocks of the main chain can't be undone.
+    pub(super) const fn no_undo(&self) -> usize {
+        self.no_undo
+    }
+
+    /// All bodies are needed again.
+    pub(super) fn clear(&mut self) {
+        let filled = core::mem::take(&mut self.filled);
+        *self = Self {
+            filled,
+            ..Self::default()
+        };
+    }
+}
+
 impl Chain {
     /// The lowest height from which on all bodies of the main chain are here.
     #[must_use]

@@ -33,8 +33,10 @@ use super::finality::FinalBlock;
 use super::genesis::EnterpriseGenesis;
 use super::header::EnterpriseHeight;
 use super::receipt::{Receipt, ReceiptError};
+use super::reset_receipt::{Executed, ResetReceipt};
 use super::set_change::SetLink;
 use crate::encoding::{DecodeError, Reader, Writer};
+use crate::genesis::Genesis;
 use crate::hash::Hash;
 use crate::ids::{ChainId, NetworkId};
 
@@ -52,6 +54,9 @@ pub enum LightError {
         "this network's genesis names no enterprise chain, so nothing in it can be proved final"
     )]
     NotPinned,
+    /// No proof was verified yet, so nothing is known of the validators.
+    #[error("no proof of finality was verified yet, so nobody's word for a reset counts")]
+    NothingProved,
     /// The format is not known.
     #[error("proof format {found}, this program knows 1 and 2")]
     Format {
@@ -215,6 +220,8 @@ pub struct LightClient {
     newest: Option<Checkpoint>,
     signers: Vec<NetworkId>,
     last: Option<FinalBlock>,
+    /// What the newest proof was verified with.
+    trust: Option<Trust>,
     /// Height and hash of the headers by which the validators changed.
     links: Vec<(EnterpriseHeight, Hash)>,
 }
@@ -228,6 +235,7 @@ impl LightClient {
             newest: None,
             signers: Vec::new(),
             last: None,
+            trust: None,
             links: Vec::new(),
         }
     }
@@ -249,6 +257,22 @@ impl LightClient {
     #[must_use]
     pub fn signers(&self) -> &[NetworkId] {
         &self.signers
+    }
+
+    /// The block that the newest proof is about.
+    #[must_use]
+    pub const fn last(&self) -> Option<&FinalBlock> {
+        self.last.as_ref()
+    }
+
+    /// Verifies the receipt of a reset of `tenant`: that its owner signed it, and that a quorum of the validators of the newest
+    /// proof executed it.
+    ///
+    /// # Errors
+    /// [`LightError`] naming what does not hold.
+    pub fn check_reset(&self, tenant: &Genesis, bytes: &[u8]) -> Result<Executed, LightError> {
+        let trust = self.trust.as_ref().ok_or(LightError::NothingProved)?;
+        Ok(ResetReceipt::decode(bytes)?.verify(tenant, trust)?)
     }
 
     /// Verifies a proof for `tenant` and moves onto its header; answers the final block if it is news.
@@ -282,6 +306,7 @@ impl LightClient {
             self.links = proof.links.iter().map(header_of).collect();
         }
         self.newest = Some(proof.receipt.checkpoint);
+        self.trust = Some(trust);
         let is_news = self.last.is_none_or(|last| block.is_after(&last));
         if is_news {
             self.last = Some(block);

@@ -18,6 +18,7 @@ use super::reset::Reset;
 use crate::encoding::{Reader, Writer};
 use crate::genesis::Genesis;
 use crate::hash::Hash;
+use crate::ids::{Height, Work};
 use crate::merkle;
 
 const FORMAT: u16 = 1;
@@ -46,6 +47,16 @@ impl Executed {
     #[must_use]
     pub const fn reset(&self) -> &Reset {
         &self.reset
+    }
+
+    /// What stays final below it: a block that was final before; none for the genesis, or for what it voids.
+    #[must_use]
+    pub fn stays_final(&self, height: Height, hash: Hash, work: Work) -> Option<FinalBlock> {
+        let Reset {
+            chain_id, number, ..
+        } = self.reset;
+        let stays = height > Height::GENESIS && height < self.reset.from;
+        stays.then(|| FinalBlock::executed(chain_id, height, hash, work, number))
     }
 
     /// Whether it voids a block that had become final before.

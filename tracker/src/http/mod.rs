@@ -148,7 +148,7 @@ async fn blockchain_update(
     let Json(update) = body.map_err(|rejection| unreadable(&rejection))?;
     let network = network_of(&update)?;
     if !update.new_reports.is_empty() {
-        let detail = "this tracker takes no reports of private networks";
+        let detail = "blocks of a private network are reported by its members, over /ws";
         return Err(Problem::new(
             StatusCode::UNPROCESSABLE_ENTITY,
             "private-network",

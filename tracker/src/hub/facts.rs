@@ -64,15 +64,14 @@ impl Hub {
         if !self.is_member(connection, chain_id) {
             return;
         }
-        let Some(network) = self.networks.get(&chain_id) else {
-            return;
-        };
+        let network = self.networks.get(&chain_id);
+        let network_id = network.map_or(chain_id.to_string(), |network| network.label.to_string());
         let (status, tip, reason) = match outcome {
             UpdateOutcome::Accepted(tip) => (UpdateStatus::Accepted, tip, None),
             UpdateOutcome::Refused(tip, reason) => (UpdateStatus::Refused, tip, Some(reason)),
         };
         let result = ServerMessage::UpdateResult {
-            network_id: network.label.to_string(),
+            network_id,
             status,
             height: tip.height,
             hash: tip.hash,

@@ -8,10 +8,13 @@ use api::ws::{ClientMessage, ErrorCode};
 use api::{TenantBlock, TenantTransaction};
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use shared::enterprise::Reset;
 use shared::ids::{ChainId, PeerId, PublicKey, Signature};
 use shared::private::RoomId;
 
+use super::Question;
 use crate::label::Label;
+use crate::ledger::MemberReport;
 use crate::limits;
 
 /// A message of a client, of the right form.
@@ -44,6 +47,22 @@ pub enum Incoming {
     Block(Box<TenantBlock>),
     /// A transaction for the room.
     Transaction(Box<TenantTransaction>),
+    /// Blocks of a private network, as a reporter vouches for them.
+    Report(Box<MemberReport>),
+    /// A reset of a private network.
+    Reset {
+        /// The network's room.
+        room: RoomId,
+        /// The signed reset.
+        reset: Vec<u8>,
+    },
+    /// A question about a private network for the enterprise chain.
+    Ask {
+        /// The network's room.
+        room: RoomId,
+        /// The question.
+        question: Question,
+    },
     /// New blocks for the tracker.
     Update {
         /// The network's label.
@@ -244,32 +263,63 @@ fn parse_request(text: &str) -> Result<Incoming, MessageError> {
             network_id,
             latest_blocks,
             latest_reports,
+            genesis,
             ..
         } => {
-            if !latest_reports.is_empty() {
-                return Err(MessageError::bad("this tracker takes no reports"));
+            check_count(latest_blocks.len().saturating_add(latest_reports.len()))?;
+            if latest_reports.is_empty() && genesis.is_none() {
+                return Ok(Incoming::Update {
+                    label: parse_label(&network_id)?,
+                    blocks: latest_blocks,
+                });
             }
-            update(&network_id, latest_blocks)
+            if !latest_blocks.is_empty() {
+                return Err(MessageError::bad("an update has whole blocks or reports"));
+            }
+            Ok(Incoming::Report(Box::new(MemberReport {
+                room: RoomId(field("network_id", &network_id)?),
+                genesis: genesis
+                    .map(|text| bytes("genesis", &text, limits::GENESIS_BYTES_MAX))
+                    .transpose()?,
+                reports: latest_reports,
+            })))
         }
+        ClientMessage::ResetNetwork { network_id, reset } => Ok(Incoming::Reset {
+            room: RoomId(field("network_id", &network_id)?),
+            reset: bytes("reset", &reset, Reset::BYTES)?,
+        }),
+        ClientMessage::GetFinality { network_id, size } => Ok(Incoming::Ask {
+            room: RoomId(field("network_id", &network_id)?),
+            question: Question::Finality { size },
+        }),
+        ClientMessage::GetReset { network_id, number } => Ok(Incoming::Ask {
+            room: RoomId(field("network_id", &network_id)?),
+            question: Question::Reset { number },
+        }),
         _ => Err(MessageError::bad("a message of another kind")),
     }
 }
 
-fn update(network_id: &str, latest_blocks: Vec<TenantBlock>) -> Result<Incoming, MessageError> {
-    if latest_blocks.len() > limits::UPDATE_BLOCKS_MAX {
-        let allowed = limits::UPDATE_BLOCKS_MAX;
+fn check_count(found: usize) -> Result<(), MessageError> {
+    let allowed = limits::UPDATE_BLOCKS_MAX;
+    if found <= allowed {
+        return Ok(());
+    }
+    Err(MessageError {
+        code: ErrorCode::TooLarge,
+        message: format!("an update of {found} blocks, allowed are {allowed}"),
+    })
+}
+
+fn bytes(name: &str, text: &str, allowed: usize) -> Result<Vec<u8>, MessageError> {
+    let found = text.len() / 2;
+    if found > allowed {
         return Err(MessageError {
             code: ErrorCode::TooLarge,
-            message: format!(
-                "an update of {} blocks, allowed are {allowed}",
-                latest_blocks.len()
-            ),
+            message: format!("{name}: {found} bytes, allowed are {allowed}"),
         });
     }
-    Ok(Incoming::Update {
-        label: parse_label(network_id)?,
-        blocks: latest_blocks,
-    })
+    hex::decode(text).map_err(|error| MessageError::bad(format!("{name}: {error}")))
 }
 
 fn entry([room, join_key, peer_id, admission]: [&str; 4]) -> Result<Incoming, MessageError> {

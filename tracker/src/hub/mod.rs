@@ -5,7 +5,8 @@
 //! the sender's room. The public list names only networks whose creators listed them and goes only to connections that
 //! asked for it.
 //!
-//! A private network has a room of its own kind (`rooms.rs`): the hub knows neither its chain nor its name.
+//! A private network has a room of its own kind (`rooms.rs`): the hub knows neither its chain nor its name, unless a member
+//! reports it (`reported.rs`), and then it tells that room only.
 //!
 //! What it does not do: no sockets, no storage, no checking of blocks. What must be durable or needs a chain goes to
 //! the ledger as an [`Output`] and comes back as an [`Input`]; a `network_created` or `update_result` is only ever sent
@@ -28,6 +29,7 @@ mod forward;
 mod join;
 mod listing;
 pub mod message;
+mod reported;
 mod rooms;
 mod trackers;
 mod traffic;
@@ -36,7 +38,9 @@ pub(crate) use self::bucket::Bucket;
 pub use self::cluster::{PRESENCE_MS, PRESENCE_MS_MAX};
 pub use self::join::{JOIN_DOMAIN, join_bytes};
 pub use self::trackers::PublicUrl;
-pub use self::traffic::{ConnectionId, Input, Network, Output, UpdateOutcome};
+pub use self::traffic::{
+    ConnectionId, Input, Network, Output, Question, ResetOutcome, RoomNetwork, UpdateOutcome,
+};
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -59,6 +63,8 @@ pub struct Hub {
     /// Rooms by chain; a private one by its opaque id in the chain's place, and no network is registered for it.
     rooms: BTreeMap<ChainId, BTreeMap<PeerId, ConnectionId>>,
     networks: BTreeMap<ChainId, Network>,
+    /// Private networks that are reported, by their room.
+    reported: BTreeMap<ChainId, RoomNetwork>,
     labels: BTreeMap<Label, ChainId>,
     /// Who gets the public list.
     subscribers: BTreeSet<ConnectionId>,
@@ -114,7 +120,10 @@ impl Connection {
     ) -> Option<TimestampMs> {
         if matches!(
             message,
-            Ok(Incoming::Relay(_) | Incoming::Update { .. } | Incoming::Block(_))
+            Ok(Incoming::Relay(_)
+                | Incoming::Update { .. }
+                | Incoming::Report(_)
+                | Incoming::Block(_))
         ) {
             let weight = u32::try_from(bytes)
                 .unwrap_or(u32::MAX)
@@ -135,6 +144,7 @@ impl Hub {
             connections: BTreeMap::new(),
             rooms: BTreeMap::new(),
             networks: BTreeMap::new(),
+            reported: BTreeMap::new(),
             labels: BTreeMap::new(),
             subscribers: BTreeSet::new(),
             deadlines: BTreeSet::new(),
@@ -196,6 +206,19 @@ impl Hub {
             }
             Input::TipMoved { chain_id, tip } => self.on_tip_moved(chain_id, tip),
             Input::Anchored { chain_id, anchor } => self.on_anchored(chain_id, anchor),
+            Input::RoomReported(network) => self.on_room_reported(network),
+            Input::ResetChecked {
+                connection,
+                room,
+                number,
+                outcome,
+            } => self.on_reset_checked(connection, room, number, outcome),
+            Input::QuestionAnswered {
+                connection,
+                room,
+                question,
+                answer,
+            } => self.on_question_answered(connection, room, question, answer),
             Input::ClusterReached => self.on_cluster_up(now),
             Input::ClusterSaid { from, message } => self.on_cluster_message(now, from, message),
             Input::Draining => self.on_draining(),
@@ -307,6 +330,9 @@ impl Hub {
             Incoming::Block(block) => self.on_block(connection, block),
             Incoming::Transaction(transaction) => self.on_transaction(connection, transaction),
             Incoming::Update { label, blocks } => self.on_update(connection, &label, blocks),
+            Incoming::Report(report) => self.on_report(now, connection, report),
+            Incoming::Reset { room, reset } => self.on_reset(connection, room, reset),
+            Incoming::Ask { room, question } => self.on_question(connection, room, question),
         }
     }
 

@@ -2,7 +2,8 @@
 //!
 //! The room's id is the hash of the join key, so nothing has to be registered, and nothing is kept when the last member left. An
 //! admission is good for this connection's nonce, once and for [`limits::NONCE_MS`], and for this tracker's host. A private room
-//! carries sealed frames between its members and nothing else: no signalling in the clear, no blocks, and it is in no list.
+//! carries sealed frames between its members and, where one of them reports the network, what belongs to that (`reported.rs`): no
+//! signalling in the clear, no whole blocks, and it is in no list.
 //!
 //! The peer id is what the member says: members prove their keys to each other. So who has the join key can take another member's
 //! place at the tracker (that one joins again); it can read and forge nothing by it.
@@ -17,7 +18,8 @@ use super::{ConnectionId, Hub, Place};
 use crate::limits;
 
 /// What is said to who wants to do in a private room what only open networks can.
-pub(super) const SEALED_ONLY: &str = "a private room carries sealed frames (relay) only";
+pub(super) const SEALED_ONLY: &str =
+    "a private room carries sealed frames (relay) and sealed reports only";
 
 impl Hub {
     pub(super) fn on_enter(&mut self, now: TimestampMs, connection: ConnectionId, entry: &Entry) {
@@ -46,10 +48,14 @@ impl Hub {
         }
         self.leave_room(now, connection);
         self.replace_earlier(now, room, peer);
+        let reported = self.reported.get(&room);
         let joined = ServerMessage::RoomJoined {
             room: entry.room.0.to_string(),
             peer_id: peer.to_string(),
             peers: self.other_peers(room, peer),
+            tip: reported.and_then(|network| network.tip.clone()),
+            anchor: reported.and_then(|network| network.anchor.clone()),
+            resets: reported.map_or(0, |network| network.resets),
         };
         self.enter(now, connection, (room, peer), &joined);
     }

@@ -6,9 +6,12 @@ use api::ws::{ErrorCode, ServerMessage};
 use api::{Anchor, TenantBlock, TenantTransaction, TipReference};
 use shared::ids::{ChainId, PeerId, TimestampMs};
 
+use shared::private::RoomId;
+
 use super::message::{Incoming, Listing, MessageError, Wish};
 use crate::backplane::{Message, Subject, TrackerId};
 use crate::label::Label;
+use crate::ledger::MemberReport;
 
 /// One connection; never used twice in the life of a hub.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,6 +32,45 @@ pub struct Network {
     pub tip: Option<TipReference>,
     /// The newest block that the enterprise chain confirmed.
     pub anchor: Option<Anchor>,
+}
+
+/// A private network whose members report it, as the hub sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoomNetwork {
+    /// Its room.
+    pub room: RoomId,
+    /// Its chain.
+    pub chain_id: ChainId,
+    /// The newest reported block.
+    pub tip: Option<TipReference>,
+    /// The newest block that the enterprise chain confirmed.
+    pub anchor: Option<Anchor>,
+    /// Resets that the enterprise chain executed.
+    pub resets: u32,
+}
+
+/// What became of a reset.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ResetOutcome {
+    /// The enterprise chain executed it.
+    Executed,
+    /// It will not be, and why.
+    Refused(String),
+}
+
+/// What a member of a private room asks the enterprise chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// The proof of the newest final block.
+    Finality {
+        /// Entries of the log that the asker has verified.
+        size: u64,
+    },
+    /// The receipt of a reset.
+    Reset {
+        /// Which.
+        number: u32,
+    },
 }
 
 /// What the ledger made of an update.
@@ -118,6 +160,30 @@ pub enum Input {
         /// The confirmation.
         anchor: Anchor,
     },
+    /// A private network is reported, and where it stands.
+    RoomReported(RoomNetwork),
+    /// A reset of a private network was executed or refused.
+    ResetChecked {
+        /// Who sent it, if that is known.
+        connection: Option<ConnectionId>,
+        /// The network's room.
+        room: RoomId,
+        /// Which reset.
+        number: u32,
+        /// What became of it.
+        outcome: ResetOutcome,
+    },
+    /// A validator answered a member's question, or none did.
+    QuestionAnswered {
+        /// Who asked.
+        connection: ConnectionId,
+        /// The room it asked in.
+        room: RoomId,
+        /// What it asked.
+        question: Question,
+        /// The answer's bytes.
+        answer: Option<Vec<u8>>,
+    },
     /// The other trackers can be reached, for the first time or again.
     ClusterReached,
     /// Another tracker said something.
@@ -172,6 +238,33 @@ pub enum Output {
         chain_id: ChainId,
         /// The blocks, oldest first.
         blocks: Vec<TenantBlock>,
+    },
+    /// Check what a member of a private room reports, and keep it.
+    CheckReports {
+        /// Who sent it.
+        connection: ConnectionId,
+        /// What it reports.
+        report: Box<MemberReport>,
+    },
+    /// Check a reset of a private network, and bring it to the enterprise chain.
+    CheckReset {
+        /// Who sent it.
+        connection: ConnectionId,
+        /// The room.
+        room: RoomId,
+        /// The signed reset.
+        reset: Vec<u8>,
+    },
+    /// Ask a validator about a private network and report the answer as [`Input::QuestionAnswered`].
+    Ask {
+        /// Who asks.
+        connection: ConnectionId,
+        /// The room.
+        room: RoomId,
+        /// The network's chain.
+        chain_id: ChainId,
+        /// What it asks.
+        question: Question,
     },
     /// Check a block for its room, without keeping it.
     CheckBlock {

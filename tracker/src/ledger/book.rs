@@ -5,13 +5,16 @@ use std::sync::Arc;
 use api::{Anchor, NetworkBlockchainState, ReportedState, TenantBlock, TipReference};
 use serde::{Deserialize, Serialize};
 use shared::block::Block;
-use shared::chain::{Chain, ChainError, Inserted};
+use shared::chain::{ChainError, Inserted};
 use shared::genesis::Genesis;
 use shared::hash::Hash;
 use shared::ids::{ChainId, Height, TimestampMs};
+use shared::private::RoomId;
+use shared::report::SealedBlock;
 
+use super::branches::{Batch, Branches, Stored, genesis_hex};
 use super::forward::Acceptance;
-use crate::hub::Network;
+use crate::hub::{Network, RoomNetwork};
 use crate::hub::message::Listing;
 use crate::label::Label;
 use crate::limits;
@@ -19,15 +22,18 @@ use crate::limits;
 /// See the module's text.
 #[derive(Debug)]
 pub(crate) struct Book {
+    /// Its name here; a private network is known by its room only.
     pub(crate) label: Label,
     /// The name in reports to the validator: the label, unless another chain holds that there.
     pub(crate) reported_as: Label,
     pub(crate) listing: Listing,
     pub(crate) genesis_hex: Arc<str>,
-    pub(crate) chain: Chain,
-    /// Transactions of the main chain.
+    pub(crate) chain: Branches,
+    /// Transactions of the main chain; nobody here knows those of a private network.
     transactions: u64,
     pub(crate) confirmed: Option<Confirmed>,
+    /// Resets that the enterprise chain executed.
+    pub(crate) resets: u32,
 }
 
 /// The newest block that the enterprise chain confirmed.
@@ -60,16 +66,22 @@ pub(crate) enum Progress {
 
 impl Book {
     pub(crate) fn new(label: Label, listing: Listing, genesis: Genesis) -> Self {
-        let genesis_hex = hex::encode(genesis.encode()).into();
         Self {
             reported_as: label.clone(),
             label,
             listing,
-            genesis_hex,
-            chain: Chain::new(genesis),
+            genesis_hex: genesis_hex(&genesis),
+            chain: Branches::new(genesis),
             transactions: 0,
             confirmed: None,
+            resets: 0,
         }
+    }
+
+    /// The book of a private network, which is in no list and under no label.
+    pub(crate) fn private(genesis: Genesis) -> Self {
+        let label = Label::plain(&genesis.network_id);
+        Self::new(label, Listing::Unlisted, genesis)
     }
 
     pub(crate) fn chain_id(&self) -> ChainId {
@@ -90,9 +102,38 @@ impl Book {
         block: Block,
         now: TimestampMs,
     ) -> Result<Progress, ChainError> {
-        match self.chain.insert(block, now)? {
-            Inserted::AlreadyKnown => Ok(Progress::Known),
-            Inserted::Stored => Ok(Progress::Beside),
+        let Branches::Open(chain) = &mut self.chain else {
+            // No caller has a whole block of a private network.
+            return Ok(Progress::Known);
+        };
+        let inserted = chain.insert(block, now)?;
+        Ok(self.progress(inserted))
+    }
+
+    /// Inserts a checked report.
+    pub(crate) fn insert_reported(
+        &mut self,
+        block: SealedBlock,
+        now: TimestampMs,
+    ) -> Result<Progress, ChainError> {
+        let inserted = self.chain.insert_reported(block, now)?;
+        Ok(self.progress(inserted))
+    }
+
+    /// Puts a stored block back.
+    pub(crate) fn restore(&mut self, bytes: &[u8]) -> Result<(), String> {
+        // The clock may have been set back since; the block's time was judged when it came.
+        let inserted = match self.chain.restore(bytes)? {
+            Stored::Whole(block) => self.insert(*block, TimestampMs::MAX),
+            Stored::Reported(block) => self.insert_reported(*block, TimestampMs::MAX),
+        };
+        inserted.map(drop).map_err(|error| error.to_string())
+    }
+
+    fn progress(&mut self, inserted: Inserted) -> Progress {
+        match inserted {
+            Inserted::AlreadyKnown => Progress::Known,
+            Inserted::Stored => Progress::Beside,
             Inserted::Connected {
                 disconnected,
                 connected,
@@ -104,7 +145,7 @@ impl Book {
                     .saturating_add(joined);
                 let first = connected.first().and_then(|hash| self.chain.header(hash));
                 let from = first.map_or(Height(1), |header| header.height);
-                Ok(Progress::Connected { from })
+                Progress::Connected { from }
             }
         }
     }
@@ -210,31 +251,51 @@ impl Book {
     }
 
     /// The blocks of one update from `first` on, by count and size; one block always fits.
-    pub(crate) fn batch(&self, first: Height) -> Vec<TenantBlock> {
-        let (mut batch, mut bytes, mut at) = (Vec::new(), 0_usize, first);
-        while let Some(block) = self.block_at(at) {
-            bytes = bytes.saturating_add(json_bytes(block));
-            if !batch.is_empty()
-                && (bytes > limits::FORWARD_BYTES_MAX || batch.len() >= limits::UPDATE_BLOCKS_MAX)
-            {
-                break;
-            }
-            batch.push(TenantBlock::without_texts(block));
-            at = at.next();
-        }
-        batch
+    pub(crate) fn batch(&self, first: Height) -> Batch {
+        self.chain.batch(first)
+    }
+
+    /// Takes an executed reset in: what it voids is gone, and nothing counts as confirmed before the validator said so anew.
+    pub(crate) fn reset(&mut self, number: u32, from: Height) -> Vec<(Height, Hash)> {
+        self.resets = number;
+        self.confirmed = None;
+        self.chain.reset(from)
+    }
+
+    /// Where the hub has the network: its room if it is private.
+    pub(crate) fn place(&self) -> ChainId {
+        self.chain.room().map_or(self.chain_id(), RoomId::as_chain)
+    }
+
+    /// A private network as the hub may know it.
+    pub(crate) fn room_network(&self) -> Option<RoomNetwork> {
+        let room = self.chain.room()?;
+        let tip = self.tip();
+        Some(RoomNetwork {
+            room,
+            chain_id: self.chain_id(),
+            tip: (tip.height > 0).then_some(tip),
+            anchor: self.anchor(),
+            resets: self.resets,
+        })
     }
 
     pub(crate) fn anchor(&self) -> Option<Anchor> {
         let confirmed = self.confirmed.as_ref()?;
         Some(Anchor {
-            network_id: self.label.to_string(),
+            network_id: self.name(),
             chain_id: self.chain_id().to_string(),
             height: confirmed.height,
             hash: confirmed.hash.to_string(),
             enterprise_height: confirmed.enterprise_height,
             enterprise_hash: confirmed.enterprise_hash.clone(),
         })
+    }
+
+    /// What the network is called in messages.
+    pub(crate) fn name(&self) -> String {
+        let room = self.chain.room();
+        room.map_or_else(|| self.label.to_string(), |room| room.0.to_string())
     }
 
     pub(crate) fn network(&self) -> Network {
@@ -281,15 +342,3 @@ pub(crate) fn reason_of(height: u32, error: &dyn std::fmt::Display) -> String {
 pub(crate) fn transaction_count(block: &Block) -> u64 {
     u64::try_from(block.transactions().len()).unwrap_or(u64::MAX)
 }
-
-/// About how long a block is as JSON without texts: its bytes in hex and the names around them.
-fn json_bytes(block: &Block) -> usize {
-    let transactions = block.transactions().iter();
-    transactions.fold(BLOCK_JSON_BYTES, |sum, transaction| {
-        sum.saturating_add(transaction.encoded_len().saturating_mul(2))
-            .saturating_add(TRANSACTION_JSON_BYTES)
-    })
-}
-
-const BLOCK_JSON_BYTES: usize = 700;
-const TRANSACTION_JSON_BYTES: usize = 320;

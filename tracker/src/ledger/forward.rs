@@ -53,8 +53,8 @@ impl Ledger {
             let Some(book) = self.books.get(&chain_id) else {
                 return self.outbox.idle(chain_id);
             };
-            let blocks = book.batch(first);
-            let Some(last) = blocks.last().map(|block| Height(block.block_id)) else {
+            let batch = book.batch(first);
+            let Some(last) = batch.last() else {
                 self.outbox.idle(chain_id);
                 continue;
             };
@@ -63,8 +63,8 @@ impl Ledger {
                 chain_id: Some(chain_id.to_string()),
                 genesis: Some(book.genesis_hex.to_string()),
                 peer_id: FORWARDER.to_owned(),
-                new_blocks: blocks,
-                new_reports: Vec::new(),
+                new_blocks: batch.blocks,
+                new_reports: batch.reports,
                 timestamp: now.0,
             };
             self.outbox.sent(chain_id, first, last);
@@ -141,11 +141,14 @@ impl Ledger {
         let is_ours = book.has(height, &hash);
         if is_ours && book.confirm(now, acceptance) {
             let (confirmed, anchor) = (book.confirmed.clone(), book.anchor());
+            let book_room = book.room_network();
             self.outputs.push_back(Output::Persist(Change::Confirmed {
                 chain_id,
                 confirmed,
             }));
-            if let Some(anchor) = anchor {
+            if let Some(known) = book_room {
+                self.tell(hub::Input::RoomReported(known));
+            } else if let Some(anchor) = anchor {
                 self.tell(hub::Input::Anchored { chain_id, anchor });
             }
         }

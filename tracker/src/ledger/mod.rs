@@ -1,22 +1,27 @@
 //! The ledger: which networks exist, which of their blocks are verified, and what the enterprise chain has of them.
 //!
-//! Purpose: a pure machine around one [`shared::chain::Chain`] a network. Every block that comes, from a peer or by
+//! Purpose: a pure machine around one [`shared::chain::Chain`] an open network, and one [`shared::chain::ReportedChain`] a
+//! private network that its members report. Every block that comes, from a peer or by
 //! HTTP, is parsed, checked and connected with `shared` before it counts. Facts come in by [`Ledger::handle`], orders
 //! come out of [`Ledger::poll`] in one queue, and an answer stands behind the [`Output::Persist`] it depends on: the
 //! driver performs nothing that it polled after a persist before that is durable.
 //!
 //! What it does not do: no storage, no sockets, no HTTP; it does not know who is connected.
 //!
-//! Invariants: labels and chains are one to one; a block is in the chain only if it was checked here or comes from our
+//! Invariants: labels and chains of open networks are one to one, as are rooms and private networks; a private network is found by
+//! its room only, and in no list, count or file for others; a block is in the chain only if it was checked here or comes from our
 //! own store; `confirmed` names a block that the validator named by hash while it was on our main chain.
 //!
 //! Limits: [`crate::limits::NETWORKS_MAX`] networks; [`crate::limits::UPDATE_BLOCKS_MAX`] blocks an update; branches as bounded by
 //! `shared`. Chains stay in memory.
 
 mod book;
+mod branches;
 mod forward;
 mod outbox;
 mod registry;
+mod reports;
+mod resets;
 mod traffic;
 mod update;
 
@@ -24,16 +29,17 @@ use std::collections::{BTreeMap, VecDeque};
 
 use api::TrackerIntegration;
 use api::ws::ServerMessage;
-use shared::block::UncheckedBlock;
 use shared::genesis::Genesis;
 use shared::ids::{ChainId, TimestampMs};
+use shared::private::RoomId;
 
 use self::book::Book;
 pub use self::book::Confirmed;
 pub use self::forward::{Acceptance, Answer};
 use self::outbox::Outbox;
+pub use self::resets::{ResetAnswer, StoredReset};
 pub use self::traffic::{
-    Asker, Change, Forwarding, Input, NetworkName, Output, Refusal, RequestId, Summary,
+    Asker, Change, Forwarding, Input, MemberReport, NetworkName, Output, Refusal, RequestId, Summary,
     UpdateVerdict,
 };
 use crate::hub::message::Listing;
@@ -46,7 +52,10 @@ pub struct Ledger {
     forwarding: Forwarding,
     books: BTreeMap<ChainId, Book>,
     labels: BTreeMap<Label, ChainId>,
+    rooms: BTreeMap<RoomId, ChainId>,
     outbox: Outbox,
+    /// Resets that the enterprise chain has not executed yet.
+    resets: BTreeMap<ChainId, resets::Pending>,
     last_failure: Option<String>,
     /// Updates of any network in a row that the validator did not answer.
     misses: usize,
@@ -61,7 +70,9 @@ impl Ledger {
             forwarding,
             books: BTreeMap::new(),
             labels: BTreeMap::new(),
+            rooms: BTreeMap::new(),
             outbox: Outbox::default(),
+            resets: BTreeMap::new(),
             last_failure: None,
             misses: 0,
             wake_at: None,
@@ -93,10 +104,22 @@ impl Ledger {
             } => {
                 self.on_transaction_shown(connection, chain_id, transaction);
             }
+            Input::Reported { connection, report } => self.on_reported(now, connection, *report),
+            Input::ResetAsked {
+                connection,
+                room,
+                reset,
+            } => self.on_reset_asked(now, connection, room, &reset),
+            Input::ResetAnswered {
+                chain_id,
+                number,
+                answer,
+            } => self.on_reset_answered(now, chain_id, number, answer),
             Input::Answered { chain_id, answer } => self.on_answered(now, chain_id, answer),
             Input::Woken => self.wake_at = None,
         }
         self.forward_due(now);
+        self.resets_due(now);
         self.schedule();
     }
 
@@ -119,7 +142,10 @@ impl Ledger {
             Genesis::decode(genesis).map_err(|error| format!("genesis of {label}: {error}"))?;
         let book = Book::new(label.clone(), listing, genesis);
         let chain_id = book.chain_id();
-        self.labels.insert(label, chain_id);
+        match book.chain.room() {
+            None => drop(self.labels.insert(label, chain_id)),
+            Some(room) => drop(self.rooms.insert(room, chain_id)),
+        }
         self.books.insert(chain_id, book);
         Ok(chain_id)
     }
@@ -135,14 +161,7 @@ impl Ledger {
             .books
             .get_mut(&chain_id)
             .ok_or("a block of a network that is not stored")?;
-        let unchecked = UncheckedBlock::decode(bytes).map_err(|error| error.to_string())?;
-        let block = unchecked
-            .check_archived(book.chain.genesis())
-            .map_err(|error| error.to_string())?;
-        // The clock may have been set back since; the block's time was judged when it came.
-        book.insert(block, TimestampMs::MAX)
-            .map_err(|error| error.to_string())?;
-        Ok(())
+        book.restore(bytes)
     }
 
     /// Puts the newest confirmed block back.
@@ -155,10 +174,13 @@ impl Ledger {
     /// Ends the restoring: tells the hub of every network and plans to ask the validator what it has.
     pub fn restored(&mut self, now: TimestampMs) {
         for book in self.books.values() {
-            let fact = hub::Input::Registered {
-                connection: None,
-                network: book.network(),
-            };
+            let fact = book.room_network().map_or_else(
+                || hub::Input::Registered {
+                    connection: None,
+                    network: book.network(),
+                },
+                hub::Input::RoomReported,
+            );
             self.outputs.push_back(Output::Tell(Box::new(fact)));
         }
         self.probe_all(now);
@@ -187,7 +209,9 @@ impl Ledger {
     /// What `tracker_integration.json` says.
     pub fn integration(&self) -> TrackerIntegration {
         let mut integration = TrackerIntegration::default();
-        for book in self.books.values() {
+        let open = self.books.values();
+        let open = open.filter(|book| book.chain.room().is_none());
+        for book in open {
             let (reported, state) = book.exported();
             integration
                 .last_reported_state
@@ -204,7 +228,8 @@ impl Ledger {
     }
 
     fn schedule(&mut self) {
-        let next = self.outbox.wake_at();
+        let resets = self.resets.values().filter_map(|pending| pending.due);
+        let next = resets.chain(self.outbox.wake_at()).min();
         if let Some(at) = next
             && self.wake_at.is_none_or(|planned| at < planned)
         {
@@ -213,9 +238,13 @@ impl Ledger {
         }
     }
 
+    /// The open network of this name.
     fn find(&self, network: &NetworkName) -> Option<ChainId> {
         match network {
-            NetworkName::Chain(chain_id) => self.books.contains_key(chain_id).then_some(*chain_id),
+            NetworkName::Chain(chain_id) => {
+                let book = self.books.get(chain_id)?;
+                book.chain.room().is_none().then_some(*chain_id)
+            }
             NetworkName::Label(label) => self.labels.get(label).copied(),
         }
     }

@@ -162,7 +162,8 @@ impl Outbox {
     }
 }
 
-fn pause_ms(failures: u32) -> u64 {
+/// How long to wait after so many failures in a row, in ms.
+pub(super) fn pause_ms(failures: u32) -> u64 {
     let factor = 1_u64.checked_shl(failures.min(16)).unwrap_or(u64::MAX);
     limits::BACKOFF_FIRST_MS
         .saturating_mul(factor)

@@ -61,13 +61,13 @@ impl Ledger {
         } = wish;
         let genesis = Genesis::decode(&bytes)
             .map_err(|error| Refusal::Genesis(format!("genesis: {error}")))?;
-        if let Some(book) = self.books.get(&genesis.chain_id()) {
-            return Ok(book.network());
-        }
         if genesis.access != Access::Open {
             return Err(Refusal::Genesis(
-                "this tracker keeps open networks only".into(),
+                "a private network is not registered: its members join its room".into(),
             ));
+        }
+        if let Some(book) = self.books.get(&genesis.chain_id()) {
+            return Ok(book.network());
         }
         let label = self.free_label(&genesis, wanted)?;
         let found = self.books.len();

@@ -4,8 +4,10 @@ use api::ws::ErrorCode;
 use api::{BlockchainUpdate, TenantBlock, TenantTransaction, TipReference};
 use shared::hash::Hash;
 use shared::ids::{ChainId, Height, TimestampMs};
+use shared::private::RoomId;
 
-use super::{Answer, Confirmed};
+pub use super::reports::MemberReport;
+use super::{Answer, Confirmed, ResetAnswer, StoredReset};
 use crate::hub::message::{Listing, Wish};
 use crate::hub::{self, ConnectionId};
 use crate::label::Label;
@@ -65,6 +67,31 @@ pub enum Input {
         /// The transaction.
         transaction: Box<TenantTransaction>,
     },
+    /// A member of a private room reported its network's blocks.
+    Reported {
+        /// The member's connection.
+        connection: ConnectionId,
+        /// What it reports.
+        report: Box<MemberReport>,
+    },
+    /// A member of a private room wants its network reset.
+    ResetAsked {
+        /// The member's connection.
+        connection: ConnectionId,
+        /// The room.
+        room: RoomId,
+        /// The signed reset, not yet decoded.
+        reset: Vec<u8>,
+    },
+    /// A validator answered a reset, or did not.
+    ResetAnswered {
+        /// The network's chain.
+        chain_id: ChainId,
+        /// Which reset.
+        number: u32,
+        /// The answer.
+        answer: ResetAnswer,
+    },
     /// The validator answered an update, or did not.
     Answered {
         /// The chain the update was of.
@@ -106,6 +133,15 @@ pub enum Output {
         /// The update.
         update: Box<BlockchainUpdate>,
     },
+    /// Post a reset to the validator and report its answer as [`Input::ResetAnswered`].
+    ForwardReset {
+        /// The network's chain.
+        chain_id: ChainId,
+        /// Which reset.
+        number: u32,
+        /// The signed reset.
+        reset: Vec<u8>,
+    },
     /// Call again with [`Input::Woken`] then; replaces an earlier one.
     WakeAt {
         /// When.
@@ -144,6 +180,20 @@ pub enum Change {
         chain_id: ChainId,
         /// The newest confirmed block.
         confirmed: Option<Confirmed>,
+    },
+    /// A reset voided blocks.
+    BlocksGone {
+        /// The chain.
+        chain_id: ChainId,
+        /// Their heights and hashes.
+        blocks: Vec<(Height, Hash)>,
+    },
+    /// A private network's resets changed.
+    Resets {
+        /// The chain.
+        chain_id: ChainId,
+        /// Where they stand.
+        resets: StoredReset,
     },
 }
 

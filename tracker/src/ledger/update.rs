@@ -128,26 +128,32 @@ impl Ledger {
 }
 
 /// What became of an update's blocks.
-struct Taken {
-    new_blocks: u32,
+pub(super) struct Taken {
+    pub(super) new_blocks: u32,
     transactions: u64,
-    already_known: u32,
+    pub(super) already_known: u32,
     /// The lowest height at which the main chain changed.
-    changed_from: Height,
-    changes: Vec<Change>,
+    pub(super) changed_from: Height,
+    pub(super) changes: Vec<Change>,
     /// Why the first bad block was not taken.
-    refusal: Option<Refusal>,
+    pub(super) refusal: Option<Refusal>,
+}
+
+impl Default for Taken {
+    fn default() -> Self {
+        Self {
+            new_blocks: 0,
+            transactions: 0,
+            already_known: 0,
+            changed_from: Height(u32::MAX),
+            changes: Vec::new(),
+            refusal: None,
+        }
+    }
 }
 
 fn take_blocks(book: &mut Book, now: TimestampMs, blocks: &[TenantBlock]) -> Taken {
-    let mut taken = Taken {
-        new_blocks: 0,
-        transactions: 0,
-        already_known: 0,
-        changed_from: Height(u32::MAX),
-        changes: Vec::new(),
-        refusal: None,
-    };
+    let mut taken = Taken::default();
     for block in blocks {
         if let Err(refusal) = take_block(book, now, block, &mut taken) {
             taken.refusal = Some(refusal);
@@ -203,7 +209,7 @@ fn take_block(
     Ok(())
 }
 
-fn refusal_of(book: &Book, height: u32, error: &ChainError) -> Refusal {
+pub(super) fn refusal_of(book: &Book, height: u32, error: &ChainError) -> Refusal {
     let (reason, tip) = (reason_of(height, error), book.tip());
     if matches!(error, ChainError::UnknownParent { .. }) {
         Refusal::UnknownParent { reason, tip }

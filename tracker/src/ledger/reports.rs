@@ -1,0 +1,201 @@
+//! Reports of private networks, from members of their rooms.
+//!
+//! A private network is known here only if a member shows its genesis, whose join key must be the room's, and with it at least one
+//! block that a reporter of the genesis vouches for. The first genesis that does so is the room's; who has the join key could
+//! thus keep another one of the room from being reported here, and nothing else: its chain id is not the network's.
+//! Until then nothing is kept. As with whole blocks, what is before a bad report stays.
+
+use api::{ReportedBlock, TipReference};
+use shared::genesis::{Access, Genesis};
+use shared::ids::{ChainId, TimestampMs};
+use shared::private::RoomId;
+use shared::report::{SealedBlock, UncheckedSealed};
+
+use super::book::{Book, Progress, reason_of};
+use super::update::{Taken, refusal_of};
+use super::{Change, Ledger, Output, Refusal};
+use crate::hub::{self, ConnectionId, UpdateOutcome};
+use crate::limits;
+
+/// What a member reports.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberReport {
+    /// The member's room.
+    pub room: RoomId,
+    /// The network's genesis bytes, not yet decoded; may be left out once it is known here.
+    pub genesis: Option<Vec<u8>>,
+    /// The blocks, oldest first.
+    pub reports: Vec<ReportedBlock>,
+}
+
+impl Ledger {
+    pub(super) fn on_reported(
+        &mut self,
+        now: TimestampMs,
+        connection: ConnectionId,
+        report: MemberReport,
+    ) {
+        let chain_id = report.room.as_chain();
+        match self.take_report(now, report) {
+            Ok(outcome) => self.tell(hub::Input::UpdateChecked {
+                connection,
+                chain_id,
+                outcome,
+            }),
+            Err(reason) => {
+                let verdict = Err(reason);
+                self.tell(hub::Input::RelayChecked {
+                    connection,
+                    chain_id,
+                    verdict,
+                });
+            }
+        }
+    }
+
+    /// What became of the reports; the error says why the genesis is not the room's.
+    fn take_report(
+        &mut self,
+        now: TimestampMs,
+        report: MemberReport,
+    ) -> Result<UpdateOutcome, String> {
+        let MemberReport {
+            room,
+            genesis,
+            reports,
+        } = report;
+        let genesis = genesis
+            .map(|bytes| genesis_of(room, &bytes))
+            .transpose()?;
+        let known = self.rooms.get(&room).copied();
+        let chain_id = match (known, &genesis) {
+            (Some(known), Some(genesis)) if genesis.chain_id() != known => {
+                return Err("another network of this room is reported here".into());
+            }
+            (Some(known), _) => known,
+            (None, Some(genesis)) => genesis.chain_id(),
+            (None, None) => return Err("this room's genesis is not known here; send it along".into()),
+        };
+        let mut fresh = match (known, genesis) {
+            (None, Some(genesis)) => Some(Book::private(genesis)),
+            (Some(_) | None, _) => None,
+        };
+        let Some(book) = fresh.as_mut().or_else(|| self.books.get_mut(&chain_id)) else {
+            return Err("this room's genesis is not known here; send it along".into());
+        };
+        let before = book.chain.tip().hash;
+        let taken = take_reports(book, now, &reports);
+        let (tip, is_moved) = (book.tip(), book.chain.tip().hash != before);
+        if let Some(book) = fresh.filter(|_| taken.new_blocks > 0) {
+            if self.books.len() >= limits::NETWORKS_MAX {
+                let found = self.books.len();
+                return Ok(refused(tip, &Refusal::Full { found }));
+            }
+            self.keep(room, book);
+        }
+        for change in taken.changes {
+            self.outputs.push_back(Output::Persist(change));
+        }
+        if is_moved {
+            self.tell_room(chain_id);
+            self.enqueue(now, chain_id, taken.changed_from);
+        }
+        Ok(match taken.refusal {
+            None => UpdateOutcome::Accepted(tip),
+            Some(refusal) => refused(tip, &refusal),
+        })
+    }
+
+    fn keep(&mut self, room: RoomId, book: Book) {
+        let chain_id = book.chain_id();
+        self.outputs.push_back(Output::Persist(Change::Network {
+            chain_id,
+            label: book.label.clone(),
+            listing: book.listing,
+            genesis: book.chain.genesis().encode(),
+        }));
+        self.rooms.insert(room, chain_id);
+        self.books.insert(chain_id, book);
+    }
+
+    /// Tells a private network's room where it stands.
+    pub(super) fn tell_room(&mut self, chain_id: ChainId) {
+        let book = self.books.get(&chain_id);
+        if let Some(known) = book.and_then(Book::room_network) {
+            self.tell(hub::Input::RoomReported(known));
+        }
+    }
+}
+
+fn refused(tip: TipReference, refusal: &Refusal) -> UpdateOutcome {
+    UpdateOutcome::Refused(tip, refusal.to_string())
+}
+
+/// The genesis of a private network in this room.
+fn genesis_of(room: RoomId, bytes: &[u8]) -> Result<Genesis, String> {
+    let genesis = Genesis::decode(bytes).map_err(|error| format!("genesis: {error}"))?;
+    match &genesis.access {
+        Access::Private { join_key, .. } if RoomId::of(join_key) == room => Ok(genesis),
+        Access::Private { .. } => Err("the genesis is of another room".into()),
+        Access::Open => Err("the genesis is an open network's".into()),
+    }
+}
+
+fn take_reports(book: &mut Book, now: TimestampMs, reports: &[ReportedBlock]) -> Taken {
+    let mut taken = Taken::default();
+    for shape in reports {
+        if let Err(refusal) = take_one(book, now, shape, &mut taken) {
+            taken.refusal = Some(refusal);
+            break;
+        }
+    }
+    taken
+}
+
+fn take_one(
+    book: &mut Book,
+    now: TimestampMs,
+    shape: &ReportedBlock,
+    taken: &mut Taken,
+) -> Result<(), Refusal> {
+    let block = check(book, shape).map_err(|reason| Refusal::Invalid {
+        reason,
+        tip: book.tip(),
+    })?;
+    let Some(block) = block else {
+        taken.already_known = taken.already_known.saturating_add(1);
+        return Ok(());
+    };
+    let change = Change::Block {
+        chain_id: book.chain_id(),
+        height: block.header().height,
+        hash: block.hash(),
+        bytes: block.encode(),
+    };
+    match book.insert_reported(block, now) {
+        Ok(Progress::Known) => {
+            taken.already_known = taken.already_known.saturating_add(1);
+            return Ok(());
+        }
+        Ok(Progress::Beside) => {}
+        Ok(Progress::Connected { from }) => taken.changed_from = taken.changed_from.min(from),
+        Err(error) => return Err(refusal_of(book, shape.block_id, &error)),
+    }
+    taken.changes.push(change);
+    taken.new_blocks = taken.new_blocks.saturating_add(1);
+    Ok(())
+}
+
+/// A report that proves itself; none if its block is here by this very report.
+fn check(book: &Book, shape: &ReportedBlock) -> Result<Option<SealedBlock>, String> {
+    let unchecked = UncheckedSealed::try_from(shape);
+    let unchecked = unchecked.map_err(|error| reason_of(shape.block_id, &error))?;
+    let report = unchecked.report();
+    let known = book.chain.reported(&report.header.hash());
+    if known.is_some_and(|known| known.report() == report) {
+        return Ok(None);
+    }
+    let checked = unchecked.check(book.chain.genesis());
+    let checked = checked.map_err(|error| reason_of(shape.block_id, &error))?;
+    Ok(Some(checked))
+}

@@ -245,7 +245,7 @@ impl Stack {
             node::Output::StopMining => Order::StopMining,
             node::Output::Report { blocks } => Order::Report { blocks },
             // No enterprise chain is simulated here; no genesis names one.
-            node::Output::AskProof { .. } => return Ok(()),
+            node::Output::AskProof { .. } | node::Output::AskReset { .. } => return Ok(()),
             node::Output::Event(event) => Order::Event(event),
         };
         self.orders.push_back(order);

@@ -107,6 +107,11 @@ pub enum Input {
         /// The newest block it has verified.
         tip: Option<(Height, Hash)>,
     },
+    /// The user chose whether this node reports a private network.
+    ReportingSet {
+        /// The choice.
+        reporting: Reporting,
+    },
     /// The tracker is gone.
     TrackerLost,
     /// The tracker holds the reported blocks durably up to here.
@@ -130,6 +135,20 @@ pub enum Input {
     },
     /// There is no answer to [`Output::AskProof`].
     ProofFailed,
+    /// The tracker says how often the network was reset.
+    ResetsTold {
+        /// So often.
+        count: u32,
+    },
+    /// The answer to [`Output::AskReset`] came; nobody has verified it.
+    ResetReceived {
+        /// Which reset was asked for.
+        number: u32,
+        /// A [`crate::enterprise::ResetReceipt`].
+        bytes: Vec<u8>,
+    },
+    /// There is no answer to [`Output::AskReset`].
+    ResetFailed,
     /// The answer to [`Output::Verify`].
     Verified {
         /// The job.
@@ -161,6 +180,11 @@ pub enum Output {
     AskProof {
         /// Entries of the log that were verified before.
         size: u64,
+    },
+    /// Ask the tracker for the receipt of a reset; the answer is [`Input::ResetReceived`] or [`Input::ResetFailed`].
+    AskReset {
+        /// Which; the first is 1.
+        number: u32,
     },
     /// Have a helper check blocks by [`UncheckedBlock::check`](crate::block::UncheckedBlock::check); answered by
     /// [`Input::Verified`]. Needs nothing durable.
@@ -210,6 +234,16 @@ pub enum MiningWhen {
     Always,
 }
 
+/// Whether a node reports its chain to the tracker. In an open network every node does; a private one is reported only by those whom
+/// its genesis names, if they choose to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reporting {
+    /// Nothing is reported.
+    Off,
+    /// The main chain is reported.
+    On,
+}
+
 /// Names a mining job; later jobs have higher numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct JobId(pub u32);
@@ -233,7 +267,7 @@ pub struct Job {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
     /// Its key: `block/<hash>`, `outbox/<transaction id>`, `outbox/conflict/<transaction id>`, `identity/sequence`, `tip`,
-    /// `synced`, `final`, `abandoned/<tip hash>`, `headers/<first height>/<number>`, `snapshot/<height>`.
+    /// `synced`, `final`, `proof`, `resets`, `abandoned/<tip hash>`, `headers/<first height>/<number>`, `snapshot/<height>`.
     pub key: String,
     /// Its bytes.
     pub value: Vec<u8>,
@@ -346,6 +380,20 @@ pub enum Event {
     },
     /// A proof of finality does not hold; what was final before stays so.
     ProofRefused {
+        /// Why.
+        reason: String,
+    },
+    /// The owner of the network voided what was final from a height on; that is proved, and followed here.
+    FinalityReset {
+        /// Which reset it is; the first is 1.
+        number: u32,
+        /// The lowest void height.
+        from: Height,
+    },
+    /// The receipt of a reset does not hold; what was final before stays so.
+    ResetRefused {
+        /// Which reset was asked for.
+        number: u32,
         /// Why.
         reason: String,
     },

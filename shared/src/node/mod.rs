@@ -17,6 +17,7 @@
 //! - **Reporting** (`report`): to the tracker, oldest first, one report in flight, until confirmed by hash.
 //! - **Finality** (`finality`, `proof`): proofs are asked for and verified; only chains with the newest final block count, what
 //!   they leave behind is sent again.
+//! - **Resets** (`resets`): what the owner of a private network voids by them is let go, and sent again.
 //! - **Snapshots** (`snapshots`, `pruning`): with a final block known, one spares the bodies below it; old bodies may go.
 //! - **Storage** (`records`, `restore`): every accepted block, the tip, the outbox. A restored block is checked
 //!   again (work, linkage, roots), without its signatures.
@@ -46,6 +47,7 @@ mod random;
 mod recent;
 mod records;
 mod report;
+mod resets;
 mod restore;
 mod score;
 mod settle;
@@ -62,13 +64,13 @@ use alloc::{
 
 use self::{
     bodies::Downloads, clock::Clock, mining::Mining, orphans::Orphans, peer::Peer, proof::Proofs,
-    pruning::StoredBase, random::Random, recent::Recent, report::Reporter, score::Scores,
-    settle::Timers, snapshots::Snapshots, transactions::Wanted, verifying::Verifying,
+    pruning::StoredBase, random::Random, recent::Recent, report::Reporter, resets::Resets,
+    score::Scores, settle::Timers, snapshots::Snapshots, transactions::Wanted, verifying::Verifying,
 };
 pub use self::{
     events::{
         Abandoned, Change, Config, Conflict, Counted, Event, Input, Job, JobId, Keep, MiningWhen,
-        NodeStatus, Output, Record, Traffic, VerifyId,
+        NodeStatus, Output, Record, Reporting, Traffic, VerifyId,
     },
     outbox::{Lost, Outbox},
 };
@@ -101,6 +103,7 @@ pub struct Node {
     mining: Mining,
     reporter: Reporter,
     proofs: Proofs,
+    resets: Resets,
     clock: Clock,
     timers: Timers,
     random: Random,
@@ -160,6 +163,8 @@ impl Node {
             outbox: Outbox::new(own),
             mining: Mining::new(own),
             proofs: Proofs::new(&genesis),
+            resets: Resets::default(),
+            reporter: Reporter::new(&genesis),
             chain: Chain::new(genesis),
             identity,
             orphans: Orphans::default(),
@@ -171,7 +176,6 @@ impl Node {
             downloads: Downloads::default(),
             verifying: Verifying::new(helpers),
             wanted: Wanted::default(),
-            reporter: Reporter::default(),
             timers: Timers::default(),
             random: Random::new(seed),
             told_conflicts: Recent::new(limits::CONFLICTS_MAX),
@@ -297,12 +301,16 @@ impl Node {
             Input::BlockOffered { bytes } => self.on_block_offered(now, &bytes),
             Input::TransactionOffered { bytes } => self.on_transaction_offered(&bytes),
             Input::TrackerConnected { tip } => self.on_tracker_connected(now, tip),
-            Input::TrackerLost => self.reporter.on_tracker_lost(),
+            Input::TrackerLost => self.on_tracker_lost(now),
+            Input::ReportingSet { reporting } => self.on_reporting_set(now, reporting),
             Input::ReportConfirmed { height, hash } => self.on_report_confirmed(now, height, hash),
             Input::ReportFailed => self.reporter.on_failed(now),
             Input::Finalised { block } => self.on_finalised(now, &block),
             Input::ProofReceived { bytes } => self.on_proof(now, &bytes),
             Input::ProofFailed => self.proofs.on_failed(now),
+            Input::ResetsTold { count } => self.on_resets_told(now, count),
+            Input::ResetReceived { number, bytes } => self.on_reset_receipt(now, number, &bytes),
+            Input::ResetFailed => self.resets.on_failed(now),
             Input::Verified { job, valid } => return self.on_verified(now, job, &valid),
             Input::Woken => {}
         }

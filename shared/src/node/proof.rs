@@ -45,6 +45,12 @@ impl Proofs {
         }
     }
 
+    /// The newest proof is about a void block; what it showed of the validators stays known.
+    pub(super) fn forget(&mut self, ask_at: TimestampMs) {
+        self.newest.clear();
+        self.ask_at = ask_at;
+    }
+
     /// When something is to be done although nothing happens.
     fn due_at(&self) -> TimestampMs {
         self.deadline.unwrap_or(self.ask_at)
@@ -83,14 +89,25 @@ impl Node {
                 self.proofs.failures = 0;
                 self.proofs.ask_at = now.plus_ms(limits::PROOF_INTERVAL_MS);
                 if let Some(block) = news {
-                    self.persist(alloc::vec![Key::Proof.put(bytes.to_vec())]);
-                    self.on_finalised(now, &block);
+                    self.on_proved(now, &block, bytes);
                 }
             }
             Err(error) => {
                 self.proofs.on_failed(now);
                 self.on_proof_refused(&error);
             }
+        }
+    }
+
+    /// What was final under fewer resets than were followed is old, under more it waits for their receipts.
+    fn on_proved(&mut self, now: TimestampMs, block: &FinalBlock, bytes: &[u8]) {
+        if block.resets() < self.resets() {
+            return self.proofs.forget(now.plus_ms(limits::PROOF_INTERVAL_MS));
+        }
+        self.persist(alloc::vec![Key::Proof.put(bytes.to_vec())]);
+        self.skip_resets(block);
+        if block.resets() == self.resets() {
+            self.on_finalised(now, block);
         }
     }
 
@@ -131,6 +148,9 @@ impl Node {
             .chain
             .newest_final()
             .map_or(Height::GENESIS, FinalBlock::height);
-        self.proofs.light.is_some() && self.reporter.is_connected() && confirmed > last
+        let is_wanted = confirmed > last
+            || (self.proofs.newest.is_empty() && confirmed > Height::GENESIS)
+            || self.waits_for_newer_proof();
+        self.proofs.light.is_some() && self.reporter.is_connected() && is_wanted
     }
 }

@@ -12,6 +12,7 @@
 //! | `snapshot/<height>` | the snapshot after that block ([`crate::snapshot`]) |
 //! | `final` | the newest final block, 100 bytes (`enterprise::FinalBlock`) |
 //! | `proof` | the newest proof of finality as it came (`enterprise::FinalityProof`) |
+//! | `resets` | resets followed, 4 bytes, and the lowest void block of each that voided something here, 32 bytes each |
 //! | `split` | two decided blocks of one height (`enterprise::SplitProof`), for the operators |
 //! | `abandoned/<tip hash>` | lowest height, highest height, final height of a branch left behind, 4 bytes each |
 //! | `damaged/<key>` | a record that could not be read, set aside as it was |
@@ -42,6 +43,7 @@ pub(super) enum Key {
     Synced,
     Final,
     Proof,
+    Resets,
     Split,
     Abandoned(Hash),
     Headers(u32, u32),
@@ -57,6 +59,7 @@ impl Key {
             "synced" => return Some(Self::Synced),
             "final" => return Some(Self::Final),
             "proof" => return Some(Self::Proof),
+            "resets" => return Some(Self::Resets),
             "split" => return Some(Self::Split),
             _ => {}
         }
@@ -111,6 +114,7 @@ impl core::fmt::Display for Key {
             Self::Synced => f.write_str("synced"),
             Self::Final => f.write_str("final"),
             Self::Proof => f.write_str("proof"),
+            Self::Resets => f.write_str("resets"),
             Self::Split => f.write_str("split"),
             Self::Abandoned(hash) => write!(f, "abandoned/{hash}"),
             Self::Headers(first, count) => write!(f, "headers/{first}/{count}"),
@@ -174,6 +178,24 @@ pub(super) fn decode_synced(bytes: &[u8]) -> Result<(Height, Hash), DecodeError>
     Ok(synced)
 }
 
+pub(super) fn encode_resets(followed: u32, void: &[Hash]) -> Vec<u8> {
+    let mut writer = Writer::with_capacity(36);
+    writer.u32(followed);
+    for hash in void {
+        writer.bytes(hash.as_bytes());
+    }
+    writer.finish()
+}
+
+pub(super) fn decode_resets(bytes: &[u8]) -> Result<(u32, Vec<Hash>), DecodeError> {
+    let mut reader = Reader::new(bytes);
+    let (followed, mut void) = (reader.u32()?, Vec::new());
+    while reader.remaining() > 0 {
+        void.push(reader.hash()?);
+    }
+    Ok((followed, void))
+}
+
 pub(super) fn encode_abandoned(branch: &Abandoned) -> Vec<u8> {
     let mut writer = Writer::with_capacity(12);
     writer
@@ -224,6 +246,7 @@ mod tests {
             Key::Synced,
             Key::Final,
             Key::Proof,
+            Key::Resets,
             Key::Split,
             Key::Abandoned(hash),
             Key::Headers(1, 512),
@@ -264,6 +287,9 @@ mod tests {
             Ok((None, &b""[..]))
         );
         assert!(decode_synced(&[1]).is_err());
+        let resets = encode_resets(2, &[hash]);
+        assert_eq!(decode_resets(&resets), Ok((2, alloc::vec![hash])));
+        assert!(decode_resets(&resets[..35]).is_err());
         let branch = Abandoned {
             from: Height(3),
             to: Height(9),

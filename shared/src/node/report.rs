@@ -4,22 +4,25 @@
 //! report starts above the newest main-chain block of those; after a reorganisation that lies lower by itself. A tip
 //! that is unknown here and not lower than the own one is waited for a while: peers will bring it. Nothing
 //! counts as synced before it was confirmed by hash. The block's miner reports at once, others wait a little, in which
-//! the tracker's word for its new tip may make it unnecessary. A failure is tried again after a growing pause, every
+//! the tracker's word for its new tip may make it unnecessary. A private network is reported only by a reporter of its genesis who
+//! chose so. A failure is tried again after a growing pause, every
 //! other time from further back, in case the tracker lacks what came before.
 
 use alloc::vec::Vec;
 
-use super::{Node, Output, events::Event, limits, records};
+use super::{Node, Output, Reporting, events::Event, limits, records};
 use crate::{
     block::Block,
+    genesis::{Access, Genesis},
     hash::Hash,
     ids::{Height, TimestampMs},
 };
 
 /// Where reporting stands.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Reporter {
     is_connected: bool,
+    reporting: Reporting,
     /// What the tracker said last of its tip, and when; it may be on a branch not known here.
     told: Option<(Height, Hash)>,
     told_at: TimestampMs,
@@ -35,6 +38,25 @@ pub(super) struct Reporter {
 }
 
 impl Reporter {
+    /// Everybody reports an open network, and nobody a private one unasked.
+    pub(super) fn new(genesis: &Genesis) -> Self {
+        Self {
+            is_connected: false,
+            reporting: match genesis.access {
+                Access::Open => Reporting::On,
+                Access::Private { .. } => Reporting::Off,
+            },
+            told: None,
+            told_at: TimestampMs(0),
+            confirmed: None,
+            in_flight: None,
+            taken: None,
+            deadline: None,
+            not_before: TimestampMs(0),
+            failures: 0,
+        }
+    }
+
     /// The main chain has a new tip, to be reported after a while; what waits already waits no longer for it.
     pub(super) fn on_tip(&mut self, now: TimestampMs, pause_ms: u64) {
         let is_idle = self.deadline.is_none() && self.failures == 0;
@@ -45,11 +67,6 @@ impl Reporter {
 
     pub(super) const fn is_connected(&self) -> bool {
         self.is_connected
-    }
-
-    pub(super) fn on_tracker_lost(&mut self) {
-        self.is_connected = false;
-        self.deadline = None;
     }
 
     pub(super) fn on_failed(&mut self, now: TimestampMs) {
@@ -109,6 +126,36 @@ impl Node {
         }
     }
 
+    pub(super) fn on_tracker_lost(&mut self, now: TimestampMs) {
+        self.reporter.is_connected = false;
+        self.reporter.deadline = None;
+        self.resets.on_failed(now);
+    }
+
+    /// True if this node's word for a block counts: in an open network everybody's does.
+    #[must_use]
+    pub fn may_report(&self) -> bool {
+        match &self.chain.genesis().access {
+            Access::Open => true,
+            Access::Private { reporters, .. } => reporters.contains(&self.identity.public_key()),
+        }
+    }
+
+    /// Whether this node reports its chain.
+    #[must_use]
+    pub const fn reporting(&self) -> Reporting {
+        self.reporter.reporting
+    }
+
+    /// Takes the user's choice, where there is one: in an open network there is none, and elsewhere only a reporter has it.
+    pub(super) fn on_reporting_set(&mut self, now: TimestampMs, reporting: Reporting) {
+        let is_private = matches!(self.chain.genesis().access, Access::Private { .. });
+        if is_private && self.may_report() {
+            self.reporter.reporting = reporting;
+            self.reporter.not_before = now;
+        }
+    }
+
     pub(super) fn on_report_confirmed(&mut self, now: TimestampMs, height: Height, hash: Hash) {
         if self.reporter.deadline.take().is_some() {
             self.reporter.taken = self.reporter.in_flight;
@@ -135,9 +182,14 @@ impl Node {
     pub(super) fn report(&mut self, now: TimestampMs) {
         self.reporter.expire(now);
         let is_time = self.reporter.is_connected
+            && self.reporter.reporting == Reporting::On
             && self.reporter.deadline.is_none()
             && self.reporter.not_before <= now;
         if !is_time || self.timers.first_sync.is_some() || self.is_tracker_ahead(now) {
+            return;
+        }
+        // Part of what is here may be void.
+        if self.next_reset().is_some() {
             return;
         }
         let blocks = self.unreported();

@@ -51,6 +51,7 @@ impl Node {
         self.update_mining(now);
         self.report(now);
         self.ask_proof(now);
+        self.ask_reset(now);
         self.prune();
         self.order_wake(now);
     }
@@ -173,7 +174,7 @@ impl Node {
         }
     }
 
-    fn due_times(&self, now: TimestampMs) -> [Option<TimestampMs>; 14] {
+    fn due_times(&self, now: TimestampMs) -> [Option<TimestampMs>; 15] {
         let first_sync = self.timers.first_sync.map(|began| {
             let alone = began.plus_ms(if self.is_tracker_ahead(now) {
                 limits::REPORT_PATIENCE_MS
@@ -210,6 +211,7 @@ impl Node {
             self.reporter.due_at(now),
             self.snapshots.due_at(),
             self.proof_due_at(),
+            self.reset_due_at(),
             self.verifying.due_at(),
         ]
     }

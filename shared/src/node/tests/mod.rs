@@ -231,6 +231,7 @@ impl Bench {
                 Output::Send { .. }
                 | Output::Report { .. }
                 | Output::AskProof { .. }
+                | Output::AskReset { .. }
                 | Output::Verify { .. }
                 | Output::Disconnect { .. }
                 | Output::Event(_) => {}

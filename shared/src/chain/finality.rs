@@ -272,7 +272,12 @@ impl Chain {
         }
     }
 
-    pub(super) fn drop_branch(&mut self, hash: &Hash, left: &BTreeSet<Hash>, change: &mut FloorChange) {
+    pub(super) fn drop_branch(
+        &mut self,
+        hash: &Hash,
+        left: &BTreeSet<Hash>,
+        change: &mut FloorChange,
+    ) {
         let mut removed = self.remove_branch(hash);
         removed.sort_by_key(|(_, block)| {
             core::cmp::Reverse(block.as_ref().map(|block| block.header().height))

@@ -100,3 +100,6 @@ impl Chain {
         main.into_iter().skip(stay).collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

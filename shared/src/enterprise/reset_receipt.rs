@@ -43,6 +43,12 @@ pub struct Executed {
 }
 
 impl Executed {
+    /// For tests of what follows from it.
+    #[cfg(test)]
+    pub(crate) const fn assumed(reset: Reset) -> Self {
+        Self { reset }
+    }
+
     /// The reset.
     #[must_use]
     pub const fn reset(&self) -> &Reset {

@@ -65,7 +65,8 @@ use alloc::{
 use self::{
     bodies::Downloads, clock::Clock, mining::Mining, orphans::Orphans, peer::Peer, proof::Proofs,
     pruning::StoredBase, random::Random, recent::Recent, report::Reporter, resets::Resets,
-    score::Scores, settle::Timers, snapshots::Snapshots, transactions::Wanted, verifying::Verifying,
+    score::Scores, settle::Timers, snapshots::Snapshots, transactions::Wanted,
+    verifying::Verifying,
 };
 pub use self::{
     events::{

@@ -136,6 +136,16 @@ export class DistliNode extends EventTarget {
     return this.#call("moveNetwork", { members: [...members] });
   }
 
+  /** @param {boolean} on */
+  proveFinality(on) {
+    return this.#call("proveFinality", { on: Boolean(on) });
+  }
+
+  /** @param {{from: number}} wish */
+  resetFinality({ from }) {
+    return this.#call("resetFinality", { from });
+  }
+
   createInvitation() {
     return this.#call("createInvitation");
   }

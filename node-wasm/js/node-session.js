@@ -162,6 +162,10 @@ export class NodeSession {
     members: async () => this.core.members(),
     /** @param {{members: string[]}} chosen */
     moveNetwork: ({ members }) => this.mover.move(members),
+    /** @param {{on: boolean}} wish */
+    proveFinality: ({ on }) => this.#proveFinality(on),
+    /** @param {{from: number}} wish the lowest height that is void afterwards */
+    resetFinality: ({ from }) => this.#ask({ type: "reset", from }),
     conflicts: async () => this.core.conflicts(),
     exportChain: async () => {
       const from = Number(this.core.status().bodiesFrom);
@@ -180,6 +184,7 @@ export class NodeSession {
     const { chainId, genesis, expectedHeight } = this.network;
     const records = await this.store.load();
     this.loop.handle({ type: "restored", records });
+    if (this.network.proving) this.loop.handle({ type: "reporting", on: true });
     const window = readWindow(windowText, chainId);
     const height = Number(this.core.status().height);
     const states = compare({ damaged: this.#damaged, height, expected: expectedHeight }, window);
@@ -202,6 +207,19 @@ export class NodeSession {
     const { networkId, chainId } = this.network;
     const text = JSON.stringify({ chain: blocks, pending: [], network_id: networkId, chain_id: chainId, genesis, export_metadata: { export_version: "2.0" } });
     this.#ask({ type: "import", text }).catch(() => {}); // A window that starts in mid-chain does not connect; peers have the rest.
+  }
+
+  /**
+   * The owner's choice whether blocks of a private network are reported, so that they can be proved final. It is kept before it counts.
+   * @param {boolean} on
+   */
+  async #proveFinality(on) {
+    if (!this.network.networkKey || !this.core.status().reporter) {
+      throw new DistliError("Only the owner of a private network chooses that.", "Choose it in the tab that made the network.", "not_owner");
+    }
+    await this.archive.noteProving(this.network.chainId, on);
+    this.loop.handle({ type: "reporting", on });
+    await this.loop.settled();
   }
 
   /**
@@ -351,6 +369,12 @@ export class NodeSession {
         break;
       case "import_refused":
         this.#answer(event.request, ({ reject }) => reject(new DistliError(event.reason, "Nothing was taken over: use an unchanged export of this network.")));
+        break;
+      case "reset_taken":
+        this.#answer(event.request, ({ resolve }) => resolve({ number: event.number }));
+        break;
+      case "reset_refused":
+        this.#answer(event.request, ({ reject }) => reject(new DistliError(event.reason, "Nothing was reset by this browser; check the height and try again.", "reset_refused")));
         break;
       case "pairing_text": {
         const { text } = event;

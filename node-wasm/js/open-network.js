@@ -15,7 +15,7 @@ const NAME_REMEDY = "Use 1 to 63 lower-case letters, digits, - and _, starting w
 
 /**
  * @typedef {{networkKey?: Uint8Array, passphrase?: string}} Secret of a private network
- * @typedef {{networkId: string, chainId: string, genesis: Uint8Array, listed: boolean, expectedHeight: number, movedTo?: string} & Secret} OpenedNetwork
+ * @typedef {{networkId: string, chainId: string, genesis: Uint8Array, listed: boolean, expectedHeight: number, movedTo?: string, proving?: boolean} & Secret} OpenedNetwork
  * @typedef {{createGenesis: Function, genesisInfo: Function, readInvitation: Function, readInvite: Function,
  *   newPassphrase: Function, passphraseKey: Function, GenesisKnock: any, MiningJob: any}} Wasm
  * @typedef {{archive: import("./storage.js").Archive, wasm: Wasm, trackerHttp: string | null, trackerUrl: string | null,
@@ -182,8 +182,8 @@ function readInvitation(wasm, text) {
  * @param {import("./storage.js").StoredNetwork} stored
  * @returns {OpenedNetwork}
  */
-function fromStored({ networkId, chainId, genesis, listed, height, networkKey, passphrase, movedTo }) {
-  return { networkId, chainId, genesis, listed: listed ?? true, expectedHeight: height ?? 0, networkKey, passphrase, movedTo };
+function fromStored({ networkId, chainId, genesis, listed, height, networkKey, passphrase, movedTo, proving }) {
+  return { networkId, chainId, genesis, listed: listed ?? true, expectedHeight: height ?? 0, networkKey, passphrase, movedTo, proving };
 }
 
 /**

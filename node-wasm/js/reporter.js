@@ -146,6 +146,11 @@ export class Reporter {
         this.#pending.call();
         this.changed();
         break;
+      case "reset":
+        this.#session.event("reset", { number: event.number, from: event.from });
+        this.#pending.call();
+        this.changed();
+        break;
       case "split":
         this.#session.event("error", {
           message: `The validators contradict each other: two blocks of height ${event.enterpriseHeight} of the enterprise chain are signed.`,

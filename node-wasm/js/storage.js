@@ -20,7 +20,7 @@ const FIRST_SLOT_WAIT_MS = 400;
 
 /**
  * @typedef {{chainId: string, networkId: string, genesis: Uint8Array, listed?: boolean, addedAt: number,
- *   height?: number, networkKey?: Uint8Array, passphrase?: string, movedTo?: string}} StoredNetwork
+ *   height?: number, networkKey?: Uint8Array, passphrase?: string, movedTo?: string, proving?: boolean}} StoredNetwork
  * @typedef {{slot: number, seed: Uint8Array, release: () => void}} IdentitySlot
  * @typedef {{level: "info" | "warning" | "error", message: string, remedy: string}} StorageNotice
  */
@@ -94,12 +94,7 @@ export class Archive {
    * @param {number} height
    */
   async noteHeight(chainId, height) {
-    if (!this.db) return;
-    await write(this.db, ["networks"], async (transaction) => {
-      const store = transaction.objectStore("networks");
-      const known = await result(store.get(chainId));
-      if (known && known.height !== height) store.put({ ...known, height });
-    });
+    await this.#note(chainId, { height });
   }
 
   /**
@@ -108,11 +103,29 @@ export class Archive {
    * @param {string} movedTo
    */
   async noteMoved(chainId, movedTo) {
+    await this.#note(chainId, { movedTo });
+  }
+
+  /**
+   * Notes whether the owner of a private network lets it be proved final.
+   * @param {string} chainId
+   * @param {boolean} proving
+   */
+  async noteProving(chainId, proving) {
+    await this.#note(chainId, { proving });
+  }
+
+  /**
+   * @param {string} chainId
+   * @param {{height: number} | {movedTo: string} | {proving: boolean}} noted
+   */
+  async #note(chainId, noted) {
     if (!this.db) return;
     await write(this.db, ["networks"], async (transaction) => {
       const store = transaction.objectStore("networks");
       const known = await result(store.get(chainId));
-      if (known && known.movedTo !== movedTo) store.put({ ...known, movedTo });
+      const [[name, value]] = Object.entries(noted);
+      if (known && known[name] !== value) store.put({ ...known, [name]: value });
     });
   }
 

@@ -170,6 +170,18 @@ pub enum Input {
     },
     /// There is no proof, or no answer.
     ProofFailed,
+    /// The user chose whether this tab reports its private network, so that its blocks become final.
+    Reporting {
+        /// Whether it does.
+        on: bool,
+    },
+    /// The user wants to reset what is final in a private network.
+    Reset {
+        /// The caller's number for the answer.
+        request: u64,
+        /// The lowest void height.
+        from: u32,
+    },
     /// The time of `wake_at` has come.
     Woken,
 }
@@ -497,6 +509,27 @@ pub enum Event {
         request: u64,
         /// Why.
         reason: String,
+    },
+    /// A reset was executed.
+    ResetTaken {
+        /// The caller's number.
+        request: u64,
+        /// Which reset of the network it is.
+        number: u32,
+    },
+    /// A reset was refused, or nobody answers for it.
+    ResetRefused {
+        /// The caller's number.
+        request: u64,
+        /// Why.
+        reason: String,
+    },
+    /// The owner of the network voided what was final from a height on; its receipt was verified.
+    Reset {
+        /// Which reset of the network it is.
+        number: u32,
+        /// The lowest void height.
+        from: u32,
     },
     /// The validators decided two blocks of one height: what they call final does not count.
     Split {

@@ -32,11 +32,13 @@ mod import;
 mod links;
 mod pace;
 mod pairing;
+mod reported;
 mod status;
 mod succession;
 mod tracker;
 
 use pace::Pace;
+use reported::Room;
 
 pub use export::{WINDOW_BLOCKS_MAX, WINDOW_BYTES_MAX};
 pub use import::IMPORT_BYTES_MAX;
@@ -50,6 +52,8 @@ pub struct Engine {
     node: Node,
     tracker_host: String,
     identity: Identity,
+    /// What a private network has beside its chain.
+    room: Option<Room>,
     /// What was read of the chain in search of a successor.
     look: succession::Look,
     outputs: VecDeque<Output>,
@@ -117,13 +121,14 @@ impl Engine {
             } else {
                 Listing::Unlisted
             },
-            keys,
+            keys: keys.clone(),
             seed,
         });
         Ok(Self {
             mesh,
             tracker_host: String::new(),
             identity: identity.clone(),
+            room: keys.map(Room::new),
             look: succession::Look::default(),
             node: Node::new(node::Config {
                 genesis,
@@ -178,6 +183,10 @@ impl Engine {
                 Ok(bytes) => self.mesh_fact(now, mesh::Input::AnswerReceived { request, bytes }),
                 Err(reason) => self.event(Event::PairingRefused { request, reason }),
             },
+            Input::Reset { request, from } => {
+                self.on_reset_wanted(now, request, from);
+                self.drain(now);
+            }
             Input::Woken => return self.on_woken(now),
             Input::Verified { job, valid } => {
                 let job = VerifyId(job);
@@ -303,6 +312,7 @@ impl Engine {
             }
             mesh::Output::TrackerLost => {
                 self.is_reporting = false;
+                self.forget_asked("the tracker was lost; it may still carry the reset out");
                 self.tracker_event(TrackerState::Offline, None);
                 self.node_fact(now, node::Input::TrackerLost);
             }
@@ -352,7 +362,12 @@ impl Engine {
                 job: job.0,
                 blocks: blocks.into_iter().map(ByteBuf::from).collect(),
             }),
-            node::Output::AskProof { size } => self.push(Output::AskProof { size }),
+            node::Output::AskProof { size } => {
+                if !self.ask_proof(now, size) {
+                    self.push(Output::AskProof { size });
+                }
+            }
+            node::Output::AskReset { number } => self.ask_reset(now, number),
             node::Output::StopMining => self.push(Output::StopMining),
             node::Output::Report { blocks } => self.report(now, &blocks),
             node::Output::Disconnect { peer, .. } => {
@@ -373,10 +388,10 @@ impl Engine {
     }
 
     fn report(&mut self, now: TimestampMs, blocks: &[Block]) {
-        let message = if self.mesh.is_joined() {
-            self.update_message(blocks)
-        } else {
-            None
+        let message = match &self.room {
+            _ if !self.mesh.is_joined() => None,
+            Some(room) => self.reports_message(room, blocks),
+            None => self.update_message(blocks),
         };
         match message {
             Some(message) => {
@@ -388,6 +403,9 @@ impl Engine {
     }
 
     fn on_node_event(&mut self, event: node::Event) {
+        if let node::Event::FinalityReset { from, .. } = event {
+            self.anchored_height = self.anchored_height.min(from.0.saturating_sub(1));
+        }
         if let Some(event) = self.count_import(event).and_then(status::seam_event) {
             self.event(event);
         }
@@ -510,6 +528,14 @@ fn sorted(input: Input) -> Result<Sorted, EngineError> {
             bytes: bytes.into_vec(),
         }),
         Input::ProofFailed => Sorted::Node(node::Input::ProofFailed),
+        Input::Reporting { on } => {
+            let reporting = if on {
+                node::Reporting::On
+            } else {
+                node::Reporting::Off
+            };
+            Sorted::Node(node::Input::ReportingSet { reporting })
+        }
         Input::JobExhausted { job } => Sorted::Node(node::Input::JobExhausted { job: JobId(job) }),
         Input::BlockOffered { bytes } => Sorted::Node(node::Input::BlockOffered {
             bytes: bytes.into_vec(),

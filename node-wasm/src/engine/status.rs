@@ -50,6 +50,9 @@ impl Engine {
             synced_height: self.synced_height(),
             anchored_height: self.anchored_height,
             final_height: status.final_height.0,
+            reporter: self.node.may_report(),
+            reporting: self.node.may_report() && self.node.reporting() == node::Reporting::On,
+            resets: self.node.resets(),
             enterprise_height: light.map_or(0, |light| light.height().0),
             signers: light
                 .map_or(&[][..], LightClient::signers)
@@ -147,6 +150,14 @@ fn finality_event(event: node::Event) -> Option<Event> {
         node::Event::Finalised { height, hash } => Event::Final {
             height: height.0,
             hash: hash.to_string(),
+        },
+        node::Event::FinalityReset { number, from } => Event::Reset {
+            number,
+            from: from.0,
+        },
+        node::Event::ResetRefused { number, reason } => Event::Refused {
+            reason: format!("the receipt of reset {number} does not hold: {reason}"),
+            source: String::from("enterprise chain"),
         },
         node::Event::SnapshotTaken { height, senders } => Event::Snapshot {
             height: height.0,

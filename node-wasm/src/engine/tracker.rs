@@ -13,6 +13,7 @@ use shared::mesh::{self, FromTracker, Listing, ToTracker};
 use shared::node;
 
 use super::Engine;
+use super::reported::Reported;
 use crate::seam::{Event, Output};
 
 /// Bytes of an update that every tracker takes.
@@ -69,13 +70,20 @@ impl Engine {
                 anchor,
                 ..
             } => return self.on_joined(now, &chain_id, &peers, tip, anchor),
-            ServerMessage::RoomJoined { room, peers, .. } => {
-                let peers: Option<Vec<PeerId>> =
-                    peers.iter().map(|peer| peer.parse().ok()).collect();
-                FromTracker::Joined {
-                    chain: room.parse().ok()?,
-                    peers: peers?,
-                }
+            ServerMessage::RoomJoined {
+                room,
+                peers,
+                tip,
+                anchor,
+                resets,
+                ..
+            } => {
+                let reported = Reported {
+                    tip,
+                    anchor,
+                    resets,
+                };
+                return self.on_room_joined(now, &room, &peers, reported);
             }
             ServerMessage::PeerJoined { peer_id } => FromTracker::PeerJoined(peer_id.parse().ok()?),
             ServerMessage::PeerLeft { peer_id } => FromTracker::PeerLeft(peer_id.parse().ok()?),
@@ -130,6 +138,16 @@ impl Engine {
                 }
             }
             ServerMessage::Anchor(anchor) => self.on_anchor(&anchor)?,
+            ServerMessage::Finality { proof, .. } => self.on_finality(now, proof)?,
+            ServerMessage::ResetReceipt {
+                number, receipt, ..
+            } => self.on_reset_receipt(now, number, receipt)?,
+            ServerMessage::ResetResult {
+                number,
+                status,
+                reason,
+                ..
+            } => self.on_reset_result(now, number, status, reason),
             ServerMessage::Error {
                 code,
                 message,
@@ -167,7 +185,7 @@ impl Engine {
         clippy::wrong_self_convention,
         reason = "the tracker is where it comes from, not what is converted"
     )]
-    fn from_tracker(&mut self, now: TimestampMs, message: FromTracker) {
+    pub(super) fn from_tracker(&mut self, now: TimestampMs, message: FromTracker) {
         if let Err(error) = self.mesh.handle(now, mesh::Input::TrackerReceived(message)) {
             self.on_mesh_error(&error);
         }
@@ -194,7 +212,7 @@ impl Engine {
         );
     }
 
-    fn on_anchor(&mut self, anchor: &Anchor) -> Option<()> {
+    pub(super) fn on_anchor(&mut self, anchor: &Anchor) -> Option<()> {
         let chain: Hash = anchor.chain_id.parse().ok()?;
         if chain != self.node.chain().chain_id().0 {
             return Some(());
@@ -236,6 +254,7 @@ impl Engine {
                     self.is_reporting = false;
                     self.node_fact(now, node::Input::ReportFailed);
                 }
+                self.forget_asked(&message);
                 if !self.mesh.is_joined() {
                     self.from_tracker(
                         now,
@@ -308,7 +327,7 @@ impl Engine {
 }
 
 /// Room for everything in an update but the blocks.
-const ENVELOPE_BYTES: usize = 1024;
+pub(super) const ENVELOPE_BYTES: usize = 1024;
 
 /// The tracker's JSON for an order of the mesh.
 pub(super) fn wire_message(message: ToTracker) -> ClientMessage {
@@ -396,7 +415,7 @@ fn update_bytes(limits: &Limits) -> usize {
 }
 
 /// `None` if the hash is malformed; `Some(None)` if the tracker has no block.
-fn tip_of(tip: Option<TipReference>) -> Option<Option<(Height, Hash)>> {
+pub(super) fn tip_of(tip: Option<TipReference>) -> Option<Option<(Height, Hash)>> {
     let Some(tip) = tip else { return Some(None) };
     let hash = tip.hash.parse().ok()?;
     Some((tip.height > 0).then_some((Height(tip.height), hash)))

@@ -89,6 +89,12 @@ pub struct Status {
     pub anchored_height: u32,
     /// Height of the newest final block; 0 for none.
     pub final_height: u32,
+    /// Whether this tab's key may report the network: everybody's in an open one, in a private one its owner's.
+    pub reporter: bool,
+    /// Whether it does.
+    pub reporting: bool,
+    /// How often the owner reset what was final, as far as it was followed here.
+    pub resets: u32,
     /// Height of the enterprise block under which that was verified; 0 for none.
     pub enterprise_height: u64,
     /// The validators whose signatures were verified there, by name.

@@ -9,6 +9,7 @@ import { Names } from "./names.js";
 import { notify, notifyError } from "./notices.js";
 import { setUpMoving, showMoving } from "./moving.js";
 import { setUpPairing } from "./pairing.js";
+import { setUpProving } from "./proving.js";
 import { networkHash } from "./route.js";
 import { showStatus } from "./strip.js";
 import { setUpComposer } from "./composer.js";
@@ -33,6 +34,7 @@ class NetworkView {
   #names = new Names();
   #stopping = new AbortController();
   #showMining;
+  #showProving;
   #status = null;
   #pending = [];
   #blocks = [];
@@ -44,6 +46,7 @@ class NetworkView {
   constructor(node) {
     this.#node = node;
     this.#showMining = setUpMining(node, this.signal);
+    this.#showProving = setUpProving(node, this.signal);
   }
 
   get names() {
@@ -93,6 +96,7 @@ class NetworkView {
     if (before?.access !== status.access) showAccess(status.access);
     showStatus(status, this.#storageFault);
     this.#showMining(status);
+    this.#showProving(status);
     showPending(this.#pending, status, this.#names);
     if ((before?.conflicts ?? 0) !== status.conflicts) this.#readDisplaced();
     if (before?.anchoredHeight !== status.anchoredHeight || before?.finalHeight !== status.finalHeight) showBlocks(this.#blocks, status, this.#names);

@@ -77,7 +77,7 @@ function showAnchor(status) {
   let note = "up to the tip";
   if (status.height === 0) note = "nothing to anchor";
   else if (behind > 0 && synced > anchored) note = `tracker has ${count(synced)}`;
-  else if (behind > 0) note = `${plural(behind, "block")} to report`;
+  else if (behind > 0) note = status.access === "private" && anchored + synced === 0 ? "not reported" : `${plural(behind, "block")} to report`;
   setText(byId("anchored-note"), note);
 }
 
@@ -91,7 +91,9 @@ function showFinal(status) {
     place.title = `Block ${count(status.enterpriseHeight)} of the enterprise chain, signed by ${status.signers.join(", ")}. This browser verified it.`;
   } else {
     setText(place, last > 0 ? "" : "nothing proved yet");
-    place.title = "A block becomes final some time after it was anchored, if nothing heavier comes.";
+    place.title = status.access === "private"
+      ? "Blocks of a private network become final if its owner has them reported: sealed, by the tab that made the network."
+      : "A block becomes final some time after it was anchored, if nothing heavier comes.";
   }
 }
 

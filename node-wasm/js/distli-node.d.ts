@@ -160,6 +160,12 @@ export interface Status {
   signers: string[];
   /** Height of the newest final block, which every chain that counts contains; this browser verified the proof. 0 for none. */
   finalHeight: number;
+  /** Whether this tab's key may report the network: everybody's in an open one, in a private one its owner's. */
+  reporter: boolean;
+  /** Whether it does: always in an open network, in a private one as `proveFinality` says. */
+  reporting: boolean;
+  /** How often the owner of a private network reset what was final, as far as it was followed here. */
+  resets: number;
   /** The lowest height from which on all blocks are here; 1 if all are. */
   bodiesFrom: number;
   /** Branches that finality left behind, the newest 16. */
@@ -208,6 +214,8 @@ export interface DistliEvents {
    * are away will hear of it, too. `known`: it was so when the network was opened.
    */
   moved: CustomEvent<{ networkId: string; chainId: string; joined: boolean; confirmed: boolean; known: boolean }>;
+  /** The owner of this private network voided what was final from the height `from` on: signed, executed by the validators, verified here. */
+  reset: CustomEvent<{ number: number; from: number }>;
   storage: CustomEvent<StorageNotice>;
   tracker: CustomEvent<{ state: string; code?: string; message?: string }>;
   error: CustomEvent<Notice>;
@@ -217,7 +225,7 @@ export interface DistliEvents {
 export interface DistliError extends Error {
   reason: string;
   remedy: string;
-  /** e.g. network_unknown, network_exists, offline, bad_network_id, bad_invitation, bad_invite, bad_passphrase, private, nobody_there, closed */
+  /** e.g. network_unknown, network_exists, offline, bad_network_id, bad_invitation, bad_invite, bad_passphrase, private, nobody_there, not_owner, reset_refused, closed */
   code?: string;
 }
 
@@ -260,6 +268,16 @@ export class DistliNode extends EventTarget {
    * the record that tells them. Resolves when that is stored; `moved` follows here as it does there.
    */
   moveNetwork(chosen: { members: string[] }): Promise<{ networkId: string; chainId: string; members: number }>;
+  /**
+   * For the owner of a private network: whether this tab reports its blocks, sealed, so that they become final; default no. Tracker and
+   * validators then learn the genesis, headers, times and sizes. Kept in this browser.
+   */
+  proveFinality(on: boolean): Promise<void>;
+  /**
+   * For the owner of a private network: voids what is final from a height on, for everybody and on record. Resolves when the validators
+   * executed it; `reset` follows here as at every member.
+   */
+  resetFinality(wish: { from: number }): Promise<{ number: number }>;
   /** Begins a pairing without any server: the text goes to the other browser, good for ten minutes. */
   createInvitation(): Promise<PairingText>;
   /** Answers an invitation to this network; the text goes back to who invited. */

@@ -9,6 +9,7 @@ mod mining;
 mod outage;
 mod pairing;
 mod private;
+mod proving;
 mod story;
 
 use anyhow::{Result, ensure};

@@ -200,7 +200,7 @@ fn mistyped(passphrase: &str) -> String {
     words.join("-")
 }
 
-async fn photograph(page: &Page<'_>, name: &str) -> Result<()> {
+pub(crate) async fn photograph(page: &Page<'_>, name: &str) -> Result<()> {
     let folder = artifacts_dir()?;
     for (scheme, width, height) in [
         ("light", 1280, 900),

@@ -32,6 +32,7 @@ mod outbox;
 mod packed;
 mod promise;
 mod report;
+mod resets;
 mod score;
 mod snapshots;
 mod storage;
@@ -135,6 +136,17 @@ fn offer(bench: &mut Bench, chain: &Chain, heights: core::ops::RangeInclusive<u3
     }
 }
 
+/// What a store holds of a chain.
+fn stored(chain: &Chain) -> BTreeMap<String, Vec<u8>> {
+    let mut disk = BTreeMap::new();
+    for height in 1..=chain.tip().height.0 {
+        let block = chain.block_at(crate::ids::Height(height)).unwrap();
+        disk.insert(alloc::format!("block/{}", block.hash()), block.encode());
+    }
+    disk.insert("tip".to_string(), chain.tip().hash.0.to_vec());
+    disk
+}
+
 /// One machine with its disk, and everything it ordered.
 struct Bench {
     node: Node,
@@ -175,6 +187,10 @@ impl Bench {
             keep,
             helpers,
         };
+        Self::of(config, now, disk)
+    }
+
+    fn of(config: Config, now: TimestampMs, disk: BTreeMap<String, Vec<u8>>) -> Self {
         let records = disk
             .iter()
             .map(|(key, value)| Record {
@@ -196,13 +212,7 @@ impl Bench {
 
     /// A machine that holds a chain, at the time of its tip.
     fn holding(seed: u8, chain: &Chain) -> Self {
-        let mut disk = BTreeMap::new();
-        for height in 1..=chain.tip().height.0 {
-            let block = chain.block_at(crate::ids::Height(height)).unwrap();
-            disk.insert(alloc::format!("block/{}", block.hash()), block.encode());
-        }
-        disk.insert("tip".to_string(), chain.tip().hash.0.to_vec());
-        Self::restored(seed, chain.tip().timestamp, disk)
+        Self::restored(seed, chain.tip().timestamp, stored(chain))
     }
 
     fn restart(self, seed: u8) -> Self {

@@ -528,14 +528,9 @@ fn sorted(input: Input) -> Result<Sorted, EngineError> {
             bytes: bytes.into_vec(),
         }),
         Input::ProofFailed => Sorted::Node(node::Input::ProofFailed),
-        Input::Reporting { on } => {
-            let reporting = if on {
-                node::Reporting::On
-            } else {
-                node::Reporting::Off
-            };
-            Sorted::Node(node::Input::ReportingSet { reporting })
-        }
+        Input::Reporting { on } => Sorted::Node(node::Input::ReportingSet {
+            reporting: reported::choice(on),
+        }),
         Input::JobExhausted { job } => Sorted::Node(node::Input::JobExhausted { job: JobId(job) }),
         Input::BlockOffered { bytes } => Sorted::Node(node::Input::BlockOffered {
             bytes: bytes.into_vec(),

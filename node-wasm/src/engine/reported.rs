@@ -39,6 +39,15 @@ impl Room {
     }
 }
 
+/// The user's choice in the node's words.
+pub(super) const fn choice(on: bool) -> node::Reporting {
+    if on {
+        node::Reporting::On
+    } else {
+        node::Reporting::Off
+    }
+}
+
 /// What the tracker says of a network that is reported to it.
 pub(super) struct Reported {
     pub(super) tip: Option<TipReference>,

@@ -10,6 +10,7 @@
 
 mod chain;
 mod files;
+mod private;
 mod pruning;
 mod tabs;
 mod world;

@@ -18,7 +18,7 @@ use alloc::{
 
 use super::{
     Change, Event, Node, Output, limits,
-    records::{Key, encode_resets},
+    records::{Key, decode_resets, encode_resets},
 };
 use crate::{
     enterprise::{Executed, FinalBlock, LightClient, RESETS_MAX},
@@ -145,6 +145,14 @@ impl Node {
         }
         self.snapshots = super::Snapshots::default();
         self.persist(changes);
+    }
+
+    /// Takes over what the store holds of resets.
+    pub(super) fn restore_resets(&mut self, bytes: &[u8]) -> Result<(), String> {
+        let (followed, void) = decode_resets(bytes).map_err(|error| error.to_string())?;
+        void.iter().for_each(|hash| self.chain.mark_void(*hash));
+        (self.resets.followed, self.resets.void) = (followed, void);
+        Ok(())
     }
 
     /// Nothing was known to be final here when this became so: no reset before it can void anything.

@@ -148,12 +148,7 @@ impl Node {
             Key::Proof => {
                 self.take_proof(value).map_err(|error| error.to_string())?;
             }
-            Key::Resets => {
-                let (followed, void) =
-                    records::decode_resets(value).map_err(|error| error.to_string())?;
-                void.iter().for_each(|hash| self.chain.mark_void(*hash));
-                (self.resets.followed, self.resets.void) = (followed, void);
-            }
+            Key::Resets => self.restore_resets(value)?,
             // Kept for the operators.
             Key::Split => {}
             Key::Headers(first, count) => {

@@ -159,7 +159,7 @@ impl Enterprise {
     }
 }
 
-fn bench(seed: u8, chain: &Chain, disk: BTreeMap<String, Vec<u8>>) -> Bench {
+fn started(seed: u8, chain: &Chain, disk: BTreeMap<String, Vec<u8>>) -> Bench {
     let config = Config {
         genesis: chain.genesis().clone(),
         identity: Identity::from_seed([seed; 32]),
@@ -197,7 +197,7 @@ fn sent(chain: &Chain, sequence: u64) -> VerifiedTransaction {
 /// A member that knows six blocks, of which the lowest are final, and is connected to a tracker that has all.
 fn member(enterprise: &mut Enterprise, chain: &Chain, finals: u32) -> Bench {
     enterprise.finalise(chain, 1..=finals);
-    let mut bench = bench(1, chain, stored(chain));
+    let mut bench = started(1, chain, stored(chain));
     connect(&mut bench, chain, 6);
     let bytes = enterprise.proof(chain, 0);
     bench.give(Input::ProofReceived { bytes });
@@ -214,9 +214,12 @@ fn connect(bench: &mut Bench, chain: &Chain, tip: u32) {
 
 /// Which receipts were asked for.
 fn asked(bench: &mut Bench) -> Vec<u32> {
-    let number = |order| match order {
-        Output::AskReset { number } => Some(number),
-        _ => None,
+    let number = |order| {
+        if let Output::AskReset { number } = order {
+            Some(number)
+        } else {
+            None
+        }
     };
     bench.taken().into_iter().filter_map(number).collect()
 }
@@ -232,7 +235,7 @@ fn reports(bench: &mut Bench) -> usize {
 fn a_private_network_is_reported_by_its_reporter_only_and_only_if_it_chose_so() {
     let chain = club(&Enterprise::new());
     for (seed, chosen, expected) in [(OWNER, false, 0), (OWNER, true, 1), (1, true, 0)] {
-        let mut bench = bench(seed, &chain, stored(&chain));
+        let mut bench = started(seed, &chain, stored(&chain));
         if chosen {
             let reporting = Reporting::On;
             bench.give(Input::ReportingSet { reporting });
@@ -246,7 +249,7 @@ fn a_private_network_is_reported_by_its_reporter_only_and_only_if_it_chose_so() 
             |order: &Output| matches!(order, Output::AskProof { .. } | Output::AskReset { .. });
         assert!(!orders.iter().any(is_question), "nothing to ask for");
     }
-    let mut bench = bench(OWNER, &chain, stored(&chain));
+    let mut bench = started(OWNER, &chain, stored(&chain));
     for reporting in [Reporting::On, Reporting::Off] {
         bench.give(Input::ReportingSet { reporting });
     }
@@ -282,7 +285,7 @@ fn a_member_follows_a_reset_by_its_receipt_and_what_was_void_is_sent_again() {
     assert!(events.contains(&reset), "{events:?}");
 
     // The void branch is refused, also after a restart, and others of the same messages are taken.
-    let mut bench = super::resets::bench(1, &chain, bench.disk);
+    let mut bench = started(1, &chain, bench.disk);
     assert_eq!(bench.node.status().final_height, Height(3));
     assert_eq!(bench.node.resets(), 1);
     offer(&mut bench, &chain, 4..=6);
@@ -360,7 +363,7 @@ fn what_is_final_after_a_reset_waits_for_its_receipt_also_across_a_restart() {
     assert_eq!(asked(&mut bench), [1], "by the proof alone");
     assert_eq!(bench.node.status().final_height, Height(5));
 
-    let mut bench = super::resets::bench(1, &chain, bench.disk);
+    let mut bench = started(1, &chain, bench.disk);
     assert_eq!(bench.node.status().final_height, Height(5));
     connect(&mut bench, &chain, 3);
     assert_eq!(asked(&mut bench), [1]);
@@ -377,7 +380,7 @@ fn what_is_final_after_a_reset_waits_for_its_receipt_also_across_a_restart() {
     // Who replays the proof from before the reset achieves nothing.
     let mut disk = bench.disk;
     disk.remove("proof");
-    let mut bench = super::resets::bench(1, &chain, disk);
+    let mut bench = started(1, &chain, disk);
     connect(&mut bench, &anew, 4);
     bench.give(Input::ProofReceived { bytes: old });
     assert_eq!(bench.node.status().tip, anew.tip().hash);
@@ -390,7 +393,7 @@ fn who_knew_nothing_to_be_final_needs_no_receipt() {
     let chain = club(&enterprise);
     enterprise.finalise(&chain, 1..=5);
     enterprise.reset(&chain, 1, 4);
-    let mut bench = bench(1, &chain, stored(&chain));
+    let mut bench = started(1, &chain, stored(&chain));
     bench.give(Input::ResetsTold { count: 1 });
     connect(&mut bench, &chain, 3);
     assert_eq!(asked(&mut bench), [], "nobody's word would count");
@@ -401,7 +404,7 @@ fn who_knew_nothing_to_be_final_needs_no_receipt() {
         (bench.node.resets(), asked(&mut bench)),
         (1, Vec::<u32>::new())
     );
-    let bench = super::resets::bench(1, &chain, bench.disk);
+    let bench = started(1, &chain, bench.disk);
     assert_eq!(bench.node.resets(), 1);
 }
 
@@ -416,7 +419,7 @@ fn a_reset_to_the_genesis_leaves_nothing_final_also_after_a_restart() {
         number: 1,
         bytes: receipt,
     });
-    let bench = super::resets::bench(1, &chain, bench.disk);
+    let bench = started(1, &chain, bench.disk);
     let status = bench.node.status();
     assert_eq!((status.height, status.final_height), (Height(0), Height(0)));
     assert_eq!(bench.node.outbox().ids().count(), 6);

@@ -14,8 +14,8 @@ use shared::report::SealedBlock;
 
 use super::branches::{Batch, Branches, Stored, genesis_hex};
 use super::forward::Acceptance;
-use crate::hub::{Network, RoomNetwork};
 use crate::hub::message::Listing;
+use crate::hub::{Network, RoomNetwork};
 use crate::label::Label;
 use crate::limits;
 

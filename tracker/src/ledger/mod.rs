@@ -39,8 +39,8 @@ pub use self::forward::{Acceptance, Answer};
 use self::outbox::Outbox;
 pub use self::resets::{ResetAnswer, StoredReset};
 pub use self::traffic::{
-    Asker, Change, Forwarding, Input, MemberReport, NetworkName, Output, Refusal, RequestId, Summary,
-    UpdateVerdict,
+    Asker, Change, Forwarding, Input, MemberReport, NetworkName, Output, Refusal, RequestId,
+    Summary, UpdateVerdict,
 };
 use crate::hub::message::Listing;
 use crate::hub::{self};

@@ -64,9 +64,7 @@ impl Ledger {
             genesis,
             reports,
         } = report;
-        let genesis = genesis
-            .map(|bytes| genesis_of(room, &bytes))
-            .transpose()?;
+        let genesis = genesis.map(|bytes| genesis_of(room, &bytes)).transpose()?;
         let known = self.rooms.get(&room).copied();
         let chain_id = match (known, &genesis) {
             (Some(known), Some(genesis)) if genesis.chain_id() != known => {
@@ -74,7 +72,9 @@ impl Ledger {
             }
             (Some(known), _) => known,
             (None, Some(genesis)) => genesis.chain_id(),
-            (None, None) => return Err("this room's genesis is not known here; send it along".into()),
+            (None, None) => {
+                return Err("this room's genesis is not known here; send it along".into());
+            }
         };
         let mut fresh = match (known, genesis) {
             (None, Some(genesis)) => Some(Book::private(genesis)),

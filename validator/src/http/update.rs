@@ -167,16 +167,15 @@ fn checked_blocks(update: &BlockchainUpdate, genesis: &Genesis) -> Result<Vec<Bo
         };
         let block = UncheckedSealed::try_from(shape);
         let block = block.map_err(|error| wrong("bad-report", &error))?;
-        let block = block.check(genesis).map_err(|error| match error {
-            ReportError::NotAReporter(_) => wrong("not-a-reporter", &error),
-            ReportError::Header(_) => wrong("invalid-block", &error),
-            ReportError::Encoding(_)
-            | ReportError::Open
-            | ReportError::OtherChain { .. }
-            | ReportError::Signature
-            | ReportError::Length { .. }
-            | ReportError::Body { .. }
-            | _ => wrong("bad-report", &error),
+        let block = block.check(genesis).map_err(|error| {
+            let slug = if matches!(error, ReportError::NotAReporter(_)) {
+                "not-a-reporter"
+            } else if matches!(error, ReportError::Header(_)) {
+                "invalid-block"
+            } else {
+                "bad-report"
+            };
+            wrong(slug, &error)
         });
         blocks.push(block?.into());
     }

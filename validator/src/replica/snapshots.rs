@@ -672,7 +672,7 @@ impl Replica {
 
     /// Accepts again what the ledger before had, and lets clients know whose blocks have no place any more.
     fn accept_from(&mut self, now: Now, before: &Ledger) {
-        self.accept_bodies_from(now, before);
+        self.accept_blocks_from(now, before);
         for change in before.pending_changes() {
             if let Err(error) = self.ledger.accept_change(change.clone()) {
                 tracing::debug!(%error, "a set change has no place above the snapshot");
@@ -684,7 +684,7 @@ impl Replica {
         self.let_go_of_the_lost();
     }
 
-    fn accept_bodies_from(&mut self, now: Now, before: &Ledger) {
+    fn accept_blocks_from(&mut self, now: Now, before: &Ledger) {
         for tenant in before.tenants().values() {
             for body in tenant.bodies() {
                 let submission = Submission {

@@ -13,11 +13,12 @@ use api::ws::ErrorCode;
 use api::{TenantBlock, TipReference};
 use axum::extract::ws::Utf8Bytes;
 use shared::ids::{ChainId, PeerId, TimestampMs};
+use shared::private::RoomId;
 use tokio::sync::{Notify, mpsc, watch};
 
 use crate::backplane::Backplane;
 use crate::enterprise::Asked;
-use crate::hub::{ConnectionId, Hub, Input, Output, UpdateOutcome};
+use crate::hub::{ConnectionId, Hub, Input, Output, ResetOutcome, UpdateOutcome};
 use crate::ledger;
 use crate::limits;
 use crate::recorder::LedgerSender;
@@ -202,9 +203,13 @@ impl Engine {
                 self.check(state, now, connection, chain_id, blocks);
             }
             Output::CheckReports { connection, report } => {
-                let chain_id = report.room.as_chain();
+                let room = report.room;
                 let input = ledger::Input::Reported { connection, report };
-                self.ask_for_room(state, now, (connection, chain_id), input);
+                if self.ledger.ask(input).is_err() {
+                    state
+                        .hub
+                        .handle(now, busy_with_reports(state, connection, room));
+                }
             }
             Output::CheckReset {
                 connection,
@@ -216,7 +221,9 @@ impl Engine {
                     room,
                     reset,
                 };
-                self.ask_for_room(state, now, (connection, room.as_chain()), input);
+                if self.ledger.ask(input).is_err() {
+                    state.hub.handle(now, busy_with_reset(connection, room));
+                }
             }
             Output::Ask {
                 connection,
@@ -289,27 +296,6 @@ impl Engine {
         }
     }
 
-    /// Hands the ledger what a member of a private room wants; a busy one is told to the member.
-    fn ask_for_room(
-        &self,
-        state: &mut State,
-        now: TimestampMs,
-        (connection, chain_id): (ConnectionId, ChainId),
-        input: ledger::Input,
-    ) {
-        if self.ledger.ask(input).is_err() {
-            let verdict = Err(BUSY.into());
-            state.hub.handle(
-                now,
-                Input::RelayChecked {
-                    connection,
-                    chain_id,
-                    verdict,
-                },
-            );
-        }
-    }
-
     /// What is for other trackers; a tracker alone orders none of it.
     fn to_others(&self, tell: impl FnOnce(&dyn Backplane)) {
         if let Some(backplane) = &self.backplane {
@@ -366,6 +352,30 @@ fn refuse_update(state: &mut State, now: TimestampMs, connection: ConnectionId, 
             outcome,
         },
     );
+}
+
+fn busy_with_reports(state: &State, connection: ConnectionId, room: RoomId) -> Input {
+    let none = TipReference {
+        height: 0,
+        hash: room.0.to_string(),
+    };
+    let known = state.hub.reported(room);
+    let tip = known.and_then(|network| network.tip.clone());
+    Input::UpdateChecked {
+        connection,
+        chain_id: room.as_chain(),
+        outcome: UpdateOutcome::Refused(tip.unwrap_or(none), BUSY.into()),
+    }
+}
+
+fn busy_with_reset(connection: ConnectionId, room: RoomId) -> Input {
+    Input::ResetChecked {
+        connection: Some(connection),
+        room,
+        // Nobody has looked which one it is.
+        number: 0,
+        outcome: ResetOutcome::Refused(BUSY.into()),
+    }
 }
 
 impl Gate {

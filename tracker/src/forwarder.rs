@@ -1,11 +1,13 @@
-//! Posts updates and resets to the first validator that [`Breaker`] lets it ask and that answers, and reports the answer. It decides
-//! nothing: see [`crate::ledger`].
+//! Posts updates and resets to the first validator that [`Breaker`] lets it ask and that answers, and asks it for resets; it reports
+//! the answer. It decides nothing: see [`crate::ledger`].
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use api::{BlockchainUpdate, ProblemBody, ResetAccepted, ResetRequest, TenantUpdateAccepted};
-use serde::Serialize;
+use api::{
+    BlockchainUpdate, ProblemBody, ResetAccepted, ResetRequest, Resets, TenantUpdateAccepted,
+};
+use shared::enterprise::Reset;
 use shared::ids::{ChainId, Height, TimestampMs};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -40,7 +42,11 @@ pub(crate) async fn run(
             posting = postings.recv() => {
                 let Some(posting) = posting else { return };
                 let (way, ledger) = (Arc::clone(&way), ledger.clone());
-                posts.spawn(async move { ledger.tell(way.carry(posting).await) });
+                posts.spawn(async move {
+                    if let Some(answer) = way.carry(posting).await {
+                        ledger.tell(answer);
+                    }
+                });
             }
             Some(_) = posts.join_next(), if !posts.is_empty() => {}
         }
@@ -61,13 +67,17 @@ struct Reply {
 }
 
 impl Way {
-    async fn carry(&self, posting: Posting) -> Input {
+    /// What the validators say; none where nothing is as good as no answer.
+    async fn carry(&self, posting: Posting) -> Option<Input> {
         match posting {
             Posting::Update { chain_id, update } => {
-                let reply = self.post("/api/tenant-update", &*update).await;
-                let answer = reply.map_or_else(|reason| Answer::Failed { reason }, answer_of);
+                let path = "/api/tenant-update";
+                let reply = self.ask(path, |url| self.client.post(url).json(&*update));
+                let answer = reply
+                    .await
+                    .map_or_else(|reason| Answer::Failed { reason }, answer_of);
                 log(chain_id, &update, &answer);
-                Input::Answered { chain_id, answer }
+                Some(Input::Answered { chain_id, answer })
             }
             Posting::Reset {
                 chain_id,
@@ -75,21 +85,38 @@ impl Way {
                 reset,
             } => {
                 let reset = hex::encode(reset);
-                let reply = self.post("/api/resets", &ResetRequest { reset }).await;
-                let answer =
-                    reply.map_or_else(|reason| ResetAnswer::Failed { reason }, reset_answer_of);
+                let body = ResetRequest { reset };
+                let reply = self.ask("/api/resets", |url| self.client.post(url).json(&body));
+                let answer = reply
+                    .await
+                    .map_or_else(|reason| ResetAnswer::Failed { reason }, reset_answer_of);
                 tracing::info!(%chain_id, number, ?answer, "a reset was answered");
-                Input::ResetAnswered {
+                Some(Input::ResetAnswered {
                     chain_id,
                     number,
                     answer,
+                })
+            }
+            Posting::Resets { chain_id } => {
+                let path = format!("/api/tenants/{chain_id}/resets");
+                let reply = self.ask(&path, |url| self.client.get(url)).await;
+                match reply.and_then(|reply| resets_of(&reply)) {
+                    Ok(resets) => Some(Input::ResetsTold { chain_id, resets }),
+                    Err(reason) => {
+                        tracing::warn!(%chain_id, reason, "no validator says which resets there were");
+                        None
+                    }
                 }
             }
         }
     }
 
     /// The reply of the first validator that gives one; one that failed itself gives none.
-    async fn post(&self, path: &str, body: &impl Serialize) -> Result<Reply, String> {
+    async fn ask(
+        &self,
+        path: &str,
+        request: impl Fn(&str) -> reqwest::RequestBuilder,
+    ) -> Result<Reply, String> {
         let breaker = || self.breaker.lock().unwrap_or_else(PoisonError::into_inner);
         let now = || TimestampMs(service::now_ms());
         let mut failed = "every validator failed repeatedly and is left alone for a while".into();
@@ -98,7 +125,7 @@ impl Way {
                 continue;
             }
             let url = format!("{}{path}", base.trim_end_matches('/'));
-            match post_to(&self.client, &url, body).await {
+            match reply_to(request(&url)).await {
                 Ok(reply) => {
                     breaker().succeeded(index);
                     return Ok(reply);
@@ -111,12 +138,8 @@ impl Way {
     }
 }
 
-async fn post_to(
-    client: &reqwest::Client,
-    url: &str,
-    body: &impl Serialize,
-) -> Result<Reply, String> {
-    let response = client.post(url).json(body).send().await;
+async fn reply_to(request: reqwest::RequestBuilder) -> Result<Reply, String> {
+    let response = request.send().await;
     let response =
         response.map_err(|error| format!("validator not reached: {}", root_cause(&error)))?;
     let status = response.status();
@@ -147,6 +170,9 @@ fn answer_of(reply: Reply) -> Answer {
     if problem.kind.ends_with("/network-exists") {
         return Answer::NameTaken;
     }
+    if problem.kind.ends_with("/void") {
+        return Answer::Void;
+    }
     if problem.kind.ends_with("/unknown-parent")
         && let Some(height) = problem.tenant_height
     {
@@ -176,6 +202,18 @@ fn reset_answer_of(reply: Reply) -> ResetAnswer {
             reason: format!("the validator's answer is not understood: {error}"),
         },
     }
+}
+
+fn resets_of(reply: &Reply) -> Result<Vec<Reset>, String> {
+    if !reply.status.is_success() {
+        return Err(reply.refusal());
+    }
+    let told: Resets = serde_json::from_slice(&reply.body).map_err(|error| error.to_string())?;
+    let resets = told.resets.iter().map(|told| {
+        let bytes = hex::decode(&told.reset).map_err(|error| error.to_string())?;
+        Reset::decode(&bytes).map_err(|error| error.to_string())
+    });
+    resets.collect()
 }
 
 /// A confirmation counts only if it names the tenant's tip by hash.
@@ -223,6 +261,7 @@ fn log(chain_id: ChainId, update: &BlockchainUpdate, answer: &Answer) {
             ),
         ),
         Answer::Behind { tip } => (false, format!("behind, at #{}", tip.0.0)),
+        Answer::Void => (true, "its owner voided these blocks".to_owned()),
         Answer::NameTaken => (false, "another chain has this name there".to_owned()),
         Answer::Refused { reason } | Answer::Failed { reason } => (true, reason.clone()),
     };

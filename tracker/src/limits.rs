@@ -64,8 +64,8 @@ pub const PROOF_BYTES_MAX: usize = 512 * 1024;
 pub const PROOF_TIMEOUT_MS: u64 = 5_000;
 /// How long after a reset was taken by a validator it is asked whether a block holds it, in ms.
 pub const RESET_POLL_MS: u64 = 500;
-/// The longest genesis that a member shows, in bytes.
-pub const GENESIS_BYTES_MAX: usize = 4 * 1024;
+/// The least time between two questions which resets of a network were executed, in ms.
+pub const RESETS_ASK_MS: u64 = 2_000;
 /// The first pause after a failed update, in ms; it doubles.
 pub const BACKOFF_FIRST_MS: u64 = 250;
 /// The longest pause between two tries, in ms.

@@ -54,6 +54,8 @@ pub(crate) enum Posting {
         number: u32,
         reset: Vec<u8>,
     },
+    /// Which resets of a private network were executed.
+    Resets { chain_id: ChainId },
 }
 
 /// The ledger takes no more now, or has ended.
@@ -296,6 +298,9 @@ impl Recorder {
                     reset,
                 };
                 let _ = self.postings.send(posting);
+            }
+            Output::AskResets { chain_id } => {
+                let _ = self.postings.send(Posting::Resets { chain_id });
             }
             Output::WakeAt { at } => desk.wake_at = Some(at),
             Output::Persist(_) => {}

@@ -256,11 +256,12 @@ fn write_change(transaction: &redb::WriteTransaction, change: &Change) -> Result
                 .open_table(CONFIRMED)?
                 .remove(chain_id.0.as_bytes())?;
         }
-        Change::BlocksGone { chain_id, blocks } => {
-            let mut table = transaction.open_table(BLOCKS)?;
-            for (height, hash) in blocks {
-                table.remove((chain_id.0.as_bytes(), (height.0, hash.as_bytes())))?;
-            }
+        Change::BlocksGone { chain_id, from } => {
+            let chain = chain_id.0.as_bytes();
+            let void = (chain, (from.0, &[0; 32]))..=(chain, (u32::MAX, &[0xff; 32]));
+            transaction
+                .open_table(BLOCKS)?
+                .retain_in(void, |_, _| false)?;
         }
         Change::Resets { chain_id, resets } => {
             transaction

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use shared::enterprise::Reset;
 use shared::ids::{ChainId, PeerId, PublicKey, Signature};
+use shared::limits::GENESIS_BYTES_MAX;
 use shared::private::RoomId;
 
 use super::Question;
@@ -279,7 +280,7 @@ fn parse_request(text: &str) -> Result<Incoming, MessageError> {
             Ok(Incoming::Report(Box::new(MemberReport {
                 room: RoomId(field("network_id", &network_id)?),
                 genesis: genesis
-                    .map(|text| bytes("genesis", &text, limits::GENESIS_BYTES_MAX))
+                    .map(|text| bytes("genesis", &text, GENESIS_BYTES_MAX))
                     .transpose()?,
                 reports: latest_reports,
             })))

@@ -47,6 +47,7 @@ use std::sync::Arc;
 
 use api::ws::{ErrorCode, IceServer, Limits, ServerMessage};
 use shared::ids::{ChainId, PeerId, TimestampMs};
+use shared::private::RoomId;
 
 use self::message::{Incoming, MessageError, Wish};
 use self::rooms::SEALED_ONLY;
@@ -253,6 +254,11 @@ impl Hub {
     /// The network of a chain.
     pub fn network_of_chain(&self, chain_id: ChainId) -> Option<&Network> {
         self.networks.get(&chain_id)
+    }
+
+    /// The private network of a room, if it is reported.
+    pub fn reported(&self, room: RoomId) -> Option<&RoomNetwork> {
+        self.reported.get(&room.as_chain())
     }
 
     fn on_connected(

@@ -127,6 +127,12 @@ impl Hub {
             ResetOutcome::Executed => (UpdateStatus::Accepted, None),
             ResetOutcome::Refused(reason) => (UpdateStatus::Refused, Some(reason)),
         };
+        if status == UpdateStatus::Accepted
+            && let Some(network) = self.reported.get_mut(&room.as_chain())
+        {
+            // Who joins before the ledger's next fact is told, too.
+            network.resets = network.resets.max(number);
+        }
         let result = ServerMessage::ResetResult {
             network_id: room.0.to_string(),
             number,

@@ -9,7 +9,6 @@ use shared::chain::{ChainError, Inserted};
 use shared::genesis::Genesis;
 use shared::hash::Hash;
 use shared::ids::{ChainId, Height, TimestampMs};
-use shared::private::RoomId;
 use shared::report::SealedBlock;
 
 use super::branches::{Batch, Branches, Stored, genesis_hex};
@@ -256,15 +255,10 @@ impl Book {
     }
 
     /// Takes an executed reset in: what it voids is gone, and nothing counts as confirmed before the validator said so anew.
-    pub(crate) fn reset(&mut self, number: u32, from: Height) -> Vec<(Height, Hash)> {
+    pub(crate) fn reset(&mut self, number: u32, from: Height) {
         self.resets = number;
         self.confirmed = None;
-        self.chain.reset(from)
-    }
-
-    /// Where the hub has the network: its room if it is private.
-    pub(crate) fn place(&self) -> ChainId {
-        self.chain.room().map_or(self.chain_id(), RoomId::as_chain)
+        self.chain.reset(from);
     }
 
     /// A private network as the hub may know it.

@@ -167,16 +167,12 @@ impl Branches {
         batch
     }
 
-    /// Drops what a reset voids; answers the heights and hashes of what is gone.
-    pub(crate) fn reset(&mut self, from: Height) -> Vec<(Height, Hash)> {
-        let Self::Private(chain) = self else {
-            return Vec::new();
-        };
-        // Nothing is known to be final here, so nothing can contradict.
-        let voided = chain.reset(from, None).unwrap_or_default();
-        let gone = voided.blocks.iter();
-        gone.map(|block| (block.header().height, block.hash()))
-            .collect()
+    /// Drops what a reset voids: all blocks from this height on.
+    pub(crate) fn reset(&mut self, from: Height) {
+        if let Self::Private(chain) = self {
+            // Nothing is known to be final here, so nothing can contradict.
+            let _voided = chain.reset(from, None);
+        }
     }
 }
 

@@ -21,6 +21,8 @@ pub enum Answer {
     },
     /// It knows another chain under the name that the update used.
     NameTaken,
+    /// The owner of the private network voided these blocks.
+    Void,
     /// It refused the blocks.
     Refused {
         /// Why.
@@ -95,9 +97,15 @@ impl Ledger {
     }
 
     pub(super) fn on_answered(&mut self, now: TimestampMs, chain_id: ChainId, answer: Answer) {
-        let Some(flight) = self.outbox.landed(chain_id) else {
+        let Some(mut flight) = self.outbox.landed(chain_id) else {
             return;
         };
+        // A reset may have left less than was sent.
+        let tip = self
+            .books
+            .get(&chain_id)
+            .map(|book| book.chain.tip().height);
+        flight.first = flight.first.min(tip.unwrap_or(flight.first).max(Height(1)));
         let misses = std::mem::take(&mut self.misses);
         if !matches!(answer, Answer::Failed { .. }) && misses > 0 {
             self.on_reached(now, chain_id, misses);
@@ -106,12 +114,17 @@ impl Ledger {
             Answer::Accepted(acceptance) => self.on_accepted(now, chain_id, flight, acceptance),
             Answer::Behind { tip } => self.on_behind(now, chain_id, flight, tip),
             Answer::NameTaken => self.on_name_taken(now, chain_id, flight),
+            Answer::Void => {
+                self.ask_resets(now, chain_id);
+                self.outbox.retry(now, chain_id, flight.first);
+            }
             Answer::Refused { reason } => {
-                self.last_failure = Some(reason);
+                self.note_failure(chain_id, reason);
                 self.outbox.retry(now, chain_id, flight.first);
             }
             Answer::Failed { reason } => {
                 self.misses = misses.saturating_add(1);
+                // It failed whoever's update it was, so that this names nobody.
                 self.last_failure = Some(reason);
                 self.outbox.retry(now, chain_id, flight.first);
             }
@@ -172,25 +185,21 @@ impl Ledger {
             self.outbox.advance(now, chain_id, from);
         } else if is_ours && height < flight.last {
             // Kept by enough validators, but not decided: too few of them are alive.
-            self.last_failure = Some(format!(
-                "the validators keep blocks of {} and cannot decide them yet",
-                book.label
-            ));
+            let label = &book.label;
+            let reason =
+                format!("the validators keep blocks of {label} and cannot decide them yet");
+            self.note_failure(chain_id, reason);
             self.outbox.retry(now, chain_id, height.next());
         } else if sent_to >= our_tip && !is_ours {
             // Everything is there, yet the validator follows another branch that we do not have. Ask again later:
             // ours may grow heavier, or a peer may report the other one.
-            self.last_failure = Some(format!(
-                "the validator follows another branch of {}",
-                book.label
-            ));
+            let reason = format!("the validator follows another branch of {}", book.label);
+            self.note_failure(chain_id, reason);
             self.outbox.retry(now, chain_id, our_tip);
         } else {
             self.outbox.advance(now, chain_id, sent_to.next());
         }
-        if self.outbox.failing() == 0 {
-            self.last_failure = None;
-        }
+        self.settle_failure();
     }
 
     /// The validator lacks blocks below those it was sent: send from what it says it has.
@@ -241,10 +250,8 @@ impl Ledger {
         if book.report_beside() {
             self.outbox.advance(now, chain_id, flight.first);
         } else {
-            self.last_failure = Some(format!(
-                "the validator knows another chain as {}",
-                book.reported_as
-            ));
+            let reason = format!("the validator knows another chain as {}", book.reported_as);
+            self.note_failure(chain_id, reason);
             self.outbox.retry(now, chain_id, flight.first);
         }
     }

@@ -56,6 +56,8 @@ pub struct Ledger {
     outbox: Outbox,
     /// Resets that the enterprise chain has not executed yet.
     resets: BTreeMap<ChainId, resets::Pending>,
+    /// When a validator was last asked which resets were executed.
+    resets_asked: BTreeMap<ChainId, TimestampMs>,
     last_failure: Option<String>,
     /// Updates of any network in a row that the validator did not answer.
     misses: usize,
@@ -73,6 +75,7 @@ impl Ledger {
             rooms: BTreeMap::new(),
             outbox: Outbox::default(),
             resets: BTreeMap::new(),
+            resets_asked: BTreeMap::new(),
             last_failure: None,
             misses: 0,
             wake_at: None,
@@ -115,6 +118,7 @@ impl Ledger {
                 number,
                 answer,
             } => self.on_reset_answered(now, chain_id, number, answer),
+            Input::ResetsTold { chain_id, resets } => self.on_resets_told(now, chain_id, &resets),
             Input::Answered { chain_id, answer } => self.on_answered(now, chain_id, answer),
             Input::Woken => self.wake_at = None,
         }
@@ -201,7 +205,7 @@ impl Ledger {
                 .iter()
                 .map(|book| u64::from(book.unconfirmed()))
                 .sum(),
-            failing: self.outbox.failing(),
+            failing: self.failing(),
             last_failure: self.last_failure.clone(),
         }
     }
@@ -221,6 +225,31 @@ impl Ledger {
                 .insert(book.label.to_string(), state);
         }
         integration
+    }
+
+    /// How many updates and resets failed and are to be repeated.
+    fn failing(&self) -> usize {
+        let resets = self.resets.values();
+        let resets = resets.filter(|pending| pending.failures > 0).count();
+        self.outbox.failing().saturating_add(resets)
+    }
+
+    /// Forgets why something waited once nothing does.
+    fn settle_failure(&mut self) {
+        if self.failing() == 0 {
+            self.last_failure = None;
+        }
+    }
+
+    /// Keeps why something waits, for `/health`, which anyone may ask: of a private network it says nothing.
+    fn note_failure(&mut self, chain_id: ChainId, reason: String) {
+        let book = self.books.get(&chain_id);
+        let is_private = book.is_some_and(|book| book.chain.room().is_some());
+        self.last_failure = Some(if is_private {
+            "what a private network reported is not taken yet; the log says why".into()
+        } else {
+            reason
+        });
     }
 
     fn tell(&mut self, fact: hub::Input) {

@@ -109,6 +109,7 @@ impl Outbox {
     pub(crate) fn idle(&mut self, chain_id: ChainId) {
         if let Some(lane) = self.lanes.get_mut(&chain_id) {
             lane.due = None;
+            lane.failures = 0;
         }
     }
 

@@ -99,6 +99,9 @@ impl Ledger {
         if is_moved {
             self.tell_room(chain_id);
             self.enqueue(now, chain_id, taken.changed_from);
+        } else if taken.new_blocks > 0 {
+            // Beside the chain that is kept: a reset that is not known here may be why.
+            self.ask_resets(now, chain_id);
         }
         Ok(match taken.refusal {
             None => UpdateOutcome::Accepted(tip),

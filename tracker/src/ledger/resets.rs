@@ -1,9 +1,14 @@
-//! Resets of private networks, on their way to the enterprise chain.
+//! Resets of private networks: on their way to the enterprise chain, and as it executed them.
 //!
 //! A reset is durable here before it goes out, and goes out again until the enterprise chain executed or refused it. What it voids
 //! leaves the chain only once it is executed; the room is told then. The member that sent it hears of a refusal, if it is still here.
 //!
-//! Limits: one reset of a network on its way; its pauses are those of the outbox.
+//! A reset may also be executed that never came by here: by way of another tracker, say. A validator is asked for those when it
+//! calls a block void, when a member hands in a reset out of turn, and when reports come beside the chain that is kept here, as
+//! those of the chain after a reset would. Whoever answers: only what the owner signed is followed, each once and in turn.
+//!
+//! Limits: one reset of a network on its way; its pauses are those of the outbox; one question in [`limits::RESETS_ASK_MS`] for each
+//! network.
 
 use serde::{Deserialize, Serialize};
 use shared::enterprise::Reset;
@@ -11,7 +16,7 @@ use shared::ids::{ChainId, Height, TimestampMs};
 use shared::private::RoomId;
 
 use super::outbox::pause_ms;
-use super::{Change, Ledger, Output};
+use super::{Change, Forwarding, Ledger, Output};
 use crate::hub::{self, ConnectionId, ResetOutcome};
 use crate::limits;
 
@@ -23,7 +28,7 @@ pub(super) struct Pending {
     asker: Option<ConnectionId>,
     /// When it goes out; none while it is on its way.
     pub(super) due: Option<TimestampMs>,
-    failures: u32,
+    pub(super) failures: u32,
 }
 
 /// What a validator said to a reset.
@@ -63,24 +68,34 @@ impl Ledger {
         room: RoomId,
         bytes: &[u8],
     ) {
-        match self.check_reset(room, bytes) {
-            Ok((chain_id, reset)) => {
-                let pending = Pending {
-                    reset,
-                    asker: Some(connection),
-                    due: Some(now),
-                    failures: 0,
-                };
-                self.resets.insert(chain_id, pending);
-                self.persist_resets(chain_id);
+        let (chain_id, reset) = match self.check_reset(room, bytes) {
+            Ok(checked) => checked,
+            Err((number, reason)) => {
+                return self.tell(hub::Input::ResetChecked {
+                    connection: Some(connection),
+                    room,
+                    number,
+                    outcome: ResetOutcome::Refused(reason),
+                });
             }
-            Err((number, reason)) => self.tell(hub::Input::ResetChecked {
-                connection: Some(connection),
-                room,
-                number,
-                outcome: ResetOutcome::Refused(reason),
-            }),
+        };
+        if let Some(pending) = self.resets.get_mut(&chain_id) {
+            // The same one, asked for again.
+            pending.asker = Some(connection);
+            return;
         }
+        let executed = self.books.get(&chain_id).map_or(0, |book| book.resets);
+        if reset.number > executed.saturating_add(1) {
+            self.ask_resets(now, chain_id);
+        }
+        let pending = Pending {
+            reset,
+            asker: Some(connection),
+            due: Some(now),
+            failures: 0,
+        };
+        self.resets.insert(chain_id, pending);
+        self.persist_resets(chain_id);
     }
 
     /// The reset and its network, if it is one that may go out.
@@ -91,17 +106,20 @@ impl Ledger {
         let Some(book) = book else {
             return refuse("nothing of this network is reported here".into());
         };
-        let chain_id = book.chain_id();
-        let expected = book.resets.saturating_add(1);
-        if reset.number != expected {
-            return refuse(format!("reset {}, the next is {expected}", reset.number));
+        if self.forwarding == Forwarding::Off {
+            return refuse("this tracker has no enterprise chain behind it".into());
         }
-        let other = self.resets.get(&chain_id);
-        if other.is_some_and(|pending| pending.reset != reset) {
-            return refuse("another reset of this network is on its way".into());
+        if reset.number <= book.resets {
+            let executed = book.resets;
+            return refuse(format!("{executed} resets were executed already"));
         }
         if !reset.is_of(book.chain.genesis()) {
             return refuse("only the network's owner resets it".into());
+        }
+        let chain_id = book.chain_id();
+        let other = self.resets.get(&chain_id);
+        if other.is_some_and(|pending| pending.reset != reset) {
+            return refuse("another reset of this network is on its way".into());
         }
         Ok((chain_id, reset))
     }
@@ -127,49 +145,105 @@ impl Ledger {
         number: u32,
         answer: ResetAnswer,
     ) {
+        let executed = self.books.get(&chain_id).map_or(0, |book| book.resets);
         let pending = self.resets.get_mut(&chain_id);
         let Some(pending) = pending.filter(|pending| pending.reset.number == number) else {
             return;
         };
         match answer {
-            ResetAnswer::Executed => self.on_reset_executed(now, chain_id),
-            ResetAnswer::Waiting => pending.due = Some(now.plus_ms(limits::RESET_POLL_MS)),
+            ResetAnswer::Executed if number == executed.saturating_add(1) => {
+                let reset = pending.reset.clone();
+                self.follow_reset(now, &reset);
+            }
+            ResetAnswer::Executed => {
+                // Those before it are followed first.
+                pending.due = Some(now.plus_ms(limits::RESETS_ASK_MS));
+                self.ask_resets(now, chain_id);
+            }
+            ResetAnswer::Waiting => {
+                pending.failures = 0;
+                pending.due = Some(now.plus_ms(limits::RESET_POLL_MS));
+                self.settle_failure();
+            }
             ResetAnswer::Failed { reason } => {
                 pending.due = Some(now.plus_ms(pause_ms(pending.failures)));
                 pending.failures = pending.failures.saturating_add(1);
                 self.last_failure = Some(reason);
             }
-            ResetAnswer::Refused { reason } => {
-                let asker = pending.asker;
-                self.resets.remove(&chain_id);
-                self.persist_resets(chain_id);
-                let outcome = ResetOutcome::Refused(reason);
-                self.tell_reset(chain_id, number, asker, outcome);
+            ResetAnswer::Refused { reason } => self.drop_pending(chain_id, reason),
+        }
+    }
+
+    /// Asks a validator which resets were executed, but not all the time.
+    pub(super) fn ask_resets(&mut self, now: TimestampMs, chain_id: ChainId) {
+        let is_private = self
+            .books
+            .get(&chain_id)
+            .is_some_and(|book| book.chain.room().is_some());
+        let earliest = self.resets_asked.get(&chain_id);
+        let earliest = earliest.map(|at| at.plus_ms(limits::RESETS_ASK_MS));
+        let is_early = earliest.is_some_and(|earliest| now < earliest);
+        if !is_private || is_early || self.forwarding == Forwarding::Off {
+            return;
+        }
+        self.resets_asked.insert(chain_id, now);
+        self.outputs.push_back(Output::AskResets { chain_id });
+    }
+
+    /// Follows what the owner signed of a validator's answer.
+    pub(super) fn on_resets_told(&mut self, now: TimestampMs, chain_id: ChainId, resets: &[Reset]) {
+        for reset in resets {
+            let book = self.books.get(&chain_id);
+            let is_next = book.is_some_and(|book| {
+                reset.number == book.resets.saturating_add(1) && reset.is_of(book.chain.genesis())
+            });
+            if is_next {
+                self.follow_reset(now, reset);
             }
         }
     }
 
-    fn on_reset_executed(&mut self, now: TimestampMs, chain_id: ChainId) {
-        let Some(pending) = self.resets.remove(&chain_id) else {
-            return;
-        };
+    /// An executed reset: what it voids is gone here.
+    fn follow_reset(&mut self, now: TimestampMs, reset: &Reset) {
+        let (chain_id, number, from) = (reset.chain_id, reset.number, reset.from);
         let Some(book) = self.books.get_mut(&chain_id) else {
             return;
         };
-        let Reset { number, from, .. } = pending.reset;
-        let blocks = book.reset(number, from);
+        book.reset(number, from);
+        let pending = self.resets.get(&chain_id);
+        let is_done = pending.is_some_and(|pending| pending.reset == *reset);
+        if is_done {
+            self.resets.remove(&chain_id);
+        }
         self.outputs.push_back(Output::Persist(Change::Confirmed {
             chain_id,
             confirmed: None,
         }));
         self.outputs
-            .push_back(Output::Persist(Change::BlocksGone { chain_id, blocks }));
+            .push_back(Output::Persist(Change::BlocksGone { chain_id, from }));
         self.persist_resets(chain_id);
+        // The reset before the tip: so that members report nothing on what is void.
+        self.tell_reset(chain_id, number, None, ResetOutcome::Executed);
         self.tell_room(chain_id);
-        self.tell_reset(chain_id, number, pending.asker, ResetOutcome::Executed);
+        let other = self.resets.get(&chain_id);
+        if other.is_some_and(|pending| pending.reset.number <= number) {
+            self.drop_pending(chain_id, "another reset was executed in its place".into());
+        }
         // To learn of the anchor of what stays.
         let stays = Height(from.0.saturating_sub(1).max(1));
         self.enqueue(now, chain_id, stays);
+        self.settle_failure();
+    }
+
+    /// The reset on its way will never be executed.
+    fn drop_pending(&mut self, chain_id: ChainId, reason: String) {
+        let Some(pending) = self.resets.remove(&chain_id) else {
+            return;
+        };
+        self.persist_resets(chain_id);
+        self.settle_failure();
+        let outcome = ResetOutcome::Refused(reason);
+        self.tell_reset(chain_id, pending.reset.number, pending.asker, outcome);
     }
 
     fn tell_reset(
@@ -202,16 +276,18 @@ impl Ledger {
     /// Puts a network's resets of the store back.
     ///
     /// # Errors
-    /// The one on its way is none.
+    /// There is no such network, or the one on its way is none.
     pub fn restore_resets(
         &mut self,
         now: TimestampMs,
         chain_id: ChainId,
         stored: &StoredReset,
     ) -> Result<(), String> {
-        if let Some(book) = self.books.get_mut(&chain_id) {
-            book.resets = stored.executed;
-        }
+        let book = self
+            .books
+            .get_mut(&chain_id)
+            .ok_or("resets of a network that is not stored")?;
+        book.resets = stored.executed;
         let Some(text) = &stored.pending else {
             return Ok(());
         };

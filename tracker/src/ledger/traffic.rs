@@ -2,6 +2,7 @@
 
 use api::ws::ErrorCode;
 use api::{BlockchainUpdate, TenantBlock, TenantTransaction, TipReference};
+use shared::enterprise::Reset;
 use shared::hash::Hash;
 use shared::ids::{ChainId, Height, TimestampMs};
 use shared::private::RoomId;
@@ -92,6 +93,13 @@ pub enum Input {
         /// The answer.
         answer: ResetAnswer,
     },
+    /// A validator said which resets of a private network were executed, oldest first.
+    ResetsTold {
+        /// The network's chain.
+        chain_id: ChainId,
+        /// As they were decoded; nobody checked them.
+        resets: Vec<Reset>,
+    },
     /// The validator answered an update, or did not.
     Answered {
         /// The chain the update was of.
@@ -142,6 +150,12 @@ pub enum Output {
         /// The signed reset.
         reset: Vec<u8>,
     },
+    /// Ask a validator which resets of a private network were executed, and report the answer, if there is one, as
+    /// [`Input::ResetsTold`].
+    AskResets {
+        /// The network's chain.
+        chain_id: ChainId,
+    },
     /// Call again with [`Input::Woken`] then; replaces an earlier one.
     WakeAt {
         /// When.
@@ -181,12 +195,12 @@ pub enum Change {
         /// The newest confirmed block.
         confirmed: Option<Confirmed>,
     },
-    /// A reset voided blocks.
+    /// A reset voided all blocks from a height on.
     BlocksGone {
         /// The chain.
         chain_id: ChainId,
-        /// Their heights and hashes.
-        blocks: Vec<(Height, Hash)>,
+        /// The lowest void height.
+        from: Height,
     },
     /// A private network's resets changed.
     Resets {

@@ -231,16 +231,21 @@ pub(crate) fn texts() -> Vec<Vec<u8>> {
 
 /// The same of a private network.
 fn report() -> BlockchainUpdate {
+    BlockchainUpdate {
+        new_blocks: Vec::new(),
+        new_reports: reported_blocks(),
+        ..update()
+    }
+}
+
+/// A private network's blocks as a reporter vouches for them.
+pub(crate) fn reported_blocks() -> Vec<ReportedBlock> {
     let shape = |block: UncheckedSealed| ReportedBlock {
         block_id: block.report().header.height.0,
         block_hash: block.report().header.hash().to_string(),
         raw: hex::encode(block.encode()),
     };
-    BlockchainUpdate {
-        new_blocks: Vec::new(),
-        new_reports: reported::sealed().into_iter().map(shape).collect(),
-        ..update()
-    }
+    reported::sealed().into_iter().map(shape).collect()
 }
 
 /// What a peer reports to the tracker, and the tracker to the validator.

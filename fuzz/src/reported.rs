@@ -10,13 +10,14 @@ use shared::{
     header::Header,
     identity::Identity,
     ids::{Height, Signature},
+    private::RoomId,
     report::{Report, UncheckedSealed},
 };
 
 use crate::{corpus, enterprise, targets::same};
 
 /// The fuzzed network, private; its owner is its reporter, too.
-fn genesis() -> Genesis {
+pub(crate) fn genesis() -> Genesis {
     let open = corpus::genesis();
     Genesis {
         access: Access::Private {
@@ -41,17 +42,26 @@ pub(crate) fn sealed() -> Vec<UncheckedSealed> {
     headers.filter_map(seal).collect()
 }
 
+/// Its room.
+pub(crate) fn room() -> RoomId {
+    RoomId::of(&corpus::genesis().owner)
+}
+
+/// The owner's reset of all that is final.
+pub(crate) fn reset() -> Reset {
+    let (owner, chain_id) = (Identity::from_seed([1; 32]), genesis().chain_id());
+    Reset::sign(&owner, chain_id, 1, Height(1), chain_id.0)
+}
+
 /// Reports with and without their bodies, resets, their receipts, manifests and proofs of snapshots.
 pub(crate) fn corpus() -> Vec<Vec<u8>> {
-    let owner = Identity::from_seed([1; 32]);
     let mut all: Vec<Vec<u8>> = Vec::new();
     for block in sealed() {
         let report = block.report().clone();
         all.extend([block.encode(), report.encode()]);
         all.push(Entry::ReportAnchored(Box::new(report)).encode());
     }
-    let stays = genesis().chain_id().0;
-    let reset = Reset::sign(&owner, genesis().chain_id(), 1, Height(1), stays);
+    let reset = reset();
     all.extend([
         reset.encode(),
         Entry::TenantReset(Box::new(reset.clone())).encode(),

@@ -11,7 +11,9 @@ use shared::{
     mesh::Invitation, message::Message, report::UncheckedSealed, snapshot::Snapshot,
     transaction::Transaction,
 };
+use tracker::hub::ConnectionId;
 use tracker::hub::message::{Incoming, parse};
+use tracker::ledger::{self, Forwarding, Ledger};
 
 use crate::{corpus, enterprise, machines, reported, texts};
 
@@ -236,13 +238,22 @@ fn tracker_json(bytes: &[u8]) {
     }
 }
 
-/// What the tracker's socket reads: a message for a peer is passed on with its sender in it, and is then no longer for the same.
+/// What the tracker's socket reads: a message for a peer is passed on with its sender in it, and is then no longer for the same. What
+/// a member reports, the ledger checks.
 fn client_text(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else {
         return;
     };
+    let parsed = parse(text.to_owned());
+    if let Ok(Incoming::Report(report)) = parsed {
+        let mut ledger = Ledger::new(Forwarding::Off);
+        let connection = ConnectionId(1);
+        ledger.handle(corpus::NOW, ledger::Input::Reported { connection, report });
+        assert!(ledger.poll().is_some(), "a report without an answer");
+        return;
+    }
     let sender = PeerId(Hash([0x5a; 32]));
-    if let Ok(Incoming::Signal(forward) | Incoming::Relay(forward)) = parse(text.to_owned()) {
+    if let Ok(Incoming::Signal(forward) | Incoming::Relay(forward)) = parsed {
         let passed_on = parse(forward.from_sender(sender));
         assert!(
             matches!(&passed_on, Ok(Incoming::Signal(again) | Incoming::Relay(again)) if again.target == sender),

@@ -1,7 +1,8 @@
 //! JSON: the tracker's messages and the export file.
 
 use api::{
-    EXPORT_VERSION, Export, ExportMetadata, TenantBlock, TenantTransaction,
+    Anchor, EXPORT_VERSION, Export, ExportMetadata, TenantBlock, TenantTransaction, TipReference,
+    UpdateStatus,
     ws::{ClientMessage, ErrorCode, IceServer, Limits, ServerMessage, Signal},
 };
 use node_wasm::{
@@ -11,7 +12,8 @@ use node_wasm::{
 use serde_bytes::ByteBuf;
 use shared::{block::UncheckedBlock, transaction::Transaction};
 
-use crate::corpus::{NOW, blocks, genesis, texts, transactions};
+use crate::corpus::{self, NOW, blocks, genesis, texts, transactions};
+use crate::reported;
 
 /// Every message of a client and most of the tracker's, and what is nearly one.
 pub(crate) fn tracker_messages() -> Vec<Vec<u8>> {
@@ -165,6 +167,7 @@ fn client_messages() -> Vec<ClientMessage> {
             genesis: None,
         },
     ];
+    messages.extend(room_messages());
     messages.extend(
         tenant_blocks()
             .into_iter()
@@ -175,6 +178,38 @@ fn client_messages() -> Vec<ClientMessage> {
     let transactions = tenant_transactions().into_iter();
     messages.extend(transactions.map(|transaction| ClientMessage::Transaction { transaction }));
     messages
+}
+
+/// What members of a private room say of its network.
+fn room_messages() -> Vec<ClientMessage> {
+    let room = || reported::room().0.to_string();
+    vec![
+        ClientMessage::JoinRoom {
+            room: room(),
+            join_key: "09".repeat(32),
+            peer_id: "05".repeat(32),
+            admission: "06".repeat(64),
+        },
+        ClientMessage::BlockchainUpdate {
+            network_id: room(),
+            block_count: 2,
+            latest_blocks: Vec::new(),
+            latest_reports: corpus::reported_blocks(),
+            genesis: Some(hex::encode(reported::genesis().encode())),
+        },
+        ClientMessage::ResetNetwork {
+            network_id: room(),
+            reset: hex::encode(reported::reset().encode()),
+        },
+        ClientMessage::GetFinality {
+            network_id: room(),
+            size: 1 << 54,
+        },
+        ClientMessage::GetReset {
+            network_id: room(),
+            number: 1,
+        },
+    ]
 }
 
 fn server_messages() -> Vec<ServerMessage> {
@@ -226,6 +261,46 @@ fn server_messages() -> Vec<ServerMessage> {
             chain_id: genesis().chain_id().to_string(),
             height: 2,
             hash: id.clone(),
+        },
+        ServerMessage::RoomJoined {
+            room: id.clone(),
+            peer_id: id.clone(),
+            peers: Vec::new(),
+            tip: Some(TipReference {
+                height: 2,
+                hash: id.clone(),
+            }),
+            anchor: Some(Anchor {
+                network_id: id.clone(),
+                chain_id: id.clone(),
+                height: 1,
+                hash: id.clone(),
+                enterprise_height: 1 << 54,
+                enterprise_hash: id.clone(),
+            }),
+            resets: 1,
+        },
+        ServerMessage::UpdateResult {
+            network_id: id.clone(),
+            status: UpdateStatus::Refused,
+            height: 2,
+            hash: id.clone(),
+            reason: Some(String::from("not a reporter")),
+        },
+        ServerMessage::ResetResult {
+            network_id: id.clone(),
+            number: 1,
+            status: UpdateStatus::Accepted,
+            reason: None,
+        },
+        ServerMessage::Finality {
+            network_id: id.clone(),
+            proof: Some(String::from("00ff")),
+        },
+        ServerMessage::ResetReceipt {
+            network_id: id.clone(),
+            number: 1,
+            receipt: Some(String::from("00ff")),
         },
         ServerMessage::Error {
             code: ErrorCode::NetworkExists,

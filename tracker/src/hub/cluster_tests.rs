@@ -119,6 +119,9 @@ impl World {
                 | Output::Check { .. }
                 | Output::CheckBlock { .. }
                 | Output::CheckTransaction { .. }
+                | Output::CheckReports { .. }
+                | Output::CheckReset { .. }
+                | Output::Ask { .. }
                 | Output::Adopt { .. } => {}
             }
         }

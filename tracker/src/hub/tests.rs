@@ -2,7 +2,8 @@ use api::ws::ServerMessage;
 use shared::hash::Hash;
 use shared::ids::NetworkId;
 
-use api::TipReference;
+use api::{Anchor, TipReference};
+use shared::private::{NetworkKey, NetworkKeys};
 
 use super::message::{Listing, parse};
 use super::*;
@@ -65,6 +66,9 @@ impl Bench {
                 | Output::Adopt { .. }
                 | Output::Register { .. }
                 | Output::Check { .. }
+                | Output::CheckReports { .. }
+                | Output::CheckReset { .. }
+                | Output::Ask { .. }
                 | Output::CheckBlock { .. }
                 | Output::CheckTransaction { .. } => self.ledger.push(output),
             }
@@ -463,4 +467,244 @@ fn a_room_hears_its_count_at_most_once_a_second_and_a_newcomer_at_once() {
         [1],
         "an empty room leaves nothing behind"
     );
+}
+
+fn quiet_keys() -> NetworkKeys {
+    NetworkKey::from_bytes([3; 32]).keys()
+}
+
+impl Bench {
+    /// Connects and enters the private room.
+    fn enter(&mut self, number: u64) {
+        self.connect(number);
+        let (keys, byte) = (quiet_keys(), u8::try_from(number).unwrap());
+        let admission = keys.admission("tracker.test", peer(byte), &[0; 32]);
+        let (room, join_key, peer) = (keys.room().0, keys.join_key(), peer(byte));
+        self.text(
+            number,
+            &format!(
+                r#"{{"type":"join_room","room":"{room}","join_key":"{join_key}","peer_id":"{peer}","admission":"{admission}"}}"#
+            ),
+        );
+    }
+
+    fn room_reported(&mut self, height: u32, anchored: Option<u32>) {
+        let reference = |height: u32| TipReference {
+            height,
+            hash: format!("{height:064}"),
+        };
+        self.handle(
+            NOW,
+            Input::RoomReported(RoomNetwork {
+                room: quiet_keys().room(),
+                chain_id: chain(9),
+                tip: (height > 0).then(|| reference(height)),
+                anchor: anchored.map(|height| Anchor {
+                    network_id: quiet_keys().room().0.to_string(),
+                    chain_id: chain(9).to_string(),
+                    height,
+                    hash: reference(height).hash,
+                    enterprise_height: 4,
+                    enterprise_hash: "ee".into(),
+                }),
+                resets: 0,
+            }),
+        );
+    }
+}
+
+/// What may be said of a private network, and only in its room.
+fn room_sayings() -> [String; 4] {
+    let room = quiet_keys().room().0;
+    let said = |rest: &str| format!(r#"{{"network_id":"{room}",{rest}}}"#);
+    [
+        said(
+            r#""type":"blockchain_update","block_count":1,"latest_blocks":[],"genesis":"00","latest_reports":[]"#,
+        ),
+        said(r#""type":"reset_network","reset":"00""#),
+        said(r#""type":"get_finality","size":3"#),
+        said(r#""type":"get_reset","number":1"#),
+    ]
+}
+
+#[test]
+fn only_members_of_its_room_report_a_private_network_and_ask_about_it() {
+    let mut bench = Bench::new();
+    bench.register("red", chain(1), Listing::Listed);
+    bench.enter(1);
+    bench.member(2, "red");
+    bench.connect(3);
+    bench.room_reported(1, None);
+    bench.sent.clear();
+    for saying in room_sayings() {
+        for outsider in [2, 3] {
+            bench.text(outsider, &saying);
+            let heard = bench.heard(outsider);
+            assert!(
+                matches!(
+                    heard[..],
+                    [ServerMessage::Error {
+                        code: ErrorCode::NotJoined,
+                        ..
+                    }]
+                ),
+                "{saying}: {heard:?}"
+            );
+        }
+        assert!(bench.ledger.is_empty(), "{saying}");
+        bench.text(1, &saying);
+        assert_eq!(bench.ledger.drain(..).count(), 1, "{saying}");
+        assert!(bench.sent.is_empty(), "{saying}: {:?}", bench.sent);
+    }
+}
+
+#[test]
+fn what_is_known_of_a_private_network_is_told_to_its_room_and_to_who_enters() {
+    let mut bench = Bench::new();
+    bench.register("red", chain(1), Listing::Listed);
+    bench.enter(1);
+    bench.member(2, "red");
+    bench.text(2, r#"{"type":"list_networks"}"#);
+    bench.sent.clear();
+    bench.room_reported(5, None);
+    let heard = bench.heard(1);
+    assert!(
+        matches!(heard[..], [ServerMessage::Tip { height: 5, .. }]),
+        "{heard:?}"
+    );
+    bench.room_reported(5, Some(4));
+    let heard = bench.heard(1);
+    assert!(
+        matches!(&heard[..], [ServerMessage::Anchor(anchor)] if anchor.height == 4),
+        "{heard:?}"
+    );
+    let (room, connection) = (quiet_keys().room(), Some(id(1)));
+    let outcome = ResetOutcome::Executed;
+    bench.handle(
+        NOW,
+        Input::ResetChecked {
+            connection,
+            room,
+            number: 1,
+            outcome,
+        },
+    );
+    let heard = bench.heard(1);
+    assert!(
+        matches!(heard[..], [ServerMessage::ResetResult { number: 1, .. }]),
+        "{heard:?}"
+    );
+    bench.enter(4);
+    let heard = bench.heard(4);
+    let entered = heard.iter().find_map(|message| match message {
+        ServerMessage::RoomJoined {
+            tip,
+            anchor,
+            resets,
+            ..
+        } => Some((tip.is_some(), anchor.is_some(), *resets)),
+        _ => None,
+    });
+    assert_eq!(entered, Some((true, true, 1)));
+    assert_eq!(bench.heard(2), []);
+}
+
+#[test]
+fn answers_for_a_private_room_reach_only_who_asked_and_is_still_in_it() {
+    let mut bench = Bench::new();
+    bench.register("red", chain(1), Listing::Listed);
+    bench.enter(1);
+    bench.enter(2);
+    bench.sent.clear();
+    let room = quiet_keys().room();
+    let question = Question::Reset { number: 1 };
+    let refused = || ResetOutcome::Refused("why".into());
+    let answers = || {
+        let (connection, chain_id) = (id(1), room.as_chain());
+        let hash = chain(9).to_string();
+        let tip = TipReference { height: 1, hash };
+        [
+            Input::QuestionAnswered {
+                connection,
+                room,
+                question,
+                answer: Some(vec![7]),
+            },
+            Input::ResetChecked {
+                connection: Some(connection),
+                room,
+                number: 1,
+                outcome: refused(),
+            },
+            Input::UpdateChecked {
+                connection,
+                chain_id,
+                outcome: UpdateOutcome::Accepted(tip),
+            },
+        ]
+    };
+    for answer in answers() {
+        bench.handle(NOW, answer);
+    }
+    let heard = bench.heard(1);
+    assert!(
+        matches!(
+            heard[..],
+            [
+                ServerMessage::ResetReceipt {
+                    receipt: Some(_),
+                    ..
+                },
+                ServerMessage::ResetResult { .. },
+                ServerMessage::UpdateResult { .. }
+            ]
+        ),
+        "{heard:?}"
+    );
+    bench.text(1, r#"{"type":"join_network","network_id":"red"}"#);
+    bench.sent.clear();
+    for answer in answers() {
+        bench.handle(NOW, answer);
+    }
+    assert!(bench.sent.is_empty(), "{:?}", bench.sent);
+    // Of what nobody reports there is no proof, and no validator is asked.
+    bench.text(2, &room_sayings()[2]);
+    let heard = bench.heard(2);
+    assert!(
+        matches!(heard[..], [ServerMessage::Finality { proof: None, .. }]),
+        "{heard:?}"
+    );
+    assert!(bench.ledger.is_empty());
+}
+
+#[test]
+fn too_long_fields_of_reports_and_resets_are_refused_before_they_are_read() {
+    let room = quiet_keys().room().0;
+    let genesis = "00".repeat(shared::limits::GENESIS_BYTES_MAX + 1);
+    let reports = vec![r#"{"block_id":1,"block_hash":"","raw":""}"#; limits::UPDATE_BLOCKS_MAX + 1];
+    let reports = reports.join(",");
+    let reset = "00".repeat(shared::enterprise::Reset::BYTES + 1);
+    for text in [
+        format!(
+            r#"{{"type":"blockchain_update","network_id":"{room}","block_count":1,"latest_blocks":[],"genesis":"{genesis}"}}"#
+        ),
+        format!(
+            r#"{{"type":"blockchain_update","network_id":"{room}","block_count":1,"latest_blocks":[],"latest_reports":[{reports}]}}"#
+        ),
+        format!(r#"{{"type":"reset_network","network_id":"{room}","reset":"{reset}"}}"#),
+    ] {
+        let error = parse(text).unwrap_err();
+        assert_eq!(error.code, ErrorCode::TooLarge, "{error}");
+    }
+    for text in [
+        r#"{"type":"get_finality","network_id":"quiet","size":0}"#.to_owned(),
+        format!(r#"{{"type":"reset_network","network_id":"{room}","reset":"0x"}}"#),
+        format!(
+            r#"{{"type":"blockchain_update","network_id":"{room}","block_count":1,"latest_blocks":[{}],"genesis":"00"}}"#,
+            r#"{"block_id":1,"block_hash":"","previous_hash":"","timestamp":0,"header":"","miner":"","transactions":[]}"#
+        ),
+    ] {
+        let error = parse(text).unwrap_err();
+        assert_eq!(error.code, ErrorCode::BadMessage, "{error}");
+    }
 }

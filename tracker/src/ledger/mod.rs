@@ -285,4 +285,6 @@ fn shown(message: ServerMessage) -> Box<ServerMessage> {
 }
 
 #[cfg(test)]
+mod private_tests;
+#[cfg(test)]
 mod tests;

@@ -3,7 +3,8 @@
 use api::ws::{ClientMessage, ErrorCode, ServerMessage, Signal};
 use api::{BlockchainUpdate, TenantBlock};
 use serde_json::{Value, json};
-use shared::private::NetworkKey;
+use shared::hash::Hash;
+use shared::private::{NetworkKey, NetworkKeys};
 use tempfile::tempdir;
 
 use crate::schema::{DOCUMENT, SEEN, Side, errors, name_of, strict_components};
@@ -63,16 +64,23 @@ fn sayings(network: &mut Network, target: &str) -> Vec<ClientMessage> {
     ]
 }
 
-/// A member's way into a private room.
-fn entry(tracker: &Running, client: &Client) -> ClientMessage {
-    let keys = NetworkKey::from_bytes([7; 32]).keys();
-    let (host, peer) = (tracker.address.to_string(), identity(12).peer_id());
-    ClientMessage::JoinRoom {
-        room: keys.room().0.to_string(),
-        join_key: keys.join_key().to_string(),
-        peer_id: peer.to_string(),
-        admission: keys.admission(&host, peer, &client.nonce).to_string(),
-    }
+/// Everything that a member of a private room may say of its network.
+fn room_sayings(network: &mut Network, keys: &NetworkKeys) -> [ClientMessage; 4] {
+    let network_id = || keys.room().0.to_string();
+    let block = network.mine("hello");
+    let reset = network.reset(keys, 2, 1, network.chain_id().0);
+    [
+        network.reports(keys, &[block]),
+        reset,
+        ClientMessage::GetFinality {
+            network_id: network_id(),
+            size: 0,
+        },
+        ClientMessage::GetReset {
+            network_id: network_id(),
+            number: 1,
+        },
+    ]
 }
 
 /// A message without a member that the document requires is refused.
@@ -123,12 +131,29 @@ async fn every_message_is_as_the_document_says() {
         one.send(saying).await;
     }
     let mut member = Client::connect(&tracker).await;
-    let entry = entry(&tracker, &member);
+    let keys = NetworkKey::from_bytes([7; 32]).keys();
+    let entry = member.entry(&tracker, &keys, identity(12).peer_id());
     required_members_are_required(&mut rude, &entry).await;
     member.send(&entry).await;
     member
         .until(|message| matches!(message, ServerMessage::RoomJoined { .. }).then_some(()))
         .await;
+    let mut quiet = Network::private("quiet", 1, Hash([1; 32]), &keys);
+    for saying in room_sayings(&mut quiet, &keys) {
+        required_members_are_required(&mut rude, &saying).await;
+        member.send(&saying).await;
+    }
+    let mut answers = 0;
+    while answers < 4 {
+        let is_answer = matches!(
+            member.receive().await,
+            ServerMessage::UpdateResult { .. }
+                | ServerMessage::ResetResult { .. }
+                | ServerMessage::Finality { .. }
+                | ServerMessage::ResetReceipt { .. }
+        );
+        answers += usize::from(is_answer);
+    }
     one.until(|message| matches!(message, ServerMessage::Anchor(_)).then_some(()))
         .await;
     two.send(&ClientMessage::LeaveNetwork {}).await;

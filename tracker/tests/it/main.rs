@@ -26,6 +26,8 @@ mod joining;
 #[cfg(test)]
 mod operations;
 #[cfg(test)]
+mod private;
+#[cfg(test)]
 mod schema;
 #[cfg(test)]
 mod support;

@@ -4,17 +4,21 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use api::TenantBlock;
 use api::ws::{ClientMessage, ServerMessage};
+use api::{ReportedBlock, TenantBlock};
 use futures_util::{SinkExt, StreamExt};
 use shared::block::{Block, MinerRecord};
 use shared::chain::Chain;
+use shared::enterprise::Reset;
 use shared::genesis::{Access, Genesis, Rules};
 use shared::hash::Hash;
+use shared::header::HEADER_BYTES;
 use shared::identity::Identity;
-use shared::ids::{ChainId, NetworkId, PeerId, Sequence, TimestampMs};
+use shared::ids::{ChainId, Height, NetworkId, PeerId, Sequence, TimestampMs};
 use shared::miner::{Miner, Step};
 use shared::pow::Target;
+use shared::private::NetworkKeys;
+use shared::report::{Report, UncheckedSealed};
 use shared::transaction::{Payload, Transaction};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
@@ -210,6 +214,27 @@ impl Client {
         .await
     }
 
+    /// Enters a private network's room as `peer`.
+    pub(crate) async fn enter(&mut self, tracker: &Running, keys: &NetworkKeys, peer: PeerId) {
+        let entry = self.entry(tracker, keys, peer);
+        self.send(&entry).await;
+    }
+
+    pub(crate) fn entry(
+        &self,
+        tracker: &Running,
+        keys: &NetworkKeys,
+        peer: PeerId,
+    ) -> ClientMessage {
+        let host = tracker.address.to_string();
+        ClientMessage::JoinRoom {
+            room: keys.room().0.to_string(),
+            join_key: keys.join_key().to_string(),
+            peer_id: peer.to_string(),
+            admission: keys.admission(&host, peer, &self.nonce).to_string(),
+        }
+    }
+
     pub(crate) fn join_message(&self, network: &Network, identity: &Identity) -> ClientMessage {
         let chain = network.chain_id();
         let signature = identity.sign(
@@ -238,14 +263,19 @@ impl Client {
     ) -> UpdateAnswer {
         let network_id = network.label().to_owned();
         let block_count = latest_blocks.len() as u64;
-        self.send(&ClientMessage::BlockchainUpdate {
+        self.answered(&ClientMessage::BlockchainUpdate {
             network_id,
             block_count,
             latest_blocks,
             latest_reports: Vec::new(),
             genesis: None,
         })
-        .await;
+        .await
+    }
+
+    /// Sends an update and waits for what becomes of it.
+    pub(crate) async fn answered(&mut self, update: &ClientMessage) -> UpdateAnswer {
+        self.send(update).await;
         self.until(|message| match message {
             ServerMessage::UpdateResult {
                 status,
@@ -319,6 +349,56 @@ impl Network {
         }
     }
 
+    /// The same, private: its blocks are reported by its miner.
+    pub(crate) fn private(label: &str, seed: u8, enterprise: Hash, keys: &NetworkKeys) -> Self {
+        let network = Self::pinned(label, seed, enterprise);
+        let mut genesis = network.chain.genesis().clone();
+        genesis.access = Access::Private {
+            join_key: keys.join_key(),
+            reporters: vec![network.miner.public_key()],
+        };
+        Self {
+            chain: Chain::new(genesis),
+            ..network
+        }
+    }
+
+    /// A block of a private network as its miner reports it.
+    pub(crate) fn sealed(&self, keys: &NetworkKeys, block: &Block) -> ReportedBlock {
+        let (id, bytes) = (self.chain_id(), block.encode());
+        let sealed = keys.seal_body(id, &block.hash(), &bytes[HEADER_BYTES..]);
+        let report = Report::sign(&self.miner, id, block.header().clone(), &sealed);
+        let block = UncheckedSealed::new(report, sealed).unwrap();
+        ReportedBlock::from(&block.check(self.chain.genesis()).unwrap())
+    }
+
+    /// The report of these blocks.
+    pub(crate) fn reports(&self, keys: &NetworkKeys, blocks: &[Block]) -> ClientMessage {
+        let reports = blocks.iter().map(|block| self.sealed(keys, block));
+        ClientMessage::BlockchainUpdate {
+            network_id: keys.room().0.to_string(),
+            block_count: u64::from(self.chain.tip().height.0),
+            latest_blocks: Vec::new(),
+            latest_reports: reports.collect(),
+            genesis: Some(self.genesis_hex()),
+        }
+    }
+
+    /// The owner, who is the miner, voids everything from a height on.
+    pub(crate) fn reset(
+        &self,
+        keys: &NetworkKeys,
+        number: u32,
+        from: u32,
+        stays: Hash,
+    ) -> ClientMessage {
+        let reset = Reset::sign(&self.miner, self.chain_id(), number, Height(from), stays);
+        ClientMessage::ResetNetwork {
+            network_id: keys.room().0.to_string(),
+            reset: hex::encode(reset.encode()),
+        }
+    }
+
     pub(crate) fn label(&self) -> &str {
         self.chain.genesis().network_id.as_str()
     }
@@ -361,6 +441,15 @@ impl Network {
         let block = template.solved(&genesis, nonce).unwrap();
         self.chain.insert(block.clone(), self.now).unwrap();
         block
+    }
+
+    /// Goes on from these blocks, the first ones of this network.
+    pub(crate) fn follow(&mut self, blocks: &[Block]) {
+        for block in blocks {
+            self.now = block.header().timestamp;
+            self.chain.insert(block.clone(), self.now).unwrap();
+        }
+        self.sequence = self.chain.next_sequence(&self.miner.public_key()).0;
     }
 
     pub(crate) fn mine_many(&mut self, count: usize, text: &str) -> Vec<Block> {

@@ -61,7 +61,7 @@ async fn member(tracker: &Running, network: &Network) -> Client {
     client
 }
 
-async fn anchored_at(client: &mut Client, height: u32) {
+pub(crate) async fn anchored_at(client: &mut Client, height: u32) {
     let at = |message: &ServerMessage| match message {
         ServerMessage::Anchor(anchor) if anchor.height == height => Some(()),
         _ => None,

@@ -1,12 +1,11 @@
 //! What connections say, valid and hostile, and what has to follow; and what the ledger says meanwhile.
 
 use api::ws::ServerMessage;
-use api::{Anchor, TipReference};
 use shared::identity::Identity;
 
 use super::world::World;
 use super::*;
-use crate::hub::{Input, JOIN_DOMAIN, UpdateOutcome, join_bytes};
+use crate::hub::{Input, JOIN_DOMAIN, Question, ResetOutcome, UpdateOutcome, join_bytes};
 use crate::limits;
 
 impl World {
@@ -24,6 +23,7 @@ impl World {
             5..=7 => self.join(sender),
             8 | 9 => self.simple(sender),
             10..=13 => self.forward(sender),
+            14 if self.is_private(1) => self.report_private(sender),
             14..=16 => self.report(sender),
             17 => self.mutated(sender),
             _ => self.malformed(sender),
@@ -40,6 +40,7 @@ impl World {
         );
         let tip = TipReference { height: 7, hash };
         let input = match self.draw.below(5) {
+            0 | 1 if self.is_private(tenant) => Input::RoomReported(room_network(number)),
             0 => Input::TipMoved { chain_id, tip },
             1 => Input::Anchored {
                 chain_id,
@@ -58,7 +59,11 @@ impl World {
                 }
                 let index = self.draw.below(self.asked.len());
                 let (connection, tenant) = self.asked.swap_remove(index);
-                answer_to(connection, tenant, number, kind)
+                if self.is_private(tenant) {
+                    private_answer_to(connection, number, kind)
+                } else {
+                    answer_to(connection, tenant, number, kind)
+                }
             }
         };
         self.fact(input, None);
@@ -228,6 +233,26 @@ impl World {
         self.say(sender, &text, &expected);
     }
 
+    /// What only members of the private room may say of its network, and ask.
+    fn report_private(&mut self, sender: ConnectionId) {
+        let (room, secret) = (keys().room().0, TENANTS[1].secret);
+        let text = match self.draw.below(4) {
+            0 => format!(
+                r#"{{"type":"blockchain_update","network_id":"{room}","block_count":1,"latest_blocks":[],"genesis":"00ff","latest_reports":[{{"block_id":1,"block_hash":"{secret}","raw":"00"}}]}}"#
+            ),
+            1 => format!(r#"{{"type":"reset_network","network_id":"{room}","reset":"00ff"}}"#),
+            2 => format!(r#"{{"type":"get_finality","network_id":"{room}","size":0}}"#),
+            _ => format!(r#"{{"type":"get_reset","network_id":"{room}","number":1}}"#),
+        };
+        let is_member = self.seats[&sender].place.is_some_and(|(home, _)| home == 1);
+        let expected = if is_member {
+            Expected::Asked(1)
+        } else {
+            Expected::Refused(ErrorCode::NotJoined)
+        };
+        self.say(sender, &text, &expected);
+    }
+
     /// A message for a peer with some bytes changed: whatever it is now, it stays inside.
     fn mutated(&mut self, sender: ConnectionId) {
         let peers: Vec<_> = self.seats.values().filter_map(|seat| seat.place).collect();
@@ -319,6 +344,50 @@ fn answer_to(connection: ConnectionId, tenant: usize, number: u64, kind: usize) 
             verdict: Ok(Box::new(ServerMessage::Block {
                 block: serde_json::from_str(&block(secret)).unwrap(),
             })),
+        },
+    }
+}
+
+/// The same about the private tenant: to who asked, or to its room.
+fn private_answer_to(connection: ConnectionId, number: u64, kind: usize) -> Input {
+    let (room, secret) = (keys().room(), TENANTS[1].secret);
+    let chain_id = room.as_chain();
+    let hash = TENANTS[1].hash(number).to_string();
+    let bytes = [TENANTS[1].tag.to_vec(), number.to_be_bytes().to_vec()].concat();
+    let which = u32::try_from(number % 1_000).unwrap();
+    match (kind, number % 4) {
+        (2, 0) => Input::UpdateChecked {
+            connection,
+            chain_id,
+            outcome: UpdateOutcome::Accepted(TipReference { height: 1, hash }),
+        },
+        (2, 1) => Input::UpdateChecked {
+            connection,
+            chain_id,
+            outcome: UpdateOutcome::Refused(TipReference { height: 1, hash }, secret.into()),
+        },
+        (2, _) => Input::RelayChecked {
+            connection,
+            chain_id,
+            verdict: Err(format!("{secret} {hash}")),
+        },
+        (3, part) => Input::ResetChecked {
+            connection: Some(connection),
+            room,
+            number: which,
+            outcome: match part {
+                0 => ResetOutcome::Executed,
+                _ => ResetOutcome::Refused(format!("{secret} {hash}")),
+            },
+        },
+        (_, part) => Input::QuestionAnswered {
+            connection,
+            room,
+            question: match part {
+                0 | 1 => Question::Finality { size: number },
+                _ => Question::Reset { number: which },
+            },
+            answer: Some(bytes),
         },
     }
 }

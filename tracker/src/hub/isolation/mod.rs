@@ -16,12 +16,13 @@ mod world;
 use std::collections::BTreeMap;
 
 use api::ws::ErrorCode;
+use api::{Anchor, TipReference};
 use shared::hash::Hash;
 use shared::ids::{ChainId, PeerId, TimestampMs};
 use shared::private::{NetworkKey, NetworkKeys};
 
 use self::world::World;
-use super::ConnectionId;
+use super::{ConnectionId, RoomNetwork};
 
 /// A tenant's marks that never change.
 struct Tenant {
@@ -60,6 +61,29 @@ impl Tenant {
 /// The keys of the second tenant where it is private.
 fn keys() -> NetworkKeys {
     NetworkKey::from_bytes([0xb9; 32]).keys()
+}
+
+/// The second tenant as a network that is reported, where it is private.
+fn room_network(number: u64) -> RoomNetwork {
+    let Tenant { label, .. } = TENANTS[1];
+    let (chain_id, hash) = (TENANTS[1].chain_id(), TENANTS[1].hash(number).to_string());
+    RoomNetwork {
+        room: keys().room(),
+        chain_id,
+        tip: Some(TipReference {
+            height: 7,
+            hash: hash.clone(),
+        }),
+        anchor: Some(Anchor {
+            network_id: label.into(),
+            chain_id: chain_id.to_string(),
+            height: 7,
+            hash,
+            enterprise_height: 1,
+            enterprise_hash: "00".into(),
+        }),
+        resets: 0,
+    }
 }
 
 struct Draw(u64);

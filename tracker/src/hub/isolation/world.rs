@@ -52,6 +52,9 @@ impl World {
         }
         let open = ChainId(Hash([0xcc; 32]));
         world.register(OPEN, open, Listing::Listed);
+        if is_private {
+            world.fact(Input::RoomReported(room_network(0)), None);
+        }
         for _ in 0..SEATS {
             world.connect();
         }
@@ -61,6 +64,15 @@ impl World {
     /// Whether a tenant is a private network.
     pub(super) fn is_private(&self, tenant: usize) -> bool {
         self.is_private && tenant == 1
+    }
+
+    /// The chain that a tenant's room is under.
+    pub(super) fn place(&self, tenant: usize) -> ChainId {
+        if self.is_private(tenant) {
+            keys().room().as_chain()
+        } else {
+            TENANTS[tenant].chain_id()
+        }
     }
 
     fn register(&mut self, label: &str, chain_id: ChainId, listing: Listing) {
@@ -122,6 +134,10 @@ impl World {
                 Output::Check { chain_id, .. }
                 | Output::CheckBlock { chain_id, .. }
                 | Output::CheckTransaction { chain_id, .. } => heard.asked.push(chain_id),
+                Output::CheckReports { report, .. } => heard.asked.push(report.room.as_chain()),
+                Output::CheckReset { room, .. } | Output::Ask { room, .. } => {
+                    heard.asked.push(room.as_chain());
+                }
                 Output::Pause { .. }
                 | Output::WakeAt { .. }
                 | Output::Publish { .. }
@@ -284,7 +300,7 @@ impl World {
                 self.forwarded += 1;
             }
             (Expected::Asked(tenant), []) => {
-                assert_eq!(heard.asked, [TENANTS[*tenant].chain_id()], "{text}");
+                assert_eq!(heard.asked, [self.place(*tenant)], "{text}");
                 self.asked.push((sender, *tenant));
             }
             (Expected::Entered(tenant, _), _) => {

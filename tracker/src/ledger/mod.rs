@@ -9,7 +9,7 @@
 //! What it does not do: no storage, no sockets, no HTTP; it does not know who is connected.
 //!
 //! Invariants: labels and chains of open networks are one to one, as are rooms and private networks; a private network is found by
-//! its room only, and in no list, count or file for others; a block is in the chain only if it was checked here or comes from our
+//! its room only, and in no list or file for others; a block is in the chain only if it was checked here or comes from our
 //! own store; `confirmed` names a block that the validator named by hash while it was on our main chain.
 //!
 //! Limits: [`crate::limits::NETWORKS_MAX`] networks; [`crate::limits::UPDATE_BLOCKS_MAX`] blocks an update; branches as bounded by

@@ -415,7 +415,7 @@ fn a_replayed_report_and_another_reporters_of_the_block_change_nothing() {
 }
 
 #[test]
-fn a_room_has_one_network_and_it_is_in_no_list_count_or_file_for_others() {
+fn a_room_has_one_network_and_it_is_in_no_list_or_file_for_others() {
     let (mut bench, mut quiet) = (Bench::new(), Quiet::new(3));
     let block = quiet.mine(0);
     bench.reported(&quiet, std::slice::from_ref(&block));

@@ -151,7 +151,9 @@ async fn reports_of_a_private_network_are_final_and_void_for_its_members_and_for
     assert!(nothing.tip.is_none() && nothing.anchored.is_none());
     let (mut two, _) = entered(&tracker, &keys, 4).await;
 
-    let blocks = network.mine_many(2, "a secret");
+    let first = network.mine("a secret");
+    let mut after = network.clone();
+    let blocks = [first, network.mine("another")];
     let report = network.reports(&keys, &blocks);
     strangers[1].send(&report).await;
     let refused = strangers[1].until(|message| match message {
@@ -188,9 +190,7 @@ async fn reports_of_a_private_network_are_final_and_void_for_its_members_and_for
     let executed = receipt.verify(network.chain.genesis(), &trust).unwrap();
     assert!(executed.voids(&last));
 
-    let mut after = Network::private("quiet", 1, enterprise.hash(), &keys);
-    after.follow(&blocks[..1]);
-    let second = after.mine("another secret");
+    let second = after.mine("a third one");
     reported(&mut two, &after, &keys, std::slice::from_ref(&second)).await;
     anchored_at(&mut one, 2).await;
     nothing_shows(&tracker, &mut strangers, &marks).await;

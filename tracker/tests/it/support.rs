@@ -443,15 +443,6 @@ impl Network {
         block
     }
 
-    /// Goes on from these blocks, the first ones of this network.
-    pub(crate) fn follow(&mut self, blocks: &[Block]) {
-        for block in blocks {
-            self.now = block.header().timestamp;
-            self.chain.insert(block.clone(), self.now).unwrap();
-        }
-        self.sequence = self.chain.next_sequence(&self.miner.public_key()).0;
-    }
-
     pub(crate) fn mine_many(&mut self, count: usize, text: &str) -> Vec<Block> {
         (0..count)
             .map(|index| self.mine(&format!("{text} {index}")))

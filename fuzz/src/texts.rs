@@ -19,7 +19,7 @@ use crate::reported;
 pub(crate) fn tracker_messages() -> Vec<Vec<u8>> {
     let client = client_messages();
     let client = client.iter().map(serde_json::to_vec);
-    let server = server_messages();
+    let server = [server_messages(), room_answers()].concat();
     let server = server.iter().map(serde_json::to_vec);
     let mut all: Vec<Vec<u8>> = client.chain(server).filter_map(Result::ok).collect();
     all.extend(texts());
@@ -262,6 +262,20 @@ fn server_messages() -> Vec<ServerMessage> {
             height: 2,
             hash: id.clone(),
         },
+        ServerMessage::Error {
+            code: ErrorCode::NetworkExists,
+            message: String::from("another genesis holds the label"),
+            network_id: Some(network_id),
+            suggestion: Some(String::from("another")),
+            target: Some(id),
+        },
+    ]
+}
+
+/// What members of a private room are told.
+fn room_answers() -> Vec<ServerMessage> {
+    let id = "07".repeat(32);
+    vec![
         ServerMessage::RoomJoined {
             room: id.clone(),
             peer_id: id.clone(),
@@ -301,13 +315,6 @@ fn server_messages() -> Vec<ServerMessage> {
             network_id: id.clone(),
             number: 1,
             receipt: Some(String::from("00ff")),
-        },
-        ServerMessage::Error {
-            code: ErrorCode::NetworkExists,
-            message: String::from("another genesis holds the label"),
-            network_id: Some(network_id),
-            suggestion: Some(String::from("another")),
-            target: Some(id),
         },
     ]
 }

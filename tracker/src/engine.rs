@@ -17,9 +17,9 @@ use shared::private::RoomId;
 use tokio::sync::{Notify, mpsc, watch};
 
 use crate::backplane::Backplane;
-use crate::enterprise::Asked;
-use crate::hub::{ConnectionId, Hub, Input, Output, ResetOutcome, UpdateOutcome};
-use crate::ledger;
+use crate::hub::message::Wish;
+use crate::hub::{Asked, ConnectionId, Hub, Input, Output, ResetOutcome, UpdateOutcome};
+use crate::ledger::{self, MemberReport};
 use crate::limits;
 use crate::recorder::LedgerSender;
 
@@ -186,15 +186,7 @@ impl Engine {
                     gate.resume_at.store(until.0, Ordering::Relaxed);
                 }
             }
-            Output::Register { connection, wish } => {
-                if self
-                    .ledger
-                    .ask(ledger::Input::RegistrationAsked { connection, wish })
-                    .is_err()
-                {
-                    refuse_registration(state, now, connection);
-                }
-            }
+            Output::Register { connection, wish } => self.register(state, now, connection, wish),
             Output::Check {
                 connection,
                 chain_id,
@@ -203,42 +195,15 @@ impl Engine {
                 self.check(state, now, connection, chain_id, blocks);
             }
             Output::CheckReports { connection, report } => {
-                let room = report.room;
-                let input = ledger::Input::Reported { connection, report };
-                if self.ledger.ask(input).is_err() {
-                    state
-                        .hub
-                        .handle(now, busy_with_reports(state, connection, room));
-                }
+                self.check_reports(state, now, connection, report);
             }
             Output::CheckReset {
                 connection,
                 room,
                 reset,
-            } => {
-                let input = ledger::Input::ResetAsked {
-                    connection,
-                    room,
-                    reset,
-                };
-                if self.ledger.ask(input).is_err() {
-                    state.hub.handle(now, busy_with_reset(connection, room));
-                }
-            }
-            Output::Ask {
-                connection,
-                room,
-                chain_id,
-                question,
-            } => {
-                // Nobody listens any more when the tracker stops.
-                let _ = self.questions.send(Asked {
-                    connection,
-                    room,
-                    chain_id,
-                    question,
-                });
-            }
+            } => self.check_reset(state, now, (connection, room), reset),
+            // Nobody listens any more when the tracker stops.
+            Output::Ask(asked) => drop(self.questions.send(asked)),
             Output::CheckBlock {
                 connection,
                 chain_id,
@@ -270,6 +235,45 @@ impl Engine {
             }
             Output::Follow { chain_id } => self.to_others(|others| others.follow(chain_id)),
             Output::Unfollow { chain_id } => self.to_others(|others| others.unfollow(chain_id)),
+        }
+    }
+
+    fn register(&self, state: &mut State, now: TimestampMs, connection: ConnectionId, wish: Wish) {
+        let input = ledger::Input::RegistrationAsked { connection, wish };
+        if self.ledger.ask(input).is_err() {
+            refuse_registration(state, now, connection);
+        }
+    }
+
+    fn check_reports(
+        &self,
+        state: &mut State,
+        now: TimestampMs,
+        connection: ConnectionId,
+        report: Box<MemberReport>,
+    ) {
+        let room = report.room;
+        let input = ledger::Input::Reported { connection, report };
+        if self.ledger.ask(input).is_err() {
+            let refused = busy_with_reports(state, connection, room);
+            state.hub.handle(now, refused);
+        }
+    }
+
+    fn check_reset(
+        &self,
+        state: &mut State,
+        now: TimestampMs,
+        (connection, room): (ConnectionId, RoomId),
+        reset: Vec<u8>,
+    ) {
+        let input = ledger::Input::ResetAsked {
+            connection,
+            room,
+            reset,
+        };
+        if self.ledger.ask(input).is_err() {
+            state.hub.handle(now, busy_with_reset(connection, room));
         }
     }
 

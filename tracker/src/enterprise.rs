@@ -8,6 +8,7 @@
 //! Limits: [`limits::PROOFS_IN_FLIGHT_MAX`] questions at once, further ones are told to come again;
 //! [`limits::PROOF_BYTES_MAX`] of an answer; [`limits::PROOF_TIMEOUT_MS`] for each validator.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +20,6 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use service::Problem;
 use shared::ids::ChainId;
-use shared::private::RoomId;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use utoipa::IntoParams;
@@ -27,17 +27,8 @@ use utoipa::IntoParams;
 use crate::App;
 use crate::engine::Engine;
 use crate::http::chain_of;
-use crate::hub::{self, ConnectionId, Question};
+use crate::hub::{self, Asked, Question};
 use crate::limits;
-
-/// A question of a member of a private room.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Asked {
-    pub(crate) connection: ConnectionId,
-    pub(crate) room: RoomId,
-    pub(crate) chain_id: ChainId,
-    pub(crate) question: Question,
-}
 
 /// The way to the validators for readers.
 #[derive(Debug)]
@@ -52,7 +43,7 @@ impl Enterprise {
     ///
     /// # Errors
     /// When no HTTP client can be made.
-    pub(crate) fn new(validators: Vec<String>) -> Result<Self, reqwest::Error> {
+    fn new(validators: Vec<String>) -> Result<Self, reqwest::Error> {
         let client = reqwest::Client::builder()
             .timeout(Duration::from_millis(limits::PROOF_TIMEOUT_MS))
             .tcp_nodelay(true)
@@ -64,8 +55,22 @@ impl Enterprise {
         })
     }
 
+    /// The same, answering what members of private rooms ask, too.
+    ///
+    /// # Errors
+    /// When no HTTP client can be made.
+    pub(crate) fn start(
+        validators: Vec<String>,
+        asked: mpsc::UnboundedReceiver<Asked>,
+        engine: Arc<Engine>,
+    ) -> io::Result<Arc<Self>> {
+        let enterprise = Arc::new(Self::new(validators).map_err(io::Error::other)?);
+        tokio::spawn(Arc::clone(&enterprise).answer(asked, engine));
+        Ok(enterprise)
+    }
+
     /// Answers what members of private rooms ask, until the tracker ends.
-    pub(crate) async fn answer(
+    async fn answer(
         self: Arc<Self>,
         mut asked: mpsc::UnboundedReceiver<Asked>,
         engine: Arc<Engine>,

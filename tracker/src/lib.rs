@@ -31,6 +31,7 @@ pub mod store;
 pub mod turn;
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -235,12 +236,7 @@ async fn start(config: &Config) -> Result<(Arc<App>, Recorded), Error> {
         Forwarding::On
     };
     let data = config.data.clone();
-    let opened = tokio::task::spawn_blocking(move || {
-        let store = Store::open(&data)?;
-        let ledger = store.restore(forwarding, TimestampMs(service::now_ms()))?;
-        compare(&Derived::find(&data), &ledger);
-        Ok::<_, StoreError>((store, ledger))
-    });
+    let opened = tokio::task::spawn_blocking(move || open(&data, forwarding));
     let (store, ledger) = opened.await.map_err(io::Error::other)??;
     let (sender, receiver) = recorder::ledger_channel();
     let mut hub = Hub::new(config.ice_servers.clone()).with_turn(turn_of(config)?);
@@ -254,9 +250,7 @@ async fn start(config: &Config) -> Result<(Arc<App>, Recorded), Error> {
         .map(|nats| Arc::new(nats) as Arc<dyn Backplane>);
     let (questions, asked) = mpsc::unbounded_channel();
     let engine = Arc::new(Engine::new(hub, sender.clone(), backplane, questions));
-    let enterprise = Enterprise::new(validators.clone()).map_err(io::Error::other)?;
-    let enterprise = Arc::new(enterprise);
-    tokio::spawn(Arc::clone(&enterprise).answer(asked, Arc::clone(&engine)));
+    let enterprise = Enterprise::start(validators.clone(), asked, Arc::clone(&engine))?;
     if let (Some(carrier), Some(url)) = (carrier, config.nats_url.clone()) {
         let engine = Arc::clone(&engine);
         tokio::spawn(async move {
@@ -297,6 +291,14 @@ async fn start(config: &Config) -> Result<(Arc<App>, Recorded), Error> {
         metrics: Metrics::new(),
     };
     Ok((Arc::new(app), recorded))
+}
+
+/// Opens the store and reads everything back.
+fn open(data: &Path, forwarding: Forwarding) -> Result<(Store, Ledger), StoreError> {
+    let store = Store::open(data)?;
+    let ledger = store.restore(forwarding, TimestampMs(service::now_ms()))?;
+    compare(&Derived::find(data), &ledger);
+    Ok((store, ledger))
 }
 
 /// Says what the derived file of the last run and the store do not agree on.

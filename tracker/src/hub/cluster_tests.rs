@@ -121,7 +121,7 @@ impl World {
                 | Output::CheckTransaction { .. }
                 | Output::CheckReports { .. }
                 | Output::CheckReset { .. }
-                | Output::Ask { .. }
+                | Output::Ask(_)
                 | Output::Adopt { .. } => {}
             }
         }

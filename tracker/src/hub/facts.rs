@@ -65,7 +65,8 @@ impl Hub {
             return;
         }
         let network = self.networks.get(&chain_id);
-        let network_id = network.map_or(chain_id.to_string(), |network| network.label.to_string());
+        let network_id =
+            network.map_or_else(|| chain_id.to_string(), |network| network.label.to_string());
         let (status, tip, reason) = match outcome {
             UpdateOutcome::Accepted(tip) => (UpdateStatus::Accepted, tip, None),
             UpdateOutcome::Refused(tip, reason) => (UpdateStatus::Refused, tip, Some(reason)),

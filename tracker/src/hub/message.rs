@@ -5,7 +5,7 @@
 //! kind's own field is there; whether the payload is signed and fresh is for the receiving peer to judge.
 
 use api::ws::{ClientMessage, ErrorCode};
-use api::{TenantBlock, TenantTransaction};
+use api::{ReportedBlock, TenantBlock, TenantTransaction};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use shared::enterprise::Reset;
@@ -266,25 +266,7 @@ fn parse_request(text: &str) -> Result<Incoming, MessageError> {
             latest_reports,
             genesis,
             ..
-        } => {
-            check_count(latest_blocks.len().saturating_add(latest_reports.len()))?;
-            if latest_reports.is_empty() && genesis.is_none() {
-                return Ok(Incoming::Update {
-                    label: parse_label(&network_id)?,
-                    blocks: latest_blocks,
-                });
-            }
-            if !latest_blocks.is_empty() {
-                return Err(MessageError::bad("an update has whole blocks or reports"));
-            }
-            Ok(Incoming::Report(Box::new(MemberReport {
-                room: RoomId(field("network_id", &network_id)?),
-                genesis: genesis
-                    .map(|text| bytes("genesis", &text, GENESIS_BYTES_MAX))
-                    .transpose()?,
-                reports: latest_reports,
-            })))
-        }
+        } => update(&network_id, latest_blocks, latest_reports, genesis),
         ClientMessage::ResetNetwork { network_id, reset } => Ok(Incoming::Reset {
             room: RoomId(field("network_id", &network_id)?),
             reset: bytes("reset", &reset, Reset::BYTES)?,
@@ -299,6 +281,32 @@ fn parse_request(text: &str) -> Result<Incoming, MessageError> {
         }),
         _ => Err(MessageError::bad("a message of another kind")),
     }
+}
+
+/// Blocks of an open network, or reports of a private one.
+fn update(
+    network_id: &str,
+    blocks: Vec<TenantBlock>,
+    reports: Vec<ReportedBlock>,
+    genesis: Option<String>,
+) -> Result<Incoming, MessageError> {
+    check_count(blocks.len().saturating_add(reports.len()))?;
+    if reports.is_empty() && genesis.is_none() {
+        return Ok(Incoming::Update {
+            label: parse_label(network_id)?,
+            blocks,
+        });
+    }
+    if !blocks.is_empty() {
+        return Err(MessageError::bad("an update has whole blocks or reports"));
+    }
+    Ok(Incoming::Report(Box::new(MemberReport {
+        room: RoomId(field("network_id", network_id)?),
+        genesis: genesis
+            .map(|text| bytes("genesis", &text, GENESIS_BYTES_MAX))
+            .transpose()?,
+        reports,
+    })))
 }
 
 fn check_count(found: usize) -> Result<(), MessageError> {

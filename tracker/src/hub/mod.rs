@@ -39,7 +39,7 @@ pub use self::cluster::{PRESENCE_MS, PRESENCE_MS_MAX};
 pub use self::join::{JOIN_DOMAIN, join_bytes};
 pub use self::trackers::PublicUrl;
 pub use self::traffic::{
-    ConnectionId, Input, Network, Output, Question, ResetOutcome, RoomNetwork, UpdateOutcome,
+    Asked, ConnectionId, Input, Network, Output, Question, ResetOutcome, RoomNetwork, UpdateOutcome,
 };
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

@@ -8,7 +8,7 @@ use api::ws::{ErrorCode, ServerMessage};
 use shared::ids::{ChainId, TimestampMs};
 use shared::private::RoomId;
 
-use super::{ConnectionId, Hub, Output, Question, ResetOutcome, RoomNetwork, to_text};
+use super::{Asked, ConnectionId, Hub, Output, Question, ResetOutcome, RoomNetwork, to_text};
 use crate::ledger::MemberReport;
 
 impl Hub {
@@ -56,12 +56,12 @@ impl Hub {
         let Some(chain_id) = network.map(|network| network.chain_id) else {
             return self.on_question_answered(connection, room, question, None);
         };
-        self.outputs.push_back(Output::Ask {
+        self.outputs.push_back(Output::Ask(Asked {
             connection,
             room,
             chain_id,
             question,
-        });
+        }));
     }
 
     pub(super) fn on_question_answered(
@@ -100,7 +100,7 @@ impl Hub {
             let chain_id = network.chain_id.to_string();
             let (height, hash) = network
                 .tip
-                .map_or((0, chain_id.clone()), |tip| (tip.height, tip.hash));
+                .map_or_else(|| (0, chain_id.clone()), |tip| (tip.height, tip.hash));
             let network_id = network.room.0.to_string();
             let tip = ServerMessage::Tip {
                 network_id,

@@ -68,7 +68,7 @@ impl Bench {
                 | Output::Check { .. }
                 | Output::CheckReports { .. }
                 | Output::CheckReset { .. }
-                | Output::Ask { .. }
+                | Output::Ask(_)
                 | Output::CheckBlock { .. }
                 | Output::CheckTransaction { .. } => self.ledger.push(output),
             }
@@ -596,14 +596,18 @@ fn what_is_known_of_a_private_network_is_told_to_its_room_and_to_who_enters() {
     );
     bench.enter(4);
     let heard = bench.heard(4);
-    let entered = heard.iter().find_map(|message| match message {
-        ServerMessage::RoomJoined {
+    let entered = heard.iter().find_map(|message| {
+        if let ServerMessage::RoomJoined {
             tip,
             anchor,
             resets,
             ..
-        } => Some((tip.is_some(), anchor.is_some(), *resets)),
-        _ => None,
+        } = message
+        {
+            Some((tip.is_some(), anchor.is_some(), *resets))
+        } else {
+            None
+        }
     });
     assert_eq!(entered, Some((true, true, 1)));
     assert_eq!(bench.heard(2), []);

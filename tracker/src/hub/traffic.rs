@@ -5,7 +5,6 @@ use std::sync::Arc;
 use api::ws::{ErrorCode, ServerMessage};
 use api::{Anchor, TenantBlock, TenantTransaction, TipReference};
 use shared::ids::{ChainId, PeerId, TimestampMs};
-
 use shared::private::RoomId;
 
 use super::message::{Incoming, Listing, MessageError, Wish};
@@ -71,6 +70,19 @@ pub enum Question {
         /// Which.
         number: u32,
     },
+}
+
+/// A question, and whose it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// Who asks.
+    pub connection: ConnectionId,
+    /// The room.
+    pub room: RoomId,
+    /// The network's chain.
+    pub chain_id: ChainId,
+    /// What it asks.
+    pub question: Question,
 }
 
 /// What the ledger made of an update.
@@ -256,16 +268,7 @@ pub enum Output {
         reset: Vec<u8>,
     },
     /// Ask a validator about a private network and report the answer as [`Input::QuestionAnswered`].
-    Ask {
-        /// Who asks.
-        connection: ConnectionId,
-        /// The room.
-        room: RoomId,
-        /// The network's chain.
-        chain_id: ChainId,
-        /// What it asks.
-        question: Question,
-    },
+    Ask(Asked),
     /// Check a block for its room, without keeping it.
     CheckBlock {
         /// Who sent it.

@@ -92,6 +92,18 @@ async fn reset_result(client: &mut Client) -> (u32, UpdateStatus) {
     result.await
 }
 
+async fn receipt_of(client: &mut Client, keys: &NetworkKeys, number: u32) -> Vec<u8> {
+    let network_id = keys.room().0.to_string();
+    client
+        .send(&ClientMessage::GetReset { network_id, number })
+        .await;
+    let receipt = client.until(|message| match message {
+        ServerMessage::ResetReceipt { receipt, .. } => Some(receipt.clone()),
+        _ => None,
+    });
+    hex::decode(receipt.await.unwrap()).unwrap()
+}
+
 async fn tip_at(client: &mut Client, height: u32, hash: Hash) {
     let is_it = |message: &ServerMessage| match message {
         ServerMessage::Tip {
@@ -174,18 +186,7 @@ async fn reports_of_a_private_network_are_final_and_void_for_its_members_and_for
         assert_eq!(reset_result(member).await, (1, UpdateStatus::Accepted));
         tip_at(member, 1, blocks[0].hash()).await;
     }
-    let network_id = keys.room().0.to_string();
-    two.send(&ClientMessage::GetReset {
-        network_id,
-        number: 1,
-    })
-    .await;
-    let receipt = two.until(|message| match message {
-        ServerMessage::ResetReceipt { receipt, .. } => Some(receipt.clone()),
-        _ => None,
-    });
-    let receipt = hex::decode(receipt.await.unwrap()).unwrap();
-    let trust = Trust::new(&enterprise, enterprise.hash()).unwrap();
+    let receipt = receipt_of(&mut two, &keys, 1).await;
     let receipt = ResetReceipt::decode(&receipt).unwrap();
     let executed = receipt.verify(network.chain.genesis(), &trust).unwrap();
     assert!(executed.voids(&last));

@@ -135,9 +135,8 @@ impl World {
                 | Output::CheckBlock { chain_id, .. }
                 | Output::CheckTransaction { chain_id, .. } => heard.asked.push(chain_id),
                 Output::CheckReports { report, .. } => heard.asked.push(report.room.as_chain()),
-                Output::CheckReset { room, .. } | Output::Ask { room, .. } => {
-                    heard.asked.push(room.as_chain());
-                }
+                Output::CheckReset { room, .. } => heard.asked.push(room.as_chain()),
+                Output::Ask(asked) => heard.asked.push(asked.room.as_chain()),
                 Output::Pause { .. }
                 | Output::WakeAt { .. }
                 | Output::Publish { .. }

@@ -187,6 +187,7 @@ async fn reports_of_a_private_network_are_final_and_void_for_its_members_and_for
         tip_at(member, 1, blocks[0].hash()).await;
     }
     let receipt = receipt_of(&mut two, &keys, 1).await;
+    let trust = Trust::new(&enterprise, enterprise.hash()).unwrap();
     let receipt = ResetReceipt::decode(&receipt).unwrap();
     let executed = receipt.verify(network.chain.genesis(), &trust).unwrap();
     assert!(executed.voids(&last));

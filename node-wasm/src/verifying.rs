@@ -2,6 +2,7 @@
 
 use shared::block::UncheckedBlock;
 use shared::genesis::Genesis;
+use shared::identity::Verifier;
 use wasm_bindgen::prelude::*;
 
 /// Checks blocks of one network by every rule that needs no chain; the node trusts it with signatures only.
@@ -9,6 +10,7 @@ use wasm_bindgen::prelude::*;
 #[derive(Debug)]
 pub struct BlockVerifier {
     genesis: Genesis,
+    verifier: Verifier,
 }
 
 #[wasm_bindgen]
@@ -21,12 +23,15 @@ impl BlockVerifier {
     pub fn new(genesis: &[u8]) -> Result<Self, JsError> {
         Ok(Self {
             genesis: Genesis::decode(genesis)?,
+            verifier: Verifier::default(),
         })
     }
 
     /// Whether the block is well-formed, has its work, commits to its body, and all its signatures hold.
     #[must_use]
-    pub fn check(&self, block: &[u8]) -> bool {
-        UncheckedBlock::decode(block).is_ok_and(|block| block.check(&self.genesis).is_ok())
+    pub fn check(&mut self, block: &[u8]) -> bool {
+        let (genesis, verifier) = (&self.genesis, &mut self.verifier);
+        UncheckedBlock::decode(block)
+            .is_ok_and(|block| block.check_with(genesis, verifier, |_| false).is_ok())
     }
 }

@@ -14,6 +14,7 @@ use crate::{
     genesis::{Genesis, Rules},
     hash::{Hash, sha256},
     header::{HEADER_BYTES, Header, VERSION},
+    identity::Verifier,
     ids::{ChainId, Height, PublicKey, Sequence, TimestampMs},
     limits, merkle,
     pow::CompactTarget,
@@ -121,10 +122,10 @@ impl UncheckedBlock {
     /// # Errors
     /// The first rule that is broken.
     pub fn check(self, genesis: &Genesis) -> Result<Block, BlockError> {
-        self.check_with(genesis, |_| false)
+        self.check_with(genesis, &mut Verifier::default(), |_| false)
     }
 
-    /// As [`UncheckedBlock::check`], without verifying again the signatures of transactions whose id is `known`.
+    /// As [`UncheckedBlock::check`], by what the verifier knows of the senders, and without verifying again the signatures of transactions whose id is `known`.
     ///
     /// An id covers the signature, so a transaction verified before under the same id and chain needs no second look.
     ///
@@ -133,6 +134,7 @@ impl UncheckedBlock {
     pub fn check_with(
         self,
         genesis: &Genesis,
+        verifier: &mut Verifier,
         known: impl Fn(&Hash) -> bool,
     ) -> Result<Block, BlockError> {
         check_header(&self.header, &genesis.rules)?;
@@ -162,7 +164,7 @@ impl UncheckedBlock {
             });
         }
         let chain = genesis.chain_id();
-        let transactions = verified(&self.transactions, chain, rules, known)?;
+        let transactions = verified(&self.transactions, chain, rules, verifier, known)?;
         Ok(Block {
             hash: self.header.hash(),
             header: self.header,
@@ -178,7 +180,7 @@ impl UncheckedBlock {
     /// # Errors
     /// The first rule that is broken.
     pub fn check_archived(self, genesis: &Genesis) -> Result<Block, BlockError> {
-        self.check_with(genesis, |_| true)
+        self.check_with(genesis, &mut Verifier::default(), |_| true)
     }
 }
 
@@ -186,6 +188,7 @@ fn verified(
     raw: &[Vec<u8>],
     chain: ChainId,
     rules: &Rules,
+    verifier: &mut Verifier,
     known: impl Fn(&Hash) -> bool,
 ) -> Result<Vec<VerifiedTransaction>, BlockError> {
     // All are parsed before any signature is verified.
@@ -202,7 +205,7 @@ fn verified(
             return Ok(VerifiedTransaction::already_verified(transaction));
         }
         transaction
-            .verify(chain)
+            .verify_by(verifier, chain)
             .map_err(|error| BlockError::Transaction { index, error })
     };
     parsed.into_iter().enumerate().map(verify).collect()

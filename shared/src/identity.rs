@@ -3,12 +3,16 @@
 //! A signature is over `domain ‖ chain id ‖ bytes`, so that it means one thing on one chain. The verdict is that of
 //! `verify_strict`, never of a batch: batch and strict verdicts can differ, and every peer must reach the same one.
 
+mod verifier;
+
 use alloc::vec::Vec;
 use core::fmt;
 
-use ed25519_dalek::{Signer, SigningKey, Verifier, VerifyingKey};
+use ed25519_dalek::{Signer, SigningKey, Verifier as _, VerifyingKey};
 
 use crate::ids::{ChainId, PeerId, PublicKey, Signature};
+
+pub use verifier::Verifier;
 
 /// A secret key. Its debug form shows the public half only.
 #[derive(Clone)]

@@ -18,7 +18,7 @@ use crate::{
     encoding::{DecodeError, Reader, Writer},
     genesis::Rules,
     hash::{Hash, sha256},
-    identity::{self, Identity, SignatureError},
+    identity::{Identity, SignatureError, Verifier},
     ids::{ChainId, PublicKey, Sequence, Signature, TimestampMs},
 };
 
@@ -126,8 +126,20 @@ impl Transaction {
     /// # Errors
     /// It does not hold on this chain.
     pub fn verify(self, chain: ChainId) -> Result<VerifiedTransaction, TransactionError> {
+        self.verify_by(&mut Verifier::default(), chain)
+    }
+
+    /// As [`Transaction::verify`], by what the verifier knows of the sender.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn verify_by(
+        self,
+        verifier: &mut Verifier,
+        chain: ChainId,
+    ) -> Result<VerifiedTransaction, TransactionError> {
         let key = self.content.sender;
-        identity::verify(DOMAIN, chain, &key, &self.stamped_bytes(), &self.signature)?;
+        verifier.verify(DOMAIN, chain, &key, &self.stamped_bytes(), &self.signature)?;
         Ok(VerifiedTransaction(self))
     }
 

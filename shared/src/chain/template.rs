@@ -43,7 +43,7 @@ impl Template {
             miner: self.miner,
             transactions,
         }
-        .check_with(genesis, |_| true)
+        .check_archived(genesis)
     }
 }
 

@@ -144,7 +144,9 @@ impl Node {
         let genesis = self.chain.genesis();
         let unchecked = UncheckedBlock::decode(bytes).map_err(|error| error.to_string())?;
         let header = unchecked.header.clone();
-        let checked = unchecked.check_with(genesis, |id| self.is_verified(id));
+        let mut verifier = core::mem::take(&mut self.verifier);
+        let checked = unchecked.check_with(genesis, &mut verifier, |id| self.is_verified(id));
+        self.verifier = verifier;
         checked.map_err(|error| {
             if error.is_of_header() {
                 self.chain.invalidate(&header.hash());

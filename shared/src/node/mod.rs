@@ -79,7 +79,7 @@ use crate::{
     chain::Chain,
     enterprise::FinalBlock,
     genesis::Genesis,
-    identity::Identity,
+    identity::{Identity, Verifier},
     ids::{Height, PeerId, TimestampMs},
     mempool::{Mempool, MempoolLimits},
 };
@@ -98,6 +98,7 @@ pub struct Node {
     traffic: Traffic,
     /// Transactions that were verified and found no place.
     verified: Recent,
+    verifier: Verifier,
     downloads: Downloads,
     verifying: Verifying,
     wanted: Wanted,
@@ -174,6 +175,7 @@ impl Node {
             scores: Scores::default(),
             traffic: Traffic::default(),
             verified: Recent::new(limits::VERIFIED_MAX),
+            verifier: Verifier::default(),
             downloads: Downloads::default(),
             verifying: Verifying::new(helpers),
             wanted: Wanted::default(),

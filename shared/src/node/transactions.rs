@@ -173,7 +173,7 @@ impl Node {
                 let transaction = VerifiedTransaction::already_verified(transaction);
                 verified.push((id, Some(transaction)));
             } else {
-                let checked = transaction.verify(chain_id);
+                let checked = transaction.verify_by(&mut self.verifier, chain_id);
                 let checked = checked.map_err(|error| blame(from, &error))?;
                 verified.push((id, Some(checked)));
             }
@@ -200,7 +200,7 @@ impl Node {
         if self.mempool.contains(&id) || self.chain.contains_transaction(&id).is_some() {
             return;
         }
-        if let Ok(transaction) = transaction.verify(chain_id) {
+        if let Ok(transaction) = transaction.verify_by(&mut self.verifier, chain_id) {
             self.add_pending(transaction, None);
         }
     }

@@ -3,11 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use api::ws::ServerMessage;
+use api::{Anchor, TipReference};
 use shared::hash::{Hash, sha256};
 use shared::ids::{ChainId, PeerId, TimestampMs};
+use shared::private::{NetworkKey, NetworkKeys};
 
 use super::message::{Listing, parse};
-use super::{ConnectionId, Hub, Input, Network, Output, PRESENCE_MS, PRESENCE_MS_MAX};
+use super::{
+    ConnectionId, Hub, Input, Network, Output, PRESENCE_MS, PRESENCE_MS_MAX, ResetOutcome,
+    RoomNetwork,
+};
 use crate::backplane::{Message, Subject, TrackerId, decode, encode};
 use crate::label::Label;
 
@@ -181,6 +186,19 @@ impl World {
         connection
     }
 
+    /// Enters the private room of a key.
+    fn enter(&mut self, at: usize, key: u8, peer: u8) -> ConnectionId {
+        let connection = self.join(at, 1, 90 + peer);
+        let (keys, peer) = (quiet_keys(key), peer_of(peer));
+        let admission = keys.admission("tracker.test", peer, &[0; 32]);
+        let (room, join_key) = (keys.room().0, keys.join_key());
+        let text = format!(
+            r#"{{"type":"join_room","room":"{room}","join_key":"{join_key}","peer_id":"{peer}","admission":"{admission}"}}"#
+        );
+        self.say(at, connection, text);
+        connection
+    }
+
     fn say(&mut self, at: usize, connection: ConnectionId, text: String) {
         let bytes = text.len();
         let message = parse(text);
@@ -216,6 +234,10 @@ impl World {
         self.give(at, Input::Closed { connection });
         joined.unwrap().into_iter().collect()
     }
+}
+
+fn quiet_keys(byte: u8) -> NetworkKeys {
+    NetworkKey::from_bytes([byte; 32]).keys()
 }
 
 fn peer_of(byte: u8) -> PeerId {
@@ -288,6 +310,56 @@ fn nothing_of_a_network_reaches_another_at_any_tracker() {
     );
     assert!(world.heard(1, other).is_empty());
     assert!(!world.nodes[1].follows.contains(&chain(1)));
+}
+
+#[test]
+fn anchors_and_resets_of_a_private_network_reach_its_members_at_other_trackers() {
+    let mut world = World::new(3, 5);
+    let here = world.enter(0, 7, 11);
+    let there = world.enter(1, 7, 12);
+    let other = world.enter(1, 8, 13);
+    world.pass(100);
+    for (at, connection) in [(0, here), (1, there), (1, other)] {
+        world.heard(at, connection);
+    }
+    let room = quiet_keys(7).room();
+    let (hash, chain_id) = (chain(3).to_string(), chain(9));
+    let anchor = Anchor {
+        network_id: room.0.to_string(),
+        chain_id: chain_id.to_string(),
+        height: 4,
+        hash: hash.clone(),
+        enterprise_height: 1,
+        enterprise_hash: "ee".into(),
+    };
+    let reported = RoomNetwork {
+        room,
+        chain_id,
+        tip: Some(TipReference { height: 5, hash }),
+        anchor: Some(anchor.clone()),
+        resets: 0,
+    };
+    world.give(0, Input::RoomReported(reported));
+    world.pass(50);
+    let executed = Input::ResetChecked {
+        connection: None,
+        room,
+        number: 1,
+        outcome: ResetOutcome::Executed,
+    };
+    world.give(0, executed);
+    world.pass(100);
+    let heard = world.heard(1, there);
+    let [
+        ServerMessage::Anchor(found),
+        ServerMessage::ResetResult { number: 1, .. },
+    ] = &heard[..]
+    else {
+        panic!("{heard:?}")
+    };
+    assert_eq!(*found, anchor);
+    assert_eq!(world.heard(0, here).len(), 3, "the tip, too");
+    assert_eq!(world.heard(1, other), []);
 }
 
 #[test]

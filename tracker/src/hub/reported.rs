@@ -108,7 +108,8 @@ impl Hub {
                 height,
                 hash,
             };
-            self.tell_everywhere(room, &tip);
+            // As of an open network, a tip is this tracker's own: members of others report to theirs.
+            self.send_room(room, None, &tip);
         }
         if let Some(anchor) = network.anchor.filter(|_| is_new_anchor) {
             self.tell_everywhere(room, &ServerMessage::Anchor(anchor));

@@ -257,7 +257,7 @@ impl Ledger {
     }
 
     fn schedule(&mut self) {
-        let resets = self.resets.values().filter_map(|pending| pending.due);
+        let resets = self.resets_wake_at().into_iter();
         let next = resets.chain(self.outbox.wake_at()).min();
         if let Some(at) = next
             && self.wake_at.is_none_or(|planned| at < planned)

@@ -627,6 +627,32 @@ fn resets_that_are_not_the_owners_or_not_the_next_are_refused_to_their_sender() 
 }
 
 #[test]
+fn resets_on_their_way_are_bounded_over_all_networks() {
+    let mut bench = Bench::new();
+    let mut sent = 0;
+    let networks: Vec<_> = (10..20)
+        .map(|key| {
+            let mut quiet = Quiet::new(key);
+            let block = quiet.mine(0);
+            bench.reported(&quiet, &[block]);
+            sent += resets_forwarded(&bench.reset(&quiet, &quiet.reset(1, 1, quiet.id().0)));
+            quiet
+        })
+        .collect();
+    assert_eq!(sent, limits::FORWARDS_IN_FLIGHT_MAX);
+    let mut answered = 0;
+    for _ in 0..networks.len() {
+        for quiet in &networks {
+            let reason = "no".into();
+            let outputs = bench.reset_answered(quiet, 1, ResetAnswer::Refused { reason });
+            answered += reset_outcomes(&outputs).len();
+            sent += resets_forwarded(&outputs);
+        }
+    }
+    assert_eq!((sent, answered), (networks.len(), networks.len()));
+}
+
+#[test]
 fn resets_that_came_another_way_are_followed_in_turn_if_the_owner_signed_them() {
     let (mut bench, quiet, blocks) = confirmed();
     let (first, second) = (

@@ -7,7 +7,7 @@
 //! calls a block void, when a member hands in a reset out of turn, and when reports come beside the chain that is kept here, as
 //! those of the chain after a reset would. Whoever answers: only what the owner signed is followed, each once and in turn.
 //!
-//! Limits: one reset of a network on its way; its pauses are those of the outbox; one question in [`limits::RESETS_ASK_MS`] for each
+//! Limits: one reset of a network on its way, [`limits::FORWARDS_IN_FLIGHT_MAX`] of all; pauses are those of the outbox; one question in [`limits::RESETS_ASK_MS`] for each
 //! network.
 
 use serde::{Deserialize, Serialize};
@@ -27,7 +27,7 @@ pub(super) struct Pending {
     /// Who hears of a refusal.
     asker: Option<ConnectionId>,
     /// When it goes out; none while it is on its way.
-    pub(super) due: Option<TimestampMs>,
+    due: Option<TimestampMs>,
     pub(super) failures: u32,
 }
 
@@ -126,9 +126,10 @@ impl Ledger {
 
     /// Posts the resets that are due.
     pub(super) fn resets_due(&mut self, now: TimestampMs) {
+        let places = self.reset_places();
         let due = self.resets.iter_mut();
         let due = due.filter(|(_, pending)| pending.due.is_some_and(|due| due <= now));
-        for (chain_id, pending) in due {
+        for (chain_id, pending) in due.take(places) {
             pending.due = None;
             self.outputs.push_back(Output::ForwardReset {
                 chain_id: *chain_id,
@@ -136,6 +137,19 @@ impl Ledger {
                 reset: pending.reset.encode(),
             });
         }
+    }
+
+    /// How many more may be on their way at once.
+    fn reset_places(&self) -> usize {
+        let flying = self.resets.values();
+        let flying = flying.filter(|pending| pending.due.is_none()).count();
+        limits::FORWARDS_IN_FLIGHT_MAX.saturating_sub(flying)
+    }
+
+    /// When the next reset is due; none while so many are on their way that it waits for one of them.
+    pub(super) fn resets_wake_at(&self) -> Option<TimestampMs> {
+        let due = self.resets.values().filter_map(|pending| pending.due);
+        due.min().filter(|_| self.reset_places() > 0)
     }
 
     pub(super) fn on_reset_answered(
@@ -147,7 +161,9 @@ impl Ledger {
     ) {
         let executed = self.books.get(&chain_id).map_or(0, |book| book.resets);
         let pending = self.resets.get_mut(&chain_id);
-        let Some(pending) = pending.filter(|pending| pending.reset.number == number) else {
+        let on_its_way =
+            pending.filter(|pending| pending.reset.number == number && pending.due.is_none());
+        let Some(pending) = on_its_way else {
             return;
         };
         match answer {

@@ -7,7 +7,10 @@ import { notify, notifyError } from "./notices.js";
 /** Wires the owner's dialog, and tells everybody of a reset; returns a function that shows a status. */
 export function setUpProving(node, signal) {
   const on = (id, type, handle) => byId(id).addEventListener(type, handle, { signal });
-  on("proving-open", "click", () => byId("proving").showModal());
+  on("proving-open", "click", () => {
+    byId("reset-from").value = byId("reset-from").max;
+    byId("proving").showModal();
+  });
   on("proving-close", "click", () => byId("proving").close());
   on("prove", "change", ({ currentTarget }) => prove(node, currentTarget));
   on("reset-sure", "change", ({ currentTarget }) => { byId("reset").disabled = !currentTarget.checked; });
@@ -27,10 +30,10 @@ function showProving(status) {
   const box = byId("prove");
   if (!box.disabled) box.checked = status.reporting;
   const last = status.finalHeight ?? 0;
-  byId("reset-form").hidden = last === 0;
-  const from = byId("reset-from");
+  const [form, from] = [byId("reset-form"), byId("reset-from")];
   from.max = String(last);
-  if (from.value === "") from.value = String(last);
+  if (form.hidden) from.value = from.max;
+  form.hidden = last === 0;
   setText(byId("reset-range"), last === 1 ? "Block 1 is final." : `Blocks 1 to ${count(last)} are final.`);
 }
 
@@ -54,7 +57,6 @@ async function reset(node, from) {
   try {
     await node.resetFinality({ from });
     byId("proving").close();
-    byId("reset-from").value = "";
   } catch (error) {
     notifyError("Finality was not reset", error);
   } finally {

@@ -160,11 +160,15 @@ impl Enterprise {
 }
 
 fn started(seed: u8, chain: &Chain, disk: BTreeMap<String, Vec<u8>>) -> Bench {
+    keeping(Keep::Archive, seed, chain, disk)
+}
+
+fn keeping(keep: Keep, seed: u8, chain: &Chain, disk: BTreeMap<String, Vec<u8>>) -> Bench {
     let config = Config {
         genesis: chain.genesis().clone(),
         identity: Identity::from_seed([seed; 32]),
         seed: [seed; 32],
-        keep: Keep::Archive,
+        keep,
         helpers: 0,
     };
     let mut bench = Bench::of(config, chain.tip().timestamp, disk);
@@ -423,4 +427,94 @@ fn a_reset_to_the_genesis_leaves_nothing_final_also_after_a_restart() {
     let status = bench.node.status();
     assert_eq!((status.height, status.final_height), (Height(0), Height(0)));
     assert_eq!(bench.node.outbox().ids().count(), 6);
+}
+
+#[test]
+fn a_pruned_member_follows_a_reset_below_what_it_kept_and_gets_the_bodies_again() {
+    let mut enterprise = Enterprise::new();
+    let mut chain = Chain::new(enterprise.tenant());
+    for sequence in 0..300 {
+        let sent = sent(&chain, sequence);
+        extend(&mut chain, 3, vec![sent]);
+    }
+    for from in (1..=300).step_by(100) {
+        enterprise.finalise(&chain, from..=from + 99);
+    }
+    let keep = Keep::Recent { blocks: 64 };
+    let mut benches = vec![
+        keeping(keep, 1, &chain, stored(&chain)),
+        started(2, &chain, stored(&chain)),
+    ];
+    let bytes = enterprise.proof(&chain, 0);
+    for bench in &mut benches {
+        connect(bench, &chain, 300);
+        let bytes = bytes.clone();
+        bench.give(Input::ProofReceived { bytes });
+    }
+    assert_eq!(benches[0].node.status().bodies_from, Height(237));
+    let receipt = enterprise.reset(&chain, 1, 51);
+    for bench in &mut benches {
+        bench.give(Input::ResetsTold { count: 1 });
+        let bytes = receipt.clone();
+        bench.give(Input::ResetReceived { number: 1, bytes });
+        assert_eq!(bench.node.status().final_height, Height(50));
+    }
+    let [pruned, archive] = [&benches[0], &benches[1]].map(|bench| bench.node.status());
+    assert_eq!((pruned.height, archive.height), (Height(0), Height(50)));
+    assert!(pruned.syncing, "nothing is mined meanwhile");
+
+    // Stopped at once, it starts as one that has still to get everything.
+    let disk = benches[0].disk.clone();
+    let mut bench = keeping(keep, 1, &chain, disk);
+    let damaged = |event: &Event| matches!(event, Event::StorageDamaged { .. });
+    let events = bench.events();
+    assert!(!events.iter().any(damaged), "{events:?}");
+    for first in [None, Some(bench)] {
+        if let Some(bench) = first {
+            benches[0] = bench;
+        }
+        let now = benches[0].now.max(benches[1].now);
+        benches.iter_mut().for_each(|bench| bench.now = now);
+        let mut net = Net::new(benches);
+        net.link(0, 1);
+        net.run(8_000);
+        benches = net.benches;
+        let status = benches[0].node.status();
+        assert_eq!(status.tip, chain.hash_at(Height(50)).unwrap());
+        assert_eq!(status.final_height, Height(50));
+        benches[1].give(Input::PeerLost { peer: id(0) });
+    }
+}
+
+#[test]
+fn nothing_is_reported_while_a_receipt_is_missing() {
+    let mut enterprise = Enterprise::new();
+    let chain = club(&enterprise);
+    enterprise.finalise(&chain, 1..=5);
+    let mut bench = started(OWNER, &chain, stored(&chain));
+    let reporting = Reporting::On;
+    bench.give(Input::ReportingSet { reporting });
+    connect(&mut bench, &chain, 5);
+    let bytes = enterprise.proof(&chain, 0);
+    bench.give(Input::ProofReceived { bytes });
+    let receipt = enterprise.reset(&chain, 1, 4);
+    bench.give(Input::ResetsTold { count: 1 });
+    connect(&mut bench, &chain, 3);
+    bench.taken();
+    bench.give(Input::ReportFailed);
+    bench.pass(60_000);
+    assert_eq!(reports(&mut bench), 0, "three void blocks are here");
+    let mut anew = Chain::new(chain.genesis().clone());
+    for height in 1..=3 {
+        let block = chain.block_at(Height(height)).unwrap().clone();
+        anew.insert(block, chain.tip().timestamp).unwrap();
+    }
+    extend(&mut anew, 5, Vec::new());
+    bench.give(Input::ResetReceived {
+        number: 1,
+        bytes: receipt,
+    });
+    offer(&mut bench, &anew, 4..=4);
+    bench.pass(60_000);
+    assert!(reports(&mut bench) > 0, "what stands in their place");
 }

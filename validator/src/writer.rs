@@ -81,8 +81,13 @@ impl Answer {
         }
     }
 
-    fn send(self, pending: &AtomicU64) {
-        pending.fetch_sub(self.transactions, Ordering::Relaxed);
+    /// What is answered waits no more, also in a picture that is shown before.
+    fn settle(answers: &[Self], pending: &AtomicU64) {
+        let settled = answers.iter().map(|answer| answer.transactions).sum();
+        pending.fetch_sub(settled, Ordering::Relaxed);
+    }
+
+    fn send(self) {
         // A sender that has gone away finds its blocks known when it asks again.
         let _ = self.reply.send(self.verdict);
     }
@@ -136,8 +141,9 @@ impl Writer {
 
     /// Answers at once.
     pub(crate) fn answer(&self, answers: Vec<Answer>) {
+        Answer::settle(&answers, &self.pending);
         for answer in answers {
-            answer.send(&self.pending);
+            answer.send();
         }
     }
 
@@ -210,6 +216,7 @@ impl Desk {
                 tracing::error!(%error, "a validator cannot be served from the store");
             }
         }
+        Answer::settle(&job.answers, &self.pending);
         if let Some(view) = job.view.filter(|_| failure.is_none()) {
             self.view.send_replace(view);
         }
@@ -217,7 +224,7 @@ impl Desk {
             if let Some(reason) = failure {
                 answer.verdict = Err(Unavailable::Failed(Arc::clone(reason)));
             }
-            answer.send(&self.pending);
+            answer.send();
         }
         if let Some(done) = job.done {
             // As above.

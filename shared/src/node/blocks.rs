@@ -330,6 +330,7 @@ impl Node {
                 .saturating_add(limits::REPORT_DELAY_MS),
         };
         self.reporter.on_tip(now, pause_ms);
+        self.note_told();
         if tip.work >= self.chain.best_header().work {
             self.pass_on(tip.hash, source);
         }

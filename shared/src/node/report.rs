@@ -166,6 +166,18 @@ impl Node {
         self.note_confirmed(height, hash);
     }
 
+    /// A peer may bring a block after the tracker told of it.
+    pub(super) fn note_told(&mut self) {
+        let is_news = |(height, hash)| {
+            let confirmed = self.reporter.confirmed;
+            confirmed.is_none_or(|(last, known)| last < height || !self.chain.is_on_main(&known))
+                && self.chain.is_on_main(&hash)
+        };
+        if let Some((height, hash)) = self.reporter.told.filter(|told| is_news(*told)) {
+            self.note_confirmed(height, hash);
+        }
+    }
+
     /// The tracker holds this block. On the main chain, that is news.
     fn note_confirmed(&mut self, height: Height, hash: Hash) {
         let is_news = self.reporter.confirmed != Some((height, hash));

@@ -166,6 +166,24 @@ fn tracker_that_is_ahead_is_not_told_the_whole_chain_again() {
 }
 
 #[test]
+fn a_block_that_the_tracker_told_of_counts_as_synced_once_a_peer_brings_it() {
+    let mut chain = grown(3, 3);
+    let mut bench = reporting(&chain, Some(Height(3)));
+    let block = extend(&mut chain, 5, Vec::new());
+    let told = (Height(4), block.hash());
+    bench.give(Input::TrackerConnected { tip: Some(told) });
+    assert_eq!(
+        bench.node.status().synced.map(|(height, _)| height),
+        Some(Height(3))
+    );
+    bench.give(Input::BlockOffered {
+        bytes: block.encode(),
+    });
+    assert_eq!(bench.node.status().synced, Some(told));
+    assert!(reports(&mut bench).is_empty());
+}
+
+#[test]
 fn tracker_on_another_branch_of_equal_work_is_told_once() {
     let base = grown(3, 3);
     let (mut ours, mut theirs) = (base.clone(), base.clone());

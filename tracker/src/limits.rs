@@ -36,6 +36,10 @@ pub const CREATION_BURST: u32 = 10;
 pub const MISTAKES_MAX: u32 = 100;
 /// Peers that a newcomer is told of, and that are told of it: enough for a partial mesh of the most links.
 pub const SAMPLE_PEERS: usize = 48;
+/// Comings and goings that a room's members are told of at once; a newcomer knows its sample anyway, and members tell each other.
+pub const ROOM_NEWS_BURST: u32 = 256;
+/// Comings and goings a second that they are told of after the burst, however many come and go.
+pub const ROOM_NEWS_PER_SECOND: u32 = 64;
 /// Peers in one room; beyond, joins are answered `full`.
 pub const ROOM_PEERS_MAX: usize = 1_024;
 /// Other trackers of a cluster that browsers are told of.

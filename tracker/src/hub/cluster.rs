@@ -18,7 +18,6 @@ use crate::backplane::{Content, Message, Subject, TrackerId};
 use crate::label::Label;
 use crate::limits;
 
-use api::ws::ServerMessage;
 
 /// How often a tracker repeats who its members are, in ms.
 pub const PRESENCE_MS: u64 = 5_000;
@@ -332,8 +331,7 @@ impl Hub {
         let room = cluster.remote.entry(chain_id).or_default();
         let before = room.insert(peer, Remote { at: from, until });
         if before.is_none() {
-            let peer_id = peer.to_string();
-            self.send_sample(chain_id, peer, &ServerMessage::PeerJoined { peer_id });
+            self.tell_joined(now, chain_id, peer);
             self.on_peer_count_changed(now, chain_id);
         }
     }
@@ -359,8 +357,7 @@ impl Hub {
             return;
         }
         room.remove(&peer);
-        let peer_id = peer.to_string();
-        self.send_room(chain_id, None, &ServerMessage::PeerLeft { peer_id });
+        self.tell_left(now, chain_id, peer);
         self.on_peer_count_changed(now, chain_id);
     }
 

@@ -9,6 +9,7 @@ use shared::hash::sha256;
 use shared::identity::{SignatureError, verify};
 use shared::ids::{ChainId, PeerId, PublicKey, Signature, TimestampMs};
 
+use super::bucket::Bucket;
 use super::{Connection, ConnectionId, Hub, Output, Place};
 use crate::label::Label;
 use crate::limits;
@@ -41,18 +42,27 @@ impl Hub {
             return;
         };
         let is_bare = proof.is_none();
+        let before = self.membership(connection);
         let peer = match proven_peer(state, chain_id, proof) {
             Ok(peer) => peer,
             Err(error) => {
                 return self.send_error(connection, ErrorCode::BadProof, error.to_string());
             }
         };
-        if self.is_full(chain_id) {
+        if before == Some((chain_id, peer)) {
+            // It is there already, and nobody else needs to hear of it.
+            if let Some(joined) = self.joined(chain_id, peer) {
+                self.send(connection, &joined);
+            }
+        } else if self.is_full(chain_id) {
             return self.refuse_full(connection, chain_id);
+        } else {
+            self.leave_room(now, connection);
+            self.replace_earlier(now, chain_id, peer);
+            if let Some(joined) = self.joined(chain_id, peer) {
+                self.enter(now, connection, (chain_id, peer), &joined);
+            }
         }
-        self.leave_room(now, connection);
-        self.replace_earlier(now, chain_id, peer);
-        self.enter_room(now, connection, chain_id, peer);
         if is_bare {
             let peers = self.other_peers(chain_id, peer);
             self.send(connection, &ServerMessage::Peers { peers });
@@ -96,17 +106,10 @@ impl Hub {
         }
     }
 
-    fn enter_room(
-        &mut self,
-        now: TimestampMs,
-        connection: ConnectionId,
-        chain_id: ChainId,
-        peer: PeerId,
-    ) {
-        let Some(network) = self.networks.get(&chain_id) else {
-            return;
-        };
-        let joined = ServerMessage::Joined {
+    /// What a member of an open network is told when it joins.
+    fn joined(&self, chain_id: ChainId, peer: PeerId) -> Option<ServerMessage> {
+        let network = self.networks.get(&chain_id)?;
+        Some(ServerMessage::Joined {
             network_id: network.label.to_string(),
             chain_id: chain_id.to_string(),
             genesis: network.genesis.to_string(),
@@ -114,8 +117,7 @@ impl Hub {
             peers: self.other_peers(chain_id, peer),
             tip: network.tip.clone(),
             anchor: network.anchor.clone(),
-        };
-        self.enter(now, connection, (chain_id, peer), &joined);
+        })
     }
 
     /// Puts a connection into a room, tells it so, and tells the others.
@@ -134,8 +136,7 @@ impl Hub {
             state.place = Place::Room { chain_id, peer };
         }
         self.send(connection, joined);
-        let peer_id = peer.to_string();
-        self.send_sample(chain_id, peer, &ServerMessage::PeerJoined { peer_id });
+        self.tell_joined(now, chain_id, peer);
         self.publish_joined(chain_id, peer);
         self.on_peer_count_changed(now, chain_id);
         self.tell_count_to(now, connection, chain_id);
@@ -152,26 +153,42 @@ impl Hub {
             room.remove(&peer);
             if room.is_empty() {
                 self.rooms.remove(&chain_id);
+                self.news.remove(&chain_id);
             }
         }
-        self.send_room(
-            chain_id,
-            None,
-            &ServerMessage::PeerLeft {
-                peer_id: peer.to_string(),
-            },
-        );
+        self.tell_left(now, chain_id, peer);
         self.publish_left(chain_id, peer);
         self.on_peer_count_changed(now, chain_id);
     }
 
-    /// Tells those here who are in a newcomer's sample.
-    pub(super) fn send_sample(
-        &mut self,
-        chain_id: ChainId,
-        newcomer: PeerId,
-        message: &ServerMessage,
-    ) {
+    /// Tells members of a newcomer, those in its sample.
+    pub(super) fn tell_joined(&mut self, now: TimestampMs, chain_id: ChainId, peer: PeerId) {
+        let peer_id = peer.to_string();
+        if self.may_tell_news(now, chain_id) {
+            self.send_sample(chain_id, peer, &ServerMessage::PeerJoined { peer_id });
+        }
+    }
+
+    /// Tells members of one that left.
+    pub(super) fn tell_left(&mut self, now: TimestampMs, chain_id: ChainId, peer: PeerId) {
+        let peer_id = peer.to_string();
+        if self.may_tell_news(now, chain_id) {
+            self.send_room(chain_id, None, &ServerMessage::PeerLeft { peer_id });
+        }
+    }
+
+    /// Takes from what a room is told: who floods it with joins can't drown its members.
+    fn may_tell_news(&mut self, now: TimestampMs, chain_id: ChainId) -> bool {
+        if !self.rooms.contains_key(&chain_id) {
+            return false;
+        }
+        let (burst, rate) = (limits::ROOM_NEWS_BURST, limits::ROOM_NEWS_PER_SECOND);
+        let news = self.news.entry(chain_id);
+        let news = news.or_insert_with(|| Bucket::new(burst, rate, now));
+        news.take_if_there(now, 1).is_ok()
+    }
+
+    fn send_sample(&mut self, chain_id: ChainId, newcomer: PeerId, message: &ServerMessage) {
         let here = self.rooms.get(&chain_id).into_iter().flatten();
         let others = here.filter(|(peer, _)| **peer != newcomer);
         let told = sample(newcomer, others, |(peer, _)| **peer);

@@ -74,6 +74,8 @@ pub struct Hub {
     /// When the public list is pushed next, if it changed.
     listing_due: Option<TimestampMs>,
     listed_at: TimestampMs,
+    /// What each room may still be told of comings and goings.
+    news: BTreeMap<ChainId, Bucket>,
     /// When each room was told how many it is.
     counts: BTreeMap<ChainId, listing::Count>,
     /// The rooms that are told anew, and when.
@@ -151,6 +153,7 @@ impl Hub {
             deadlines: BTreeSet::new(),
             listing_due: None,
             listed_at: TimestampMs(0),
+            news: BTreeMap::new(),
             counts: BTreeMap::new(),
             counts_due: BTreeSet::new(),
             counts_changed: Vec::new(),

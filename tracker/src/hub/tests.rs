@@ -425,6 +425,38 @@ fn a_newcomer_of_a_large_room_and_a_sample_of_its_peers_are_told_of_each_other()
 }
 
 #[test]
+fn members_are_not_drowned_by_who_comes_and_goes_without_end() {
+    let mut bench = Bench::new();
+    bench.register("red", chain(1), Listing::Listed);
+    bench.register("blue", chain(2), Listing::Listed);
+    bench.member(1, "red");
+    bench.member(2, "red");
+    bench.sent.clear();
+    let join = |name: &str| format!(r#"{{"type":"join_network","network_id":"{name}"}}"#);
+    // Where it is already, nobody hears of it.
+    bench.text(2, &join("red"));
+    assert!(matches!(bench.heard(2)[0], ServerMessage::Joined { .. }));
+    assert!(bench.heard(1).is_empty());
+    for _ in 0..1_000 {
+        bench.text(2, &join("blue"));
+        bench.text(2, &join("red"));
+    }
+    let is_news = |message: &ServerMessage| {
+        matches!(
+            message,
+            ServerMessage::PeerJoined { .. } | ServerMessage::PeerLeft { .. }
+        )
+    };
+    let told = bench.heard(1).iter().filter(|one| is_news(one)).count();
+    // The two that came at first are of it.
+    assert_eq!(told + 2, limits::ROOM_NEWS_BURST as usize);
+    // It is a member all the same.
+    bench.sent.clear();
+    bench.text(1, &relay_to(2));
+    assert_eq!(bench.heard(2).len(), 1);
+}
+
+#[test]
 fn a_room_hears_its_count_at_most_once_a_second_and_a_newcomer_at_once() {
     let mut bench = Bench::new();
     bench.register("large", chain(1), Listing::Unlisted);

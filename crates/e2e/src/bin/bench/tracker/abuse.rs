@@ -1,7 +1,7 @@
 //! Relays while strangers do harm, beside relays in peace: the same crowd on the same server, in turns.
 //!
-//! The harm comes from a thread that yields to the honest generator (nice 19), from [`ADDRESSES`] addresses a kind, an attempt a kind
-//! each [`EVERY`]. A flood without a rate would measure this machine's loopback.
+//! The harm: [`EACH`] connections of each kind of [`Attempt`], made again as soon as the server ends them, and a room of members who
+//! send and never read. Their thread yields to the honest generator, with which it shares a core (nice 19).
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpSocket;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, sleep};
 
 use super::Plan;
 use super::load::{self, Crowd, LATENCY_CONNECTIONS, ROUNDS};
@@ -30,12 +30,13 @@ pub(super) async fn abuse(plan: &Plan) -> Result<()> {
     let mut samples = [Vec::new(), Vec::new()];
     let mut memory = [0_f64; 2];
     for round in 0..=ROUNDS {
-        let quiet = load::pace_all(&mut crowd).await?;
+        let quiet = load::pace_all(&mut crowd).await.context("in peace")?;
         memory[0] = memory[0].max(server.memory_kib()?);
         let harm = Harm::start(&server, &room)?;
-        let harmed = load::pace_all(&mut crowd).await?;
+        let harmed = load::pace_all(&mut crowd).await;
+        let harmed = harmed.context("while others do harm")?;
         memory[1] = memory[1].max(server.memory_kib()?);
-        harm.stop()?;
+        harm.stop().context("those that do harm")?;
         server.settled().await?;
         if round > 0 {
             samples[0].extend(quiet);
@@ -68,8 +69,11 @@ impl Harm {
             let runtime = runtime.enable_all().build()?;
             runtime.block_on(async {
                 let mut all = JoinSet::new();
-                for (kind, attempt) in Attempt::all()?.into_iter().enumerate() {
-                    all.spawn(again_and_again(Arc::clone(&server), kind, attempt));
+                let kinds = Attempt::all()?.into_iter();
+                let many = kinds.flat_map(|kind| std::iter::repeat_n(kind, EACH));
+                for (number, attempt) in many.enumerate() {
+                    let source = rooms::source(STRANGERS + number);
+                    all.spawn(again_and_again(Arc::clone(&server), source, attempt));
                 }
                 tokio::select! {
                     _ = stopped => Ok(()),
@@ -135,18 +139,12 @@ impl Attempt {
     }
 }
 
-/// An attempt each [`EVERY`], whatever became of those before.
-async fn again_and_again(server: Arc<Server>, kind: usize, attempt: Attempt) {
-    let mut attempts = JoinSet::new();
-    let mut due = interval(EVERY);
-    due.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    for number in 0.. {
-        due.tick().await;
-        let source = rooms::source(STRANGERS + kind * ADDRESSES + number % ADDRESSES);
-        let (server, attempt) = (Arc::clone(&server), attempt.clone());
+/// Begins anew when the server has ended it.
+async fn again_and_again(server: Arc<Server>, source: Ipv4Addr, attempt: Attempt) {
+    loop {
         // Refused or cut off is what should happen to it.
-        attempts.spawn(async move { attempt.run(&server, source).await.is_ok() });
-        while attempts.try_join_next().is_some() {}
+        let _ended = attempt.clone().run(&server, source).await;
+        sleep(EVERY).await;
     }
 }
 
@@ -164,9 +162,9 @@ async fn read_nothing(server: Arc<Server>, room: Arc<[Room]>) -> Result<()> {
     std::future::pending().await
 }
 
-/// A kind's attempts come as often.
-const EVERY: Duration = Duration::from_millis(5);
-/// Addresses of a kind.
-const ADDRESSES: usize = 50;
+/// Connections of a kind, each from an address of its own.
+const EACH: usize = 50;
+/// The pause of a connection between two frames, and before it is made again.
+const EVERY: Duration = Duration::from_millis(50);
 /// They come from beyond those of the honest.
 const STRANGERS: usize = 2_000_000;

@@ -58,7 +58,11 @@ impl Wire {
                 OPCODE_TEXT => break frame.start..frame.end,
                 OPCODE_PING => self.pong(frame.start, frame.end).await?,
                 OPCODE_PONG => {}
-                OPCODE_CLOSE => bail!("the server closed the connection"),
+                OPCODE_CLOSE => {
+                    let reason = self.buffer.get(frame.start + 2..frame.end);
+                    let reason = String::from_utf8_lossy(reason.unwrap_or_default());
+                    bail!("the server closed the connection: {reason}")
+                }
                 other => bail!("a frame of kind {other}"),
             }
         };

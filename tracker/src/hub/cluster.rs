@@ -18,7 +18,6 @@ use crate::backplane::{Content, Message, Subject, TrackerId};
 use crate::label::Label;
 use crate::limits;
 
-
 /// How often a tracker repeats who its members are, in ms.
 pub const PRESENCE_MS: u64 = 5_000;
 /// How long a peer elsewhere counts without being repeated, in ms.

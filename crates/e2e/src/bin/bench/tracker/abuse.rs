@@ -70,10 +70,9 @@ impl Harm {
             runtime.block_on(async {
                 let mut all = JoinSet::new();
                 let kinds = Attempt::all()?.into_iter();
-                let many = kinds.flat_map(|kind| std::iter::repeat_n(kind, EACH));
-                for (number, attempt) in many.enumerate() {
-                    let source = rooms::source(STRANGERS + number);
-                    all.spawn(again_and_again(Arc::clone(&server), source, attempt));
+                let many = kinds.flat_map(|kind| std::iter::repeat_n(kind, EACH as usize));
+                for (number, attempt) in (0..).zip(many) {
+                    all.spawn(again_and_again(Arc::clone(&server), number, attempt));
                 }
                 tokio::select! {
                     _ = stopped => Ok(()),
@@ -140,7 +139,10 @@ impl Attempt {
 }
 
 /// Begins anew when the server has ended it.
-async fn again_and_again(server: Arc<Server>, source: Ipv4Addr, attempt: Attempt) {
+async fn again_and_again(server: Arc<Server>, number: u32, attempt: Attempt) {
+    let source = Ipv4Addr::from_bits(STRANGERS.to_bits().saturating_add(number));
+    // Not all at the same time.
+    sleep(EVERY * (number * 7 % EACH) / EACH).await;
     loop {
         // Refused or cut off is what should happen to it.
         let _ended = attempt.clone().run(&server, source).await;
@@ -163,8 +165,8 @@ async fn read_nothing(server: Arc<Server>, room: Arc<[Room]>) -> Result<()> {
 }
 
 /// Connections of a kind, each from an address of its own.
-const EACH: usize = 50;
+const EACH: u32 = 50;
 /// The pause of a connection between two frames, and before it is made again.
 const EVERY: Duration = Duration::from_millis(50);
 /// They come from beyond those of the honest.
-const STRANGERS: usize = 2_000_000;
+const STRANGERS: Ipv4Addr = Ipv4Addr::new(127, 32, 0, 1);

@@ -1,6 +1,6 @@
 //! Helpers of the driver verify a share of the bodies that sync brings: signatures are nearly all of the work.
 //!
-//! Of every answer with bodies each helper gets an equal part, and the node verifies a quarter as much meanwhile, as it does all the rest besides. A helper runs the
+//! Of every answer with bodies each helper gets an equal part, and the node verifies half as much meanwhile, as it does all the rest besides. A helper runs the
 //! same check as the node, on bytes that the node keeps; what it finds valid is parsed here again without its signatures.
 //! What it does not find valid, or does not answer for, is checked here, so that a peer is blamed by this node only.
 //!
@@ -112,11 +112,11 @@ impl Node {
             let hash = header_hash(&block.0);
             self.downloads.is_asked(&hash) && !self.is_known(&hash)
         });
-        // Helpers only verify, the node does all the rest besides: it keeps a quarter of a part.
-        let quarters = usize::from(self.verifying.helpers)
-            .saturating_mul(4)
+        // Helpers only verify, the node does all the rest besides: it keeps half a part.
+        let halves = usize::from(self.verifying.helpers)
+            .saturating_mul(2)
             .saturating_add(1);
-        let part = shared.len().saturating_mul(4) / quarters;
+        let part = shared.len().saturating_mul(2) / halves;
         for _ in 0..self.verifying.helpers {
             let blocks = shared.split_off(shared.len().saturating_sub(part));
             if blocks.is_empty() {

@@ -10,7 +10,7 @@
 //!
 //! A private tenant may be reset: a final block that names more resets is news, whatever its height, and one that names
 //! fewer is none. What a client can't see is a reset that nobody shows it: that nothing later in the log voids a block is
-//! not provable, so a receipt says "this became final", and who shows a later reset ([`ResetReceipt`](super::ResetReceipt))
+//! not provable, so a receipt says "this became final", and who shows a later reset ([`ResetReceipt`])
 //! proves that it is void.
 //!
 //! | bytes | field of a proof |

@@ -291,6 +291,7 @@ impl Cluster {
     async fn chain(&self, url: &str) -> Vec<Decided> {
         let mut chain = Vec::new();
         let mut cursor = String::new();
+        let mut failures = 0;
         loop {
             let page = format!("{url}/api/blocks?limit=50{cursor}");
             let answer = self.client.get(page).send().await.unwrap();
@@ -298,7 +299,18 @@ impl Cluster {
                 // Below its snapshot.
                 break;
             }
-            let blocks: Vec<Value> = answer.json().await.unwrap();
+            let status = answer.status();
+            let text = answer.text().await.unwrap();
+            if status.is_server_error() {
+                // As it changes from the blocks it had to those above a snapshot; a client asks again.
+                println!("{url}: {status} {text}");
+                failures += 1;
+                assert!(failures < 10, "{text}");
+                tokio::time::sleep(Duration::from_millis(300)).await;
+                continue;
+            }
+            let blocks: Vec<Value> =
+                serde_json::from_str(&text).unwrap_or_else(|_| panic!("{text}"));
             let Some(last) = blocks.last() else {
                 break;
             };

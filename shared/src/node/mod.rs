@@ -43,6 +43,7 @@ mod outbox;
 mod peer;
 mod proof;
 mod pruning;
+mod question;
 mod random;
 mod recent;
 mod records;
@@ -310,10 +311,10 @@ impl Node {
             Input::ReportFailed => self.reporter.on_failed(now),
             Input::Finalised { block } => self.on_finalised(now, &block),
             Input::ProofReceived { bytes } => self.on_proof(now, &bytes),
-            Input::ProofFailed => self.proofs.on_failed(now),
+            Input::ProofFailed => self.proofs.question.on_failed(now),
             Input::ResetsTold { count } => self.on_resets_told(now, count),
             Input::ResetReceived { number, bytes } => self.on_reset_receipt(now, number, &bytes),
-            Input::ResetFailed => self.resets.on_failed(now),
+            Input::ResetFailed => self.resets.question.on_failed(now),
             Input::Verified { job, valid } => return self.on_verified(now, job, &valid),
             Input::Woken => {}
         }

@@ -9,7 +9,7 @@
 
 use alloc::{string::ToString, vec::Vec};
 
-use super::{Event, Node, Output, limits, records::Key};
+use super::{Event, Node, Output, limits, question::Question, records::Key};
 use crate::{
     enterprise::{FinalBlock, LightClient, LightError},
     genesis::Genesis,
@@ -22,9 +22,7 @@ pub(super) struct Proofs {
     pub(super) light: Option<LightClient>,
     /// The newest accepted proof, as it came.
     newest: Vec<u8>,
-    ask_at: TimestampMs,
-    deadline: Option<TimestampMs>,
-    failures: u32,
+    pub(super) question: Question,
 }
 
 impl Proofs {
@@ -35,25 +33,10 @@ impl Proofs {
         }
     }
 
-    pub(super) fn on_failed(&mut self, now: TimestampMs) {
-        if self.deadline.take().is_some() {
-            let pause = limits::PROOF_INTERVAL_MS
-                .saturating_mul(1 << self.failures.min(16))
-                .min(limits::PROOF_INTERVAL_MS_MAX);
-            self.failures = self.failures.saturating_add(1);
-            self.ask_at = now.plus_ms(pause);
-        }
-    }
-
     /// The newest proof is about a void block; what it showed of the validators stays known.
     pub(super) fn forget(&mut self, ask_at: TimestampMs) {
         self.newest.clear();
-        self.ask_at = ask_at;
-    }
-
-    /// When something is to be done although nothing happens.
-    fn due_at(&self) -> TimestampMs {
-        self.deadline.unwrap_or(self.ask_at)
+        self.question.ask_at = ask_at;
     }
 }
 
@@ -85,15 +68,14 @@ impl Node {
     pub(super) fn on_proof(&mut self, now: TimestampMs, bytes: &[u8]) {
         match self.take_proof(bytes) {
             Ok(news) => {
-                self.proofs.deadline = None;
-                self.proofs.failures = 0;
-                self.proofs.ask_at = now.plus_ms(limits::PROOF_INTERVAL_MS);
+                let ask_at = now.plus_ms(limits::PROOF_INTERVAL_MS);
+                self.proofs.question.on_answered(ask_at);
                 if let Some(block) = news {
                     self.on_proved(now, &block, bytes);
                 }
             }
             Err(error) => {
-                self.proofs.on_failed(now);
+                self.proofs.question.on_failed(now);
                 self.on_proof_refused(&error);
             }
         }
@@ -123,20 +105,18 @@ impl Node {
 
     /// Asks for the next proof if something waits to become final and it is time.
     pub(super) fn ask_proof(&mut self, now: TimestampMs) {
-        if self.proofs.deadline.is_some_and(|deadline| deadline <= now) {
-            self.proofs.on_failed(now);
-        }
         let Some(size) = self.proofs.light.as_ref().map(LightClient::log_size) else {
             return;
         };
-        if self.waits_for_proof() && self.proofs.deadline.is_none() && self.proofs.ask_at <= now {
-            self.proofs.deadline = Some(now.plus_ms(limits::PROOF_TIMEOUT_MS));
+        let is_wanted = self.waits_for_proof();
+        if self.proofs.question.is_asked(now, is_wanted) {
             self.outputs.push_back(Output::AskProof { size });
         }
     }
 
     pub(super) fn proof_due_at(&self) -> Option<TimestampMs> {
-        self.waits_for_proof().then(|| self.proofs.due_at())
+        self.waits_for_proof()
+            .then(|| self.proofs.question.due_at())
     }
 
     fn waits_for_proof(&self) -> bool {

@@ -129,7 +129,7 @@ impl Node {
     pub(super) fn on_tracker_lost(&mut self, now: TimestampMs) {
         self.reporter.is_connected = false;
         self.reporter.deadline = None;
-        self.resets.on_failed(now);
+        self.resets.question.on_failed(now);
     }
 
     /// True if this node's word for a block counts: in an open network everybody's does.

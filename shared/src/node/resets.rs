@@ -17,7 +17,8 @@ use alloc::{
 };
 
 use super::{
-    Change, Event, Node, Output, limits,
+    Change, Event, Node, Output,
+    question::Question,
     records::{Key, decode_resets, encode_resets},
 };
 use crate::{
@@ -35,22 +36,10 @@ pub(super) struct Resets {
     pub(super) void: Vec<Hash>,
     /// So many there are, the tracker says.
     told: u32,
-    ask_at: TimestampMs,
-    deadline: Option<TimestampMs>,
-    failures: u32,
+    pub(super) question: Question,
 }
 
 impl Resets {
-    pub(super) fn on_failed(&mut self, now: TimestampMs) {
-        if self.deadline.take().is_some() {
-            let pause = limits::PROOF_INTERVAL_MS
-                .saturating_mul(1 << self.failures.min(16))
-                .min(limits::PROOF_INTERVAL_MS_MAX);
-            self.failures = self.failures.saturating_add(1);
-            self.ask_at = now.plus_ms(pause);
-        }
-    }
-
     fn record(&self) -> Change {
         Key::Resets.put(encode_resets(self.followed, &self.void))
     }
@@ -77,7 +66,7 @@ impl Node {
 
     pub(super) fn on_resets_told(&mut self, now: TimestampMs, count: u32) {
         self.resets.told = count.min(RESETS_MAX);
-        self.resets.ask_at = now;
+        self.resets.question.ask_at = now;
     }
 
     pub(super) fn on_reset_receipt(&mut self, now: TimestampMs, number: u32, bytes: &[u8]) {
@@ -86,12 +75,10 @@ impl Node {
             return;
         }
         if let Err(reason) = self.follow_reset(now, number, bytes) {
-            self.resets.on_failed(now);
+            self.resets.question.on_failed(now);
             return self.event(Event::ResetRefused { number, reason });
         }
-        self.resets.deadline = None;
-        self.resets.failures = 0;
-        self.resets.ask_at = now;
+        self.resets.question.on_answered(now);
         // It may be what the newest proof waited for.
         let last = self.light_client().and_then(LightClient::last).copied();
         if let Some(last) = last.filter(|last| last.resets() == self.resets.followed) {
@@ -167,21 +154,15 @@ impl Node {
 
     /// Asks for the receipt of the next reset if it is time.
     pub(super) fn ask_reset(&mut self, now: TimestampMs) {
-        let is_late = self.resets.deadline.is_some_and(|at| at <= now);
-        if is_late {
-            self.resets.on_failed(now);
-        }
-        let is_time = self.reporter.is_connected()
-            && self.resets.deadline.is_none()
-            && self.resets.ask_at <= now;
-        if let Some(number) = self.next_reset().filter(|_| is_time) {
-            self.resets.deadline = Some(now.plus_ms(limits::PROOF_TIMEOUT_MS));
+        let next = self.next_reset().filter(|_| self.reporter.is_connected());
+        let is_asked = self.resets.question.is_asked(now, next.is_some());
+        if let Some(number) = next.filter(|_| is_asked) {
             self.outputs.push_back(Output::AskReset { number });
         }
     }
 
     pub(super) fn reset_due_at(&self) -> Option<TimestampMs> {
-        let at = self.resets.deadline.unwrap_or(self.resets.ask_at);
+        let at = self.resets.question.due_at();
         self.next_reset()
             .filter(|_| self.reporter.is_connected())
             .map(|_| at)
@@ -189,6 +170,6 @@ impl Node {
 
     /// A receipt did not hold: the validators may have changed since the newest proof.
     pub(super) fn waits_for_newer_proof(&self) -> bool {
-        self.resets.failures > 0 && self.next_reset().is_some()
+        self.resets.question.has_failed() && self.next_reset().is_some()
     }
 }

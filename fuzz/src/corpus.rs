@@ -108,10 +108,10 @@ fn grown() -> (Chain, Vec<Vec<u8>>) {
         let at = TimestampMs(genesis.created_at.0 + turn * 10_000);
         let template = chain.template(miner, verified.into_iter().collect(), at);
         let mut header = template.header;
-        if let Step::Found { nonce } =
+        if let Step::Found(solution) =
             Miner::new(&header, &header.target.target(), 0, u32::MAX).step(u32::MAX)
         {
-            header.nonce = nonce;
+            header = header.solved(solution);
         }
         let block = UncheckedBlock {
             header,

@@ -1,5 +1,5 @@
 /**
- * The mining workers of one node: shares a job's nonces out, reports the first nonce found, sums the hash rate.
+ * The mining workers of one node: shares a job's nonces out, reports the first solution found, sums the hash rate.
  */
 
 import { defaultWorkers, nonceRanges, WORKERS_MAX } from "./mining-budget.js";
@@ -9,7 +9,7 @@ const RATE_WINDOW_MS = 1_000;
 /**
  * @typedef {{id: number, header: Uint8Array, target: Uint8Array}} Job
  * @typedef {{
- *   found: (job: number, nonce: number) => void,
+ *   found: (job: number, solution: {version: number, nonce: number}) => void,
  *   exhausted: (job: number) => void,
  *   failed: (reason: string) => void,
  * }} PoolHandlers
@@ -119,7 +119,7 @@ export class MiningPool {
     if (!this.#job || message.job !== this.#job.id) return;
     if (message.type === "found") {
       this.stop();
-      this.#handlers.found(message.job, message.nonce);
+      this.#handlers.found(message.job, { version: message.version, nonce: message.nonce });
     } else if (message.type === "exhausted" && ++this.#exhausted === this.#size) {
       this.stop();
       this.#handlers.exhausted(message.job);

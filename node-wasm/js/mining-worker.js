@@ -2,7 +2,7 @@
  * One mining worker: steps one job at a time, in slices of about 50 ms, and listens between the slices.
  *
  * In: {type: "load", module} once, then {type: "job", job, header, target, startNonce, endNonce} and {type: "stop"}.
- * Out: {type: "hashes", hashes} after each slice, {type: "found", job, nonce}, {type: "exhausted", job},
+ * Out: {type: "hashes", hashes} after each slice, {type: "found", job, version, nonce}, {type: "exhausted", job},
  * {type: "failed", job, reason}.
  */
 
@@ -85,7 +85,7 @@ function slice() {
   self.postMessage({ type: "hashes", hashes });
   if (found !== undefined && found !== null) {
     drop();
-    self.postMessage({ type: "found", job: id, nonce: found });
+    self.postMessage({ type: "found", job: id, ...found });
   } else if (exhausted) {
     drop();
     self.postMessage({ type: "exhausted", job: id });

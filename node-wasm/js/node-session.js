@@ -94,7 +94,7 @@ export class NodeSession {
     this.core = new wasm.Core({ genesis, identitySeed: identity.seed, seed, listed, recentBlocks, helpers, networkKey });
     this.store = archive.openChain(chainId, identity.slot, (shared) => this.#onShared(shared));
     this.pool = new MiningPool(wasm.module, {
-      found: (job, nonce) => this.loop.handle({ type: "nonce_found", job, nonce }),
+      found: (job, solution) => this.loop.handle({ type: "nonce_found", job, ...solution }),
       exhausted: (job) => this.loop.handle({ type: "job_exhausted", job }),
       failed: (reason) => this.#onMiningFailed(reason),
     });

@@ -1,7 +1,7 @@
 //! The class that mining workers drive.
 
 use serde::Serialize;
-use shared::header::HEADER_BYTES;
+use shared::header::{HEADER_BYTES, Solution};
 use shared::miner::{Miner, Step};
 use shared::pow::Target;
 use wasm_bindgen::prelude::*;
@@ -19,13 +19,19 @@ pub struct MiningJob {
 #[derive(Serialize)]
 struct StepResult {
     #[serde(skip_serializing_if = "Option::is_none")]
-    found: Option<u32>,
+    found: Option<Found>,
     exhausted: bool,
+}
+
+#[derive(Serialize)]
+struct Found {
+    version: u16,
+    nonce: u32,
 }
 
 #[wasm_bindgen]
 impl MiningJob {
-    /// Searches the nonces from `start_nonce` to `end_nonce`, both included, for a header of 116 bytes whose hash does not
+    /// Searches the nonces from `start_nonce` to `end_nonce`, both included, with a few versions each, for a header of 116 bytes whose hash does not
     /// exceed the 32 target bytes. A target of zero, which nothing meets, serves to measure the hash rate.
     ///
     /// # Errors
@@ -52,20 +58,20 @@ impl MiningJob {
         })
     }
 
-    /// Tries up to `budget` nonces: `{found?: nonce, exhausted}`.
+    /// Tries up to `budget` hashes: `{found?: {version, nonce}, exhausted}`.
     ///
     /// # Errors
     /// None in practice.
     pub fn step(&mut self, budget: u32) -> Result<JsValue, JsError> {
         let (found, exhausted) = match self.miner.step(budget) {
-            Step::Found { nonce } => (Some(nonce), false),
+            Step::Found(Solution { version, nonce }) => (Some(Found { version, nonce }), false),
             Step::Working => (None, false),
             Step::Exhausted => (None, true),
         };
         write(&StepResult { found, exhausted })
     }
 
-    /// Nonces tried so far.
+    /// Hashes tried so far.
     #[wasm_bindgen(getter)]
     #[must_use]
     pub fn hashes(&self) -> f64 {

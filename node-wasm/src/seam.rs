@@ -127,10 +127,12 @@ pub enum Input {
         /// When.
         when: MiningWhen,
     },
-    /// A mining worker found a nonce.
+    /// A mining worker found a version and a nonce.
     NonceFound {
         /// The job.
         job: u32,
+        /// The version.
+        version: u16,
         /// The nonce.
         nonce: u32,
     },

@@ -233,17 +233,17 @@ fn mine(core: &mut Core) {
             let found = field(
                 &mining.step(1_000_000).map_err(message_of).unwrap(),
                 "found",
-            )
-            .as_f64()
-            .expect("a nonce");
-            assert!(mining.hashes() > found);
+            );
+            let nonce = field(&found, "nonce").as_f64().expect("a nonce");
+            assert!(mining.hashes() > nonce);
             handle(
                 core,
                 now,
                 &[
                     ("type", "nonce_found".into()),
                     ("job", field(job, "job")),
-                    ("nonce", found.into()),
+                    ("version", field(&found, "version")),
+                    ("nonce", nonce.into()),
                 ],
             );
             drain(core);

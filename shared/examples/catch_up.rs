@@ -118,13 +118,13 @@ fn grown() -> Chain {
         };
         let template = chain.template(miner, people.iter().map(message).collect(), now);
         let target = template.header.target.target();
-        let Step::Found { nonce } =
+        let Step::Found(solution) =
             Miner::new(&template.header, &target, 0, u32::MAX).step(u32::MAX)
         else {
             continue;
         };
         let block = template
-            .solved(&genesis, nonce)
+            .solved(&genesis, solution)
             .expect("the nonce was found");
         chain.insert(block, now).expect("it fits");
     }

@@ -13,7 +13,7 @@ use crate::{
     encoding::{DecodeError, Reader, Writer, in_range},
     genesis::{Genesis, Rules},
     hash::{Hash, sha256},
-    header::{HEADER_BYTES, Header, VERSION},
+    header::{HEADER_BYTES, Header, LAST_VERSION, VERSION},
     identity::Verifier,
     ids::{ChainId, Height, PublicKey, Sequence, TimestampMs},
     limits, merkle,
@@ -216,7 +216,7 @@ fn verified(
 /// # Errors
 /// The first rule that is broken.
 pub fn check_header(header: &Header, rules: &Rules) -> Result<(), BlockError> {
-    if header.version != VERSION {
+    if !(VERSION..=LAST_VERSION).contains(&header.version) {
         return Err(BlockError::Version {
             found: header.version,
             allowed: VERSION,

@@ -1,6 +1,7 @@
-//! Block headers: 116 bytes, hashed whole, ground in their last four.
+//! Block headers: 116 bytes, hashed whole, ground in their last four and in the second.
 //!
-//! Layout, big-endian: version u16 (0x0200; its high byte is at least 2, so that no header is a Merkle node) | height u32
+//! Layout, big-endian: version u16 (0x0200 to 0x02ff; its high byte is at least 2, so that no header is a Merkle node, its low
+//! one the miner's, as in BIP 320) | height u32
 //! | previous 32 | body root 32 | state root 32 | timestamp u48 | target u32 | nonce u32. The hash is SHA-256 of these
 //! bytes. The nonce is word 12 of the second compression, so a miner pays one compression a nonce.
 
@@ -16,13 +17,24 @@ use crate::{
 /// Length of an encoded header.
 pub const HEADER_BYTES: usize = 116;
 
-/// The version this code writes and accepts.
+/// The version this code writes; it accepts any low byte, which is the miner's to grind.
 pub const VERSION: u16 = 0x0200;
+/// The last version this code accepts.
+pub const LAST_VERSION: u16 = VERSION | 0xff;
+
+/// What a miner found: with these the header meets its target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Solution {
+    /// The version, its low byte ground.
+    pub version: u16,
+    /// The nonce.
+    pub nonce: u32,
+}
 
 /// A block header; its target is well-formed, nothing else is checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Header {
-    /// Format and rules version.
+    /// Format and rules; the low byte is the miner's.
     pub version: u16,
     /// Height; the first block has 1.
     pub height: Height,
@@ -45,6 +57,16 @@ impl Header {
     #[must_use]
     pub fn hash(&self) -> Hash {
         sha256(&[&self.encode()])
+    }
+
+    /// This header with what a miner found.
+    #[must_use]
+    pub fn solved(&self, Solution { version, nonce }: Solution) -> Self {
+        Self {
+            version,
+            nonce,
+            ..self.clone()
+        }
     }
 
     /// The canonical bytes.
@@ -86,7 +108,7 @@ impl Header {
             "header version",
             version.into(),
             VERSION.into(),
-            VERSION.into(),
+            LAST_VERSION.into(),
         )?;
         Ok(Self {
             version,

@@ -7,7 +7,7 @@ use serde_json::json;
 use shared::block::{MinerRecord, UncheckedBlock};
 use shared::chain::Chain;
 use shared::genesis::{Access, Genesis, Rules};
-use shared::header::Header;
+use shared::header::{Header, Solution};
 use shared::identity::Identity;
 use shared::ids::{NetworkId, Sequence, TimestampMs};
 use shared::miner::{Miner, Step};
@@ -186,11 +186,11 @@ pub fn mine(name: &str, blocks: u32) -> Result<LongChain> {
     })
 }
 
-fn grind(header: &Header) -> Result<u32> {
+fn grind(header: &Header) -> Result<Solution> {
     let mut miner = Miner::new(header, &header.target.target(), 0, u32::MAX);
     loop {
         match miner.step(1 << 16) {
-            Step::Found { nonce } => return Ok(nonce),
+            Step::Found(solution) => return Ok(solution),
             Step::Working => {}
             Step::Exhausted => return None.context("no nonce meets a target of a few hashes"),
         }

@@ -104,7 +104,7 @@ pub fn orphan_flood(count: u32) -> Result<Flood, String> {
 fn orphan(block: &mut UncheckedBlock, number: u32, peers: &[PeerId]) -> (PeerId, Vec<u8>) {
     block.header.previous = sha256(&[b"nobody", &number.to_be_bytes()]);
     block.header.nonce = 0;
-    block.header.nonce = grind(&block.header);
+    block.header = block.header.solved(grind(&block.header));
     let bytes = Message::NewBlock {
         block: Bytes(block.encode()),
     }

@@ -253,7 +253,7 @@ fn block_of_20_kb(genesis: &Genesis, now: TimestampMs) -> UncheckedBlock {
         now,
     );
     let mut header = template.header;
-    header.nonce = grind(&header);
+    header = header.solved(grind(&header));
     let transactions = template
         .transactions
         .iter()

@@ -13,6 +13,7 @@ use serde_bytes::ByteBuf;
 use shared::block::Block;
 use shared::frame::Lane;
 use shared::genesis::{Access, Genesis};
+use shared::header::Solution;
 use shared::identity::Identity;
 use shared::ids::TimestampMs;
 use shared::mesh::signal::{SignalError, SignalKind};
@@ -466,6 +467,16 @@ enum Sorted {
     Node(node::Input),
 }
 
+fn restored(records: Vec<StoredRecord>) -> node::Input {
+    let record = |record: StoredRecord| node::Record {
+        key: record.key,
+        value: record.value.into_vec(),
+    };
+    node::Input::Restored {
+        records: records.into_iter().map(record).collect(),
+    }
+}
+
 #[expect(
     clippy::wildcard_enum_match_arm,
     reason = "what both machines need is handled by the caller"
@@ -502,14 +513,7 @@ fn sorted(input: Input) -> Result<Sorted, EngineError> {
                 .map_err(|_| EngineError::Node(String::from("the tab's peer is no id")))?,
             packet: bytes.into_vec(),
         }),
-        Input::Restored { records } => {
-            let record = |record: StoredRecord| node::Record {
-                key: record.key,
-                value: record.value.into_vec(),
-            };
-            let records = records.into_iter().map(record).collect();
-            Sorted::Node(node::Input::Restored { records })
-        }
+        Input::Restored { records } => Sorted::Node(restored(records)),
         Input::Submit {
             request,
             kind,
@@ -520,9 +524,13 @@ fn sorted(input: Input) -> Result<Sorted, EngineError> {
             Sorted::Node(node::Input::Submitted { request, payload })
         }
         Input::Mining { when } => Sorted::Node(node::Input::MiningSet { when: when.into() }),
-        Input::NonceFound { job, nonce } => Sorted::Node(node::Input::NonceFound {
-            job: JobId(job),
+        Input::NonceFound {
+            job,
+            version,
             nonce,
+        } => Sorted::Node(node::Input::NonceFound {
+            job: JobId(job),
+            solution: Solution { version, nonce },
         }),
         Input::ProofReceived { bytes } => Sorted::Node(node::Input::ProofReceived {
             bytes: bytes.into_vec(),

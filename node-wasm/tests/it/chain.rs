@@ -34,10 +34,10 @@ fn mined_block_is_decoded_checked_and_connected() {
     let template = chain.template(miner, Vec::from([transaction]), now);
     let target = template.header.target.target();
     let mut search = Miner::new(&template.header, &target, 0, u32::MAX);
-    let Step::Found { nonce } = search.step(1_000_000) else {
+    let Step::Found(solution) = search.step(1_000_000) else {
         panic!("no nonce")
     };
-    let bytes = template.solved(&genesis, nonce).unwrap().encode();
+    let bytes = template.solved(&genesis, solution).unwrap().encode();
     let block = UncheckedBlock::decode(&bytes)
         .unwrap()
         .check(&genesis)

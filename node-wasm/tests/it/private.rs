@@ -52,12 +52,12 @@ fn club() -> Chain {
         };
         let template = chain.template(miner, vec![sent], at);
         let target = template.header.target.target();
-        let Step::Found { nonce } =
+        let Step::Found(solution) =
             Miner::new(&template.header, &target, 0, u32::MAX).step(u32::MAX)
         else {
             unreachable!("some sixty hashes find one");
         };
-        let block = template.solved(chain.genesis(), nonce).unwrap();
+        let block = template.solved(chain.genesis(), solution).unwrap();
         chain.insert(block, at).unwrap();
     }
     chain

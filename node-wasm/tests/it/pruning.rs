@@ -32,12 +32,12 @@ fn grown() -> Chain {
         };
         let template = chain.template(miner, Vec::new(), now);
         let target = template.header.target.target();
-        let Step::Found { nonce } =
+        let Step::Found(solution) =
             Miner::new(&template.header, &target, 0, u32::MAX).step(u32::MAX)
         else {
             panic!("no nonce")
         };
-        let block = template.solved(chain.genesis(), nonce).unwrap();
+        let block = template.solved(chain.genesis(), solution).unwrap();
         chain.insert(block, now).unwrap();
     }
     chain

@@ -12,6 +12,7 @@ use shared::block::UncheckedBlock;
 use shared::chain::Chain;
 use shared::genesis::{Access, Genesis, Rules};
 use shared::hash::sha256;
+use shared::header::Solution;
 use shared::identity::Identity;
 use shared::ids::{NetworkId, PeerId, PublicKey, TimestampMs};
 use shared::miner::{Miner, Step};
@@ -281,9 +282,16 @@ impl World {
         };
         let target = Target::from_be_bytes(target.try_into().unwrap()).unwrap();
         let mut miner = Miner::from_bytes(&header.try_into().unwrap(), &target, 0, u32::MAX);
-        if let Step::Found { nonce } = miner.step(100_000) {
+        if let Step::Found(Solution { version, nonce }) = miner.step(100_000) {
             self.tabs[tab].job = None;
-            self.give(tab, Input::NonceFound { job, nonce });
+            self.give(
+                tab,
+                Input::NonceFound {
+                    job,
+                    version,
+                    nonce,
+                },
+            );
         }
     }
 

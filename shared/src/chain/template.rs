@@ -1,4 +1,4 @@
-//! Templates: the next block, complete but for its nonce.
+//! Templates: the next block, complete but for what a miner finds.
 
 use alloc::vec::Vec;
 
@@ -6,7 +6,7 @@ use super::{Chain, headers::Parent};
 use crate::{
     block::{self, Block, BlockError, MinerRecord, UncheckedBlock},
     genesis::Genesis,
-    header::{Header, VERSION},
+    header::{Header, Solution, VERSION},
     ids::{Height, TimestampMs, Work},
     transaction::VerifiedTransaction,
 };
@@ -23,15 +23,12 @@ pub struct Template {
 }
 
 impl Template {
-    /// The block with the nonce a miner found.
+    /// The block with what a miner found.
     ///
     /// # Errors
-    /// The nonce does not meet the target.
-    pub fn solved(&self, genesis: &Genesis, nonce: u32) -> Result<Block, BlockError> {
-        let header = Header {
-            nonce,
-            ..self.header.clone()
-        };
+    /// It does not meet the target.
+    pub fn solved(&self, genesis: &Genesis, solution: Solution) -> Result<Block, BlockError> {
+        let header = self.header.solved(solution);
         block::check_header(&header, &genesis.rules)?;
         let transactions = self
             .transactions

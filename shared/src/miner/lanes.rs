@@ -1,11 +1,16 @@
-//! Four nonces at a time: the second compression of a header in four 32-bit lanes.
+//! Many versions of a header by four nonces at a time: the second compression in four 32-bit lanes.
 //!
 //! For WebAssembly, where no instruction hashes and SIMD is everywhere. Everything that does not depend on the nonce
-//! (word 12) is done once: the first twelve rounds, and the constant parts of words 16 to 31 of the message schedule.
-//! What comes out is only whether a first word of the four hashes is low enough; the caller hashes those in full.
+//! (word 12) is done once: the first twelve rounds, the thirteenth but for two additions, and the constant parts of words 16 to 31 of the message schedule.
+//! The rest of the schedule is computed once for a nonce, for all versions, as they differ in the first block only.
+//! What comes out is only whether a first word of the hashes is low enough; the caller hashes those in full.
 //! Instructions are WebAssembly's; elsewhere plain arrays stand in, so that the tests run the same rounds.
 
-use ops::{Lanes, add, and, any_at_most, first_and_next, shl, shr, splat, xor};
+use core::hint::black_box;
+
+use ops::{Lanes, add, and, any_at_most, array, first_and_next, from_array, shl, shr, splat, xor};
+
+use super::ROLLS;
 
 /// Repeats a block for `I` from 0 to 15: constant indices keep the sixteen words in registers.
 macro_rules! sixteen {
@@ -21,30 +26,52 @@ macro_rules! sixteen {
 }
 /// Nonces in one go.
 pub(super) const LANES: u32 = 4;
+const WIDTH: usize = LANES as usize;
+const QUADS: usize = ROLLS as usize / WIDTH;
+/// Rounds that depend on the nonce: 12 to 63.
+const ROUNDS: usize = 64 - 12;
 
-/// The compression of one header's second block, but for its nonce.
+/// The compression of the second block of a header's versions, but for its nonce.
 #[derive(Debug, Clone)]
 pub(super) struct Kernel {
-    /// Word 0 of the midstate, added at the end.
-    first: u32,
-    /// The state after round 11.
-    state: [u32; 8],
+    quads: [Quad; QUADS],
     /// Words 13 to 15, at their places.
     words: [u32; 16],
     /// Of words 16 to 31 the part without the nonce.
     constant: [u32; 16],
 }
 
+/// Four versions, one a lane.
+#[derive(Debug, Clone, Copy, Default)]
+struct Quad {
+    /// Word 0 of the midstates, added at the end.
+    first: [u32; WIDTH],
+    /// The states after round 12 with nonce 0; the nonce is added to words 0 and 4.
+    state: [[u32; WIDTH]; 8],
+}
+
+/// For each of the nonces the nonce, then K + W of rounds 13 to 63.
+type Schedules = [[u32; ROUNDS]; WIDTH];
+
 impl Kernel {
-    /// Prepares for the block whose words are these; word 12 is not looked at.
-    pub(super) fn new(midstate: &[u32; 8], words: [u32; 16]) -> Self {
-        let mut state = *midstate;
-        for (word, k) in words.iter().zip(K).take(12) {
-            state = scalar_round(state, word.wrapping_add(k));
+    /// Prepares for the block whose words are these, behind these midstates; word 12 is not looked at.
+    pub(super) fn new(midstates: &[[u32; 8]; ROLLS as usize], words: [u32; 16]) -> Self {
+        let mut quads = [Quad::default(); QUADS];
+        for (quad, midstates) in quads.iter_mut().zip(midstates.as_chunks::<WIDTH>().0) {
+            for (lane, midstate) in midstates.iter().enumerate() {
+                let mut state = *midstate;
+                for (word, k) in words.iter().zip(K).take(12) {
+                    state = scalar_round(state, word.wrapping_add(k));
+                }
+                state = scalar_round(state, K[12]);
+                quad.first[lane] = midstate[0];
+                for (lanes, word) in quad.state.iter_mut().zip(state) {
+                    lanes[lane] = word;
+                }
+            }
         }
         Self {
-            first: midstate[0],
-            state,
+            quads,
             constant: constant_schedule(&words),
             words,
         }
@@ -56,36 +83,44 @@ impl Kernel {
     pub(super) fn scan(&self, nonce: u32, groups: u32, limit: u32) -> Option<u32> {
         let mut nonces = first_and_next(nonce);
         for group in 0..groups {
-            if any_at_most(self.first_words(nonces), limit) {
-                return Some(group);
+            for schedule in &self.schedules(nonces) {
+                for quad in &self.quads {
+                    if any_at_most(quad.first_words(schedule), limit) {
+                        return Some(group);
+                    }
+                }
             }
             nonces = add(nonces, splat(LANES));
         }
         None
     }
 
-    /// The first word of each lane's hash.
     #[inline]
     #[cfg_attr(target_arch = "wasm32", target_feature(enable = "simd128"))]
-    fn first_words(&self, nonces: Lanes) -> Lanes {
-        let mut state = State::new(&self.state);
-        state.round(add(nonces, splat(K[12])));
-        state.round(splat(K[13].wrapping_add(self.words[13])));
-        state.round(splat(K[14].wrapping_add(self.words[14])));
-        state.round(splat(K[15].wrapping_add(self.words[15])));
+    fn schedules(&self, nonces: Lanes) -> Schedules {
+        let mut schedules = [[0; ROUNDS]; WIDTH];
+        let mut put = |round: usize, k_plus_w: Lanes| {
+            for (schedule, word) in schedules.iter_mut().zip(array(k_plus_w)) {
+                schedule[round - 12] = word;
+            }
+        };
+        put(12, nonces);
+        put(13, splat(K[13].wrapping_add(self.words[13])));
+        put(14, splat(K[14].wrapping_add(self.words[14])));
+        put(15, splat(K[15].wrapping_add(self.words[15])));
         let mut w = self.first_schedule(nonces);
         sixteen!(I => {
-            state.round(add(w[I], splat(K[16 + I])));
+            put(16 + I, add(w[I], splat(K[16 + I])));
         });
         sixteen!(I => {
             w[I] = scheduled(w[(I + 14) % 16], w[(I + 9) % 16], w[(I + 1) % 16], w[I]);
-            state.round(add(w[I], splat(K[32 + I])));
+            put(32 + I, add(w[I], splat(K[32 + I])));
         });
         sixteen!(I => {
             w[I] = scheduled(w[(I + 14) % 16], w[(I + 9) % 16], w[(I + 1) % 16], w[I]);
-            state.round(add(w[I], splat(K[48 + I])));
+            put(48 + I, add(w[I], splat(K[48 + I])));
         });
-        add(state.words[0], splat(self.first))
+        schedules
     }
 
     /// Words 16 to 31.
@@ -111,6 +146,26 @@ impl Kernel {
     }
 }
 
+impl Quad {
+    /// The first word of each version's hash.
+    #[inline]
+    #[cfg_attr(target_arch = "wasm32", target_feature(enable = "simd128"))]
+    fn first_words(&self, schedule: &[u32; ROUNDS]) -> Lanes {
+        let [nonce, k_plus_w @ ..] = schedule;
+        let mut state = State::new(&self.state, splat(*nonce));
+        for sixteen in k_plus_w.as_chunks().0 {
+            let sixteen: &[u32; 16] = sixteen;
+            sixteen!(I => {
+                state.round(splat(sixteen[I]));
+            });
+        }
+        for k_plus_w in k_plus_w.as_chunks::<16>().1 {
+            state.round(splat(*k_plus_w));
+        }
+        add(state.words[0], from_array(self.first))
+    }
+}
+
 /// The eight working words in four lanes, and a ⊕ b of the round before.
 struct State {
     words: [Lanes; 8],
@@ -120,11 +175,13 @@ struct State {
 impl State {
     #[inline]
     #[cfg_attr(target_arch = "wasm32", target_feature(enable = "simd128"))]
-    fn new(words: &[u32; 8]) -> Self {
+    fn new(words: &[[u32; WIDTH]; 8], nonce: Lanes) -> Self {
         let mut lanes = [splat(0); 8];
         for (lane, word) in lanes.iter_mut().zip(words) {
-            *lane = splat(*word);
+            *lane = from_array(*word);
         }
+        lanes[0] = add(lanes[0], nonce);
+        lanes[4] = add(lanes[4], nonce);
         Self {
             words: lanes,
             a_xor_b: xor(lanes[1], lanes[2]),
@@ -140,7 +197,8 @@ impl State {
         let t1 = add(add(add(h, k_plus_w), choice), big_sigma_1(e));
         // The majority of a, b, c is b ⊕ ((a ⊕ b) ∧ (b ⊕ c)), and b ⊕ c is the a ⊕ b of the round before.
         let a_xor_b = xor(a, b);
-        let majority = xor(b, and(a_xor_b, self.a_xor_b));
+        // LLVM would make a selection of it, which is an instruction more, did it see that both b are one.
+        let majority = xor(black_box(b), and(a_xor_b, self.a_xor_b));
         self.a_xor_b = a_xor_b;
         self.words = [
             add(t1, add(big_sigma_0(a), majority)),
@@ -253,8 +311,8 @@ fn scalar_round([a, b, c, d, e, f, g, h]: [u32; 8], k_plus_w: u32) -> [u32; 8] {
 #[cfg(target_arch = "wasm32")]
 mod ops {
     use core::arch::wasm32::{
-        i32x4_add, u32x4, u32x4_le, u32x4_shl, u32x4_shr, u32x4_splat, v128, v128_and,
-        v128_any_true, v128_xor,
+        i32x4_add, u32x4, u32x4_extract_lane, u32x4_le, u32x4_shl, u32x4_shr, u32x4_splat, v128,
+        v128_and, v128_any_true, v128_xor,
     };
 
     pub(super) type Lanes = v128;
@@ -263,6 +321,23 @@ mod ops {
     #[target_feature(enable = "simd128")]
     pub(super) fn splat(value: u32) -> Lanes {
         u32x4_splat(value)
+    }
+
+    #[inline]
+    #[target_feature(enable = "simd128")]
+    pub(super) fn from_array([a, b, c, d]: [u32; 4]) -> Lanes {
+        u32x4(a, b, c, d)
+    }
+
+    #[inline]
+    #[target_feature(enable = "simd128")]
+    pub(super) fn array(a: Lanes) -> [u32; 4] {
+        [
+            u32x4_extract_lane::<0>(a),
+            u32x4_extract_lane::<1>(a),
+            u32x4_extract_lane::<2>(a),
+            u32x4_extract_lane::<3>(a),
+        ]
     }
 
     #[inline]
@@ -318,6 +393,14 @@ mod ops {
         [value; 4]
     }
 
+    pub(super) fn from_array(words: [u32; 4]) -> Lanes {
+        words
+    }
+
+    pub(super) fn array(a: Lanes) -> [u32; 4] {
+        a
+    }
+
     pub(super) fn first_and_next(value: u32) -> Lanes {
         [0, 1, 2, 3].map(|lane| value.wrapping_add(lane))
     }
@@ -363,24 +446,30 @@ const K: [u32; 64] = [
 // Natively only: what a register holds cannot be listed there, and hits are hashed again on every target.
 #[cfg(all(test, not(target_arch = "wasm32")))]
 mod tests {
+    use core::array::from_fn;
+
     use super::*;
     use proptest::prelude::*;
     use sha2::block_api::compress256;
 
     proptest! {
         #[test]
-        fn each_lane_is_the_compression_of_its_nonce(midstate: [u32; 8], words: [u32; 16], nonce: u32) {
-            let lanes = Kernel::new(&midstate, words).first_words(first_and_next(nonce));
-            for (lane, first) in lanes.into_iter().enumerate() {
+        fn each_lane_is_the_compression_of_its_version_and_nonce(seeds: [[u32; 8]; ROLLS as usize / 4], words: [u32; 16], nonce: u32) {
+            let midstates = from_fn(|roll| seeds[roll / 4].map(|word| word.rotate_left(u32::try_from(roll % 4).unwrap())));
+            let kernel = Kernel::new(&midstates, words);
+            let schedules = kernel.schedules(first_and_next(nonce));
+            for (lane, schedule) in schedules.iter().enumerate() {
                 let mut block = [0; 64];
                 let mut with_nonce = words;
                 with_nonce[12] = nonce.wrapping_add(u32::try_from(lane).unwrap());
                 for (bytes, word) in block.chunks_exact_mut(4).zip(with_nonce) {
                     bytes.copy_from_slice(&word.to_be_bytes());
                 }
-                let mut state = midstate;
-                compress256(&mut state, &[block]);
-                prop_assert_eq!(first, state[0]);
+                let firsts = kernel.quads.iter().flat_map(|quad| quad.first_words(schedule));
+                for (first, mut state) in firsts.zip(midstates) {
+                    compress256(&mut state, &[block]);
+                    prop_assert_eq!(first, state[0]);
+                }
             }
         }
     }

@@ -7,7 +7,7 @@ use crate::{
     enterprise::{EnterpriseHeight, FinalBlock},
     genesis::Genesis,
     hash::Hash,
-    header::Header,
+    header::{Header, Solution},
     identity::Identity,
     ids::{Height, PeerId, PublicKey, Sequence, TimestampMs, Work},
     message::{Subject, subject_of},
@@ -80,12 +80,12 @@ pub enum Input {
         /// The choice.
         when: MiningWhen,
     },
-    /// A worker found a nonce for a job.
+    /// A worker found what makes a job's header meet its target.
     NonceFound {
         /// The job.
         job: JobId,
-        /// The nonce.
-        nonce: u32,
+        /// What it found.
+        solution: Solution,
     },
     /// The workers tried every nonce of a job.
     JobExhausted {

@@ -15,6 +15,7 @@ use crate::{
     block::MinerRecord,
     chain::Template,
     hash::Hash,
+    header::Solution,
     ids::{PublicKey, TimestampMs},
 };
 
@@ -82,7 +83,7 @@ impl Current {
 }
 
 impl Node {
-    pub(super) fn on_nonce_found(&mut self, now: TimestampMs, job: JobId, nonce: u32) {
+    pub(super) fn on_nonce_found(&mut self, now: TimestampMs, job: JobId, solution: Solution) {
         let Some(template) = self
             .mining
             .jobs
@@ -93,7 +94,7 @@ impl Node {
             return;
         };
         let solved = template
-            .solved(self.chain.genesis(), nonce)
+            .solved(self.chain.genesis(), solution)
             .map_err(|error| error.to_string());
         if let Err(reason) = solved.and_then(|block| self.take_mined(now, block)) {
             self.event(Event::BlockRefused { peer: None, reason });

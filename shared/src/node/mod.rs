@@ -300,7 +300,7 @@ impl Node {
             Input::MessageReceived { peer, bytes } => return self.on_message(now, peer, &bytes),
             Input::Submitted { request, payload } => self.on_submitted(now, request, payload),
             Input::MiningSet { when } => self.mining.when = when,
-            Input::NonceFound { job, nonce } => self.on_nonce_found(now, job, nonce),
+            Input::NonceFound { job, solution } => self.on_nonce_found(now, job, solution),
             Input::JobExhausted { job } => self.mining.on_exhausted(job),
             Input::BlockOffered { bytes } => self.on_block_offered(now, &bytes),
             Input::TransactionOffered { bytes } => self.on_transaction_offered(&bytes),

@@ -55,7 +55,7 @@ fn header(genesis: &Genesis, previous: Hash, height: u32, mark: u8) -> Header {
     header.target = crate::difficulty::next_target(rules, active, Height(height - 1), since);
     let mut miner = Miner::new(&header, &header.target.target(), 0, u32::MAX);
     match miner.step(1_000_000) {
-        Step::Found { nonce } => header.nonce = nonce,
+        Step::Found(solution) => header = header.solved(solution),
         Step::Working | Step::Exhausted => panic!("no nonce"),
     }
     header

@@ -4,10 +4,10 @@
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
 use shared::{
-    block::{BlockError, UncheckedBlock},
+    block::{BlockError, UncheckedBlock, check_header},
     chain::{Chain, ChainError, HeaderInserted, Inserted},
     hash::Hash,
-    header::Header,
+    header::{Header, Solution},
     ids::{Height, Sequence, TimestampMs, Work},
     limits::SIDE_HEADERS_MAX,
     miner::{Miner, Step},
@@ -26,10 +26,10 @@ fn unchecked(block: &shared::block::Block) -> UncheckedBlock {
 
 fn grind(header: &mut Header) {
     let target = header.target.target();
-    let Step::Found { nonce } = Miner::new(header, &target, 0, u32::MAX).step(u32::MAX) else {
+    let Step::Found(solution) = Miner::new(header, &target, 0, u32::MAX).step(u32::MAX) else {
         panic!("no nonce")
     };
-    header.nonce = nonce;
+    *header = header.solved(solution);
 }
 
 fn chain_of(count: u64) -> Chain {
@@ -280,6 +280,28 @@ fn more_work_beats_more_blocks() {
             .unwrap();
     }
     assert_eq!(fingerprint(&chain), fingerprint(&eager));
+}
+
+#[test]
+fn any_low_byte_of_the_version_is_taken_and_no_other_high_one() {
+    let block = next_block(&Chain::new(genesis()), 1, vec![message(5, 0)], at(10));
+    let target = block.header().target.target();
+    let with = |version| {
+        let nonces = (0..).map(|nonce| block.header().solved(Solution { version, nonce }));
+        let mut met = nonces.filter(|header| target.is_met_by(&header.hash()));
+        met.next().unwrap()
+    };
+    for version in [0x0200, 0x0201, 0x02fe, 0x02ff] {
+        let header = with(version);
+        assert_eq!(check_header(&header, &genesis().rules), Ok(()));
+        assert_eq!(Header::decode(&header.encode()), Ok(header));
+    }
+    for version in [0, 0x00ff, 0x01ff, 0x0300, u16::MAX] {
+        let header = with(version);
+        let refused = check_header(&header, &genesis().rules);
+        assert!(matches!(refused, Err(BlockError::Version { found, .. }) if found == version));
+        assert!(Header::decode(&header.encode()).is_err());
+    }
 }
 
 #[test]

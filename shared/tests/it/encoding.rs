@@ -9,7 +9,7 @@ use shared::{
     chain::Chain,
     genesis::Genesis,
     hash::Hash,
-    header::{Header, VERSION},
+    header::{Header, LAST_VERSION, VERSION},
     ids::{Height, TimestampMs},
     pow::Target,
 };
@@ -38,11 +38,12 @@ fn block_bytes() -> Vec<u8> {
 
 fn header() -> impl Strategy<Value = Header> {
     let hash = || any::<[u8; 32]>().prop_map(Hash);
-    let numbers = (any::<u32>(), 0..=TimestampMs::MAX.0, any::<u32>(), 1u64..);
+    let solution = (VERSION..=LAST_VERSION, any::<u32>());
+    let numbers = (any::<u32>(), 0..=TimestampMs::MAX.0, solution, 1u64..);
     (hash(), hash(), hash(), numbers).prop_map(|(previous, body_root, state_root, numbers)| {
-        let (height, timestamp, nonce, hashes) = numbers;
+        let (height, timestamp, (version, nonce), hashes) = numbers;
         Header {
-            version: VERSION,
+            version,
             height: Height(height),
             previous,
             body_root,

@@ -129,11 +129,11 @@ fn child(
         target,
         nonce: 0,
     };
-    let Step::Found { nonce } = Miner::new(&header, &target.target(), 0, u32::MAX).step(u32::MAX)
+    let Step::Found(solution) = Miner::new(&header, &target.target(), 0, u32::MAX).step(u32::MAX)
     else {
         panic!("no nonce")
     };
-    header.nonce = nonce;
+    header = header.solved(solution);
     let block = UncheckedBlock {
         header: header.clone(),
         miner,

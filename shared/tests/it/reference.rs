@@ -187,12 +187,12 @@ impl Reference {
             target,
             nonce: 0,
         };
-        let Step::Found { nonce } =
+        let Step::Found(solution) =
             Miner::new(&header, &target.target(), 0, u32::MAX).step(u32::MAX)
         else {
             return None;
         };
-        header.nonce = nonce;
+        header = header.solved(solution);
         let transactions = transactions
             .iter()
             .map(|transaction| transaction.encode())

@@ -83,7 +83,7 @@ pub(crate) fn message_of(
 pub(crate) fn solve(genesis: &Genesis, template: &Template) -> Block {
     let target = template.header.target.target();
     match Miner::new(&template.header, &target, 0, u32::MAX).step(u32::MAX) {
-        Step::Found { nonce } => template.solved(genesis, nonce).unwrap(),
+        Step::Found(solution) => template.solved(genesis, solution).unwrap(),
         other => panic!("no nonce: {other:?}"),
     }
 }

@@ -81,10 +81,10 @@ impl Quiet {
         let template = self.chain.template(record, Vec::new(), at);
         let target = template.header.target.target();
         let mut miner = Miner::new(&template.header, &target, 0, u32::MAX);
-        let Step::Found { nonce } = miner.step(u32::MAX) else {
+        let Step::Found(solution) = miner.step(u32::MAX) else {
             panic!("an easy target is met");
         };
-        let block = template.solved(&genesis, nonce).unwrap();
+        let block = template.solved(&genesis, solution).unwrap();
         self.chain.insert(block.clone(), at).unwrap();
         block
     }

@@ -45,11 +45,11 @@ fn mine(chain: &mut Chain, mark: u8) -> Block {
     };
     let template = chain.template(record, Vec::new(), at);
     let target = template.header.target.target();
-    let Step::Found { nonce } = Miner::new(&template.header, &target, 0, u32::MAX).step(u32::MAX)
+    let Step::Found(solution) = Miner::new(&template.header, &target, 0, u32::MAX).step(u32::MAX)
     else {
         panic!("an easy target is met");
     };
-    let block = template.solved(&genesis, nonce).unwrap();
+    let block = template.solved(&genesis, solution).unwrap();
     chain.insert(block.clone(), at).unwrap();
     block
 }

@@ -433,12 +433,12 @@ impl Network {
         };
         let template = self.chain.template(record, vec![transaction], self.now);
         let target = template.header.target.target();
-        let Step::Found { nonce } =
+        let Step::Found(solution) =
             Miner::new(&template.header, &target, 0, u32::MAX).step(u32::MAX)
         else {
             panic!("an easy target is met");
         };
-        let block = template.solved(&genesis, nonce).unwrap();
+        let block = template.solved(&genesis, solution).unwrap();
         self.chain.insert(block.clone(), self.now).unwrap();
         block
     }

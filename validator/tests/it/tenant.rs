@@ -201,7 +201,7 @@ pub(crate) fn solve(template: &Template, genesis: &Genesis) -> Block {
     let mut miner = Miner::new(&template.header, &target, 0, u32::MAX);
     loop {
         match miner.step(10_000) {
-            Step::Found { nonce } => return template.solved(genesis, nonce).unwrap(),
+            Step::Found(solution) => return template.solved(genesis, solution).unwrap(),
             Step::Working => {}
             Step::Exhausted => panic!("no nonce"),
         }

@@ -48,11 +48,11 @@ fn block() -> (Genesis, Block) {
     };
     let template = chain.template(miner, transactions.collect(), now);
     let target = template.header.target.target();
-    let Step::Found { nonce } = Miner::new(&template.header, &target, 0, u32::MAX).step(u32::MAX)
+    let Step::Found(solution) = Miner::new(&template.header, &target, 0, u32::MAX).step(u32::MAX)
     else {
         panic!("an easy target is met");
     };
-    let block = template.solved(&genesis, nonce).unwrap();
+    let block = template.solved(&genesis, solution).unwrap();
     (genesis, block)
 }
 

@@ -37,11 +37,11 @@ fn block() -> (Genesis, SealedBlock) {
     let chain = Chain::new(genesis.clone());
     let template = chain.template(miner, Vec::new(), TimestampMs(1_010_000));
     let target = template.header.target.target();
-    let Step::Found { nonce } = Miner::new(&template.header, &target, 0, u32::MAX).step(u32::MAX)
+    let Step::Found(solution) = Miner::new(&template.header, &target, 0, u32::MAX).step(u32::MAX)
     else {
         panic!("an easy target is met");
     };
-    let block = template.solved(&genesis, nonce).unwrap();
+    let block = template.solved(&genesis, solution).unwrap();
     let (header, sealed) = (block.header().clone(), b"sealed".to_vec());
     let report = Report::sign(&reporter(), genesis.chain_id(), header, &sealed);
     let block = UncheckedSealed::new(report, sealed).unwrap();

@@ -51,7 +51,7 @@ impl BadSignature {
         let mut block = self.watcher.block(now);
         block.header.body_root = body_root(&block.miner, [sha256(&[&transaction])].into_iter());
         block.transactions = vec![transaction];
-        block.header.nonce = grind(&block.header);
+        block.header = block.header.solved(grind(&block.header));
         block
     }
 }

@@ -67,7 +67,7 @@ impl Actor for ForeignReplay {
             1 => self.transaction(now),
             choice => {
                 let mut block = self.foreign.block(now);
-                block.header.nonce = grind(&block.header);
+                block.header = block.header.solved(grind(&block.header));
                 self.foreign.adopt(now, &block);
                 let header = Bytes(block.header.encode().to_vec());
                 if choice == 2 {

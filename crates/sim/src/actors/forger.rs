@@ -56,7 +56,7 @@ impl Forger {
     fn false_state(&mut self, now: u64) -> Message {
         let mut block = self.0.block(now);
         block.header.state_root = Hash(self.0.random.bytes32());
-        block.header.nonce = grind(&block.header);
+        block.header = block.header.solved(grind(&block.header));
         pushed(&block)
     }
 

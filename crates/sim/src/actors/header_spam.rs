@@ -45,7 +45,7 @@ impl HeaderSpam {
         let free = self.watcher.random.draw().to_be_bytes();
         let miner = MinerRecord { key, free };
         let mut header = self.branch.template(miner, Vec::new(), at).header;
-        header.nonce = grind(&header);
+        header = header.solved(grind(&header));
         let block = UncheckedBlock {
             header: header.clone(),
             miner,

@@ -19,7 +19,7 @@ use core::{fmt, str::FromStr};
 use shared::{
     block::UncheckedBlock,
     chain::Chain,
-    header::Header,
+    header::{Header, Solution},
     ids::PeerId,
     message::{Bytes, Message},
     miner::{Miner, Step},
@@ -136,9 +136,12 @@ fn pushed(block: &UncheckedBlock) -> Message {
 }
 
 /// A nonce with which the header meets its own target.
-pub(crate) fn grind(header: &Header) -> u32 {
+pub(crate) fn grind(header: &Header) -> Solution {
     match Miner::new(header, &header.target.target(), 0, u32::MAX).step(u32::MAX) {
-        Step::Found { nonce } => nonce,
-        Step::Working | Step::Exhausted => 0,
+        Step::Found(solution) => solution,
+        Step::Working | Step::Exhausted => Solution {
+            version: header.version,
+            nonce: header.nonce,
+        },
     }
 }

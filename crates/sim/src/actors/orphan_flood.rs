@@ -36,7 +36,7 @@ impl Actor for OrphanFlood {
             block.header.previous = Hash(self.0.random.bytes32());
             block.header.height = Height(block.header.height.0 + 1);
             block.header.target = self.0.chain.genesis().rules.floor_target().to_compact();
-            block.header.nonce = grind(&block.header);
+            block.header = block.header.solved(grind(&block.header));
             let bytes = pushed(&block).encode();
             said.extend(peers.iter().map(|peer| (*peer, bytes.clone())));
         }

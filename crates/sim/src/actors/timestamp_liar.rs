@@ -40,7 +40,7 @@ impl Actor for TimestampLiar {
             0
         };
         let mut block = self.watcher.block(lie);
-        block.header.nonce = grind(&block.header);
+        block.header = block.header.solved(grind(&block.header));
         if self.watcher.adopt(now, &block).is_none() {
             return Vec::new();
         }

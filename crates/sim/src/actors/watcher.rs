@@ -139,7 +139,7 @@ impl Watcher {
     /// The same with real work.
     pub(crate) fn mined(&mut self, now: u64) -> UncheckedBlock {
         let mut block = self.block(now);
-        block.header.nonce = grind(&block.header);
+        block.header = block.header.solved(grind(&block.header));
         block
     }
 

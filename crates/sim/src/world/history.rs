@@ -97,7 +97,7 @@ fn extend(
     let mut header = chain
         .template(miner, transaction.into_iter().collect(), at)
         .header;
-    header.nonce = grind(&header);
+    header = header.solved(grind(&header));
     let block = UncheckedBlock {
         header,
         miner,

@@ -310,7 +310,10 @@ impl World {
             return;
         };
         let input = match Miner::new(&job.header, &job.target, 0, u32::MAX).step(u32::MAX) {
-            Step::Found { nonce } => Input::NonceFound { job: job.id, nonce },
+            Step::Found(solution) => Input::NonceFound {
+                job: job.id,
+                solution,
+            },
             Step::Working | Step::Exhausted => Input::JobExhausted { job: job.id },
         };
         self.give(host, input);

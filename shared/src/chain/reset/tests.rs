@@ -63,12 +63,12 @@ fn grow(chain: &mut Chain, miner: u8, count: u32) -> Vec<Block> {
         let at = tip.timestamp.plus_ms(10_000);
         let template = chain.template(record, vec![message(tip.height.0.into())], at);
         let target = template.header.target.target();
-        let Step::Found { nonce } =
+        let Step::Found(solution) =
             Miner::new(&template.header, &target, 0, u32::MAX).step(u32::MAX)
         else {
             unreachable!("sixteen hashes find one");
         };
-        let block = template.solved(chain.genesis(), nonce).unwrap();
+        let block = template.solved(chain.genesis(), solution).unwrap();
         chain.insert(block.clone(), NOW).unwrap();
         blocks.push(block);
     }

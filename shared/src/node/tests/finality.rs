@@ -153,7 +153,7 @@ fn an_invalid_header_beside_the_final_block_is_blamed_all_the_same() {
     bench.give(Input::PeerConnected { peer: peer(2) });
     let mut header = heavy.block_at(Height(4)).unwrap().header().clone();
     header.target = Target::for_hashes(2).to_compact();
-    header.nonce = grind(&header, &header.target.target());
+    header = header.solved(grind(&header, &header.target.target()));
     let bytes = Message::NewHeader {
         header: Bytes(header.encode().to_vec()),
     };

@@ -68,7 +68,9 @@ fn forged(
         transactions,
     };
     before(&mut block);
-    block.header.nonce = grind(&block.header, &block.header.target.target());
+    block.header = block
+        .header
+        .solved(grind(&block.header, &block.header.target.target()));
     after(&mut block);
     Message::NewBlock {
         block: Bytes(block.encode()),

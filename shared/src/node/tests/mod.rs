@@ -75,15 +75,15 @@ fn extend(chain: &mut Chain, miner: u8, transactions: Vec<VerifiedTransaction>) 
         free: [miner; 8],
     };
     let template = chain.template(miner, transactions, now);
-    let nonce = grind(&template.header, &template.header.target.target());
-    let block = template.solved(chain.genesis(), nonce).unwrap();
+    let solution = grind(&template.header, &template.header.target.target());
+    let block = template.solved(chain.genesis(), solution).unwrap();
     chain.insert(block.clone(), now).unwrap();
     block
 }
 
-fn grind(header: &crate::header::Header, target: &Target) -> u32 {
+fn grind(header: &crate::header::Header, target: &Target) -> crate::header::Solution {
     match Miner::new(header, target, 0, u32::MAX).step(u32::MAX) {
-        Step::Found { nonce } => nonce,
+        Step::Found(solution) => solution,
         other @ (Step::Working | Step::Exhausted) => panic!("{other:?}"),
     }
 }
@@ -295,8 +295,11 @@ impl Bench {
     /// Grinds the current job.
     fn mine(&mut self) {
         let job = self.job.clone().expect("a job");
-        let nonce = grind(&job.header, &job.target);
-        self.give(Input::NonceFound { job: job.id, nonce });
+        let solution = grind(&job.header, &job.target);
+        self.give(Input::NonceFound {
+            job: job.id,
+            solution,
+        });
     }
 
     /// Takes all orders given so far.

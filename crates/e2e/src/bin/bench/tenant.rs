@@ -67,7 +67,7 @@ fn next(chain: &Chain, owner: &Identity, height: u32) -> Result<Block> {
     let mut miner = Miner::new(&template.header, &target, 0, u32::MAX);
     loop {
         match miner.step(1 << 16) {
-            Step::Found { nonce } => return Ok(template.solved(genesis, nonce)?),
+            Step::Found(solution) => return Ok(template.solved(genesis, solution)?),
             Step::Working => {}
             Step::Exhausted => anyhow::bail!("no nonce"),
         }

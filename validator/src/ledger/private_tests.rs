@@ -114,7 +114,7 @@ fn a_report_of_a_stranger_or_with_another_body_makes_a_proposal_invalid() {
             Entry::TenantRegistered(Box::new((*tenant.genesis).clone())),
             Entry::ReportAnchored(Box::new(report.clone())),
         ];
-        let block = forced(&judge, entries);
+        let block = forced(&judge, NOW, entries);
         let missing = judge.judge(block.clone(), Timeliness::Synced);
         assert!(matches!(missing, Judgement::MissingBodies(_)));
         let body = [report.encode(), body].concat();
@@ -127,19 +127,63 @@ fn a_report_of_a_stranger_or_with_another_body_makes_a_proposal_invalid() {
 }
 
 /// A block with these entries, whatever the ledger thinks of them.
-fn forced(ledger: &Ledger, entries: Vec<Entry>) -> EnterpriseBlock {
-    let effects = ledger
-        .state()
-        .execute(
-            EnterpriseHeader::VERSION,
-            ledger.verifier().next_time(NOW),
-            &entries,
-        )
-        .unwrap();
+fn forced(ledger: &Ledger, at: TimestampMs, entries: Vec<Entry>) -> EnterpriseBlock {
+    let (version, time) = (EnterpriseHeader::VERSION, ledger.verifier().next_time(at));
+    let effects = ledger.state().execute(version, time, &entries).unwrap();
     let root = EnterpriseBlock::data_root(&entries);
     let proposer = validator().public_key();
-    let header = ledger.verifier().next_header(NOW, root, &effects, proposer);
+    let header = ledger.verifier().next_header(at, root, &effects, proposer);
     EnterpriseBlock::new(header, entries).unwrap()
+}
+
+/// Decides what another validator proposed.
+fn decide_forced(ledger: &mut Ledger, at: TimestampMs, entries: Vec<Entry>) {
+    let block = forced(ledger, at, entries);
+    let hash = block.hash();
+    let judged = ledger.judge(block, Timeliness::Synced);
+    assert_eq!(judged, Judgement::Valid(hash));
+    let signed = certificate(ledger, hash);
+    ledger.decide(signed).unwrap();
+    drop(ledger.take_batch());
+    ledger.finish().unwrap();
+}
+
+/// Found by the simulation, seed 1795953104: the validator stopped.
+#[test]
+fn a_branch_that_a_final_block_left_out_is_not_proposed_once_a_reset_reopens_its_height() {
+    let (mut ledger, mut tenant) = (ledger(), secret());
+    let first = tenant.mine(&[]);
+    let first = tenant.seal(&first, 1);
+    submit(&mut ledger, &tenant, std::slice::from_ref(&first)).unwrap();
+    decide_at(&mut ledger, NOW);
+    let mut other = tenant.fork(7);
+    let branch = other.mine_many(2);
+    let branch = other.seal_all(&branch, 2);
+    submit(&mut ledger, &other, &branch).unwrap();
+    let rival = tenant.mine_many(3);
+    let rival = tenant.seal_all(&rival, 1);
+    for block in &rival {
+        ledger.add_body(tenant.chain_id(), &block.encode()).unwrap();
+    }
+    let entries = rival.iter().map(|block| block.report().clone());
+    let entries = entries.map(|report| Entry::ReportAnchored(Box::new(report)));
+    let at = now(&ledger);
+    decide_forced(&mut ledger, at, entries.collect());
+    let due = ledger.next_deadline().unwrap().plus_ms(1_000_000);
+    decide_forced(&mut ledger, due, Vec::new());
+    assert_eq!(newest(&ledger, &tenant), Some((4, rival[2].hash(), 0)));
+    let reset = tenant.reset(1, 2, first.hash());
+    let at = now(&ledger);
+    let reset = Entry::TenantReset(Box::new(reset));
+    decide_forced(&mut ledger, at, vec![reset]);
+    assert!(ledger.has_pending(), "the branch waits still");
+    let proposed = ledger.propose(now(&ledger), validator().public_key());
+    assert_eq!(proposed.unwrap(), None);
+    assert!(!ledger.has_pending());
+    submit(&mut ledger, &other, &branch).unwrap();
+    let at = now(&ledger);
+    decide_at(&mut ledger, at);
+    assert_eq!(tip(&ledger, &other), (Height(3), branch[1].hash()));
 }
 
 #[test]

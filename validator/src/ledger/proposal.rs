@@ -105,6 +105,8 @@ impl Ledger {
     ) -> Result<Option<Hash>, ProposalError> {
         let time = self.verifier.next_time(now);
         let (entries, mut gone) = self.with_one_change(self.next_entries());
+        let (entries, let_go) = self.with_bodies(entries);
+        gone.extend(let_go);
         let selection = self.state.select(EnterpriseHeader::VERSION, time, entries);
         let refused = selection.refused.iter();
         let lost = refused.filter(|entry| !self.is_early_reset(entry));
@@ -417,6 +419,16 @@ impl Ledger {
         if let Some(tenant) = self.tenants.get_mut(&key.0) {
             tenant.count_report(key.1, previous, id);
         }
+    }
+
+    /// The entries whose blocks are here, and what the others are about: blocks of a branch that a final block left out, which
+    /// the chain let go of before a reset made that height open again.
+    fn with_bodies(&self, entries: Vec<Entry>) -> (Vec<Entry>, BTreeSet<Subject>) {
+        let (here, gone): (Vec<_>, Vec<_>) = entries.into_iter().partition(|entry| {
+            let key = crate::store::stored_by(entry);
+            key.is_none_or(|key| self.has_body(&key))
+        });
+        (here, gone.iter().map(Subject::of).collect())
     }
 
     /// The front of the pending entries that fits into one block.

@@ -618,14 +618,20 @@ fn parse_body_key(bytes: &[u8]) -> Option<BodyKey> {
 
 /// The tenant blocks that a block anchors, in order.
 pub fn anchored(block: &EnterpriseBlock) -> impl Iterator<Item = BodyKey> {
-    block.entries().iter().filter_map(|entry| match entry {
+    block.entries().iter().filter_map(stored_by)
+}
+
+/// What the tenant block that an entry anchors is stored by.
+#[must_use]
+pub fn stored_by(entry: &Entry) -> Option<BodyKey> {
+    match entry {
         Entry::BlockAnchored(anchor) => Some((anchor.chain_id, anchor.header.hash())),
         Entry::ReportAnchored(report) => Some((report.chain_id, report.id())),
         Entry::TenantRegistered(_)
         | Entry::ForkRefused(_)
         | Entry::SetChanged(_)
         | Entry::TenantReset(_) => None,
-    })
+    }
 }
 
 /// The length of the certificate (4 bytes), the certificate, the block.

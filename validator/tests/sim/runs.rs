@@ -427,7 +427,7 @@ fn crash_at_every_write_loses_no_report_and_no_reset() {
     }
 }
 
-/// As many further seeds as the time allows; the first that fails is printed.
+/// As many further seeds as the time allows; the last that is printed is the one that fails.
 #[test]
 fn random_validators_agree_and_lose_nothing() {
     let number = |name: &str, otherwise: u64| {
@@ -445,6 +445,7 @@ fn random_validators_agree_and_lose_nothing() {
         if clock.elapsed_ms() > time {
             break;
         }
+        println!("seed {seed}");
         play(general(seed));
         played += 1;
     }

@@ -20,10 +20,14 @@ pub const NONCE_MS: u64 = 60_000;
 pub const PING_INTERVAL_MS: u64 = 25_000;
 /// How long after a ping an answer may take, in ms; also how long one write may take.
 pub const PONG_TIMEOUT_MS: u64 = 10_000;
-/// Messages that may come at once.
+/// Messages that may come at once; a join counts [`JOIN_WEIGHT`], and each [`MESSAGE_PIECE_BYTES`] of one that is not relayed or reported one more.
 pub const MESSAGE_BURST: u32 = 100;
 /// Messages a second after the burst.
 pub const MESSAGES_PER_SECOND: u32 = 20;
+/// What a join counts: its answer names many peers.
+pub const JOIN_WEIGHT: u32 = 5;
+/// So much of a message counts as one more, also of one that is malformed.
+pub const MESSAGE_PIECE_BYTES: usize = 4 * 1024;
 /// Relayed and reported bytes that may come at once.
 pub const RELAY_BURST_BYTES: u32 = 4 * 1024 * 1024;
 /// Relayed and reported bytes a second after the burst.

@@ -137,6 +137,8 @@ async fn converse(
                     Message::Close(_) => return "closed by the client",
                     Message::Ping(_) | Message::Pong(_) => {}
                 }
+                // Others have their turn after each message, however many wait here.
+                tokio::task::yield_now().await;
             }
             order = orders.next() => match order {
                 Ok(text) => if !write(socket, text, &mut orders).await { return "too slow" },

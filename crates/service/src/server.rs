@@ -106,6 +106,8 @@ pub async fn serve_with(
             }
             drop(permit);
         });
+        // Whoever comes in crowds waits for those who are here, not they for all of the crowd.
+        tokio::task::yield_now().await;
     }
     drop(listener);
     drop(stop);

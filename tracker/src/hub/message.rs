@@ -166,6 +166,10 @@ impl MessageError {
 /// # Errors
 /// The text is longer than its kind may be, is not a message of this protocol, or a field has a wrong form.
 pub fn parse(text: String) -> Result<Incoming, MessageError> {
+    if is_too_deep(&text) {
+        let message = format!("nested deeper than {DEPTH_MAX}");
+        return Err(MessageError::bad(message));
+    }
     let envelope: Envelope<'_> =
         serde_json::from_str(&text).map_err(|error| MessageError::bad(error.to_string()))?;
     let allowed = match envelope.kind {
@@ -209,6 +213,32 @@ pub fn parse(text: String) -> Result<Incoming, MessageError> {
         text,
         target_at,
     }))
+}
+
+/// Whether arrays and objects are nested deeper than [`DEPTH_MAX`]. The parser skips what a frame holds without such a limit, and
+/// takes five times as long for it as this does.
+fn is_too_deep(text: &str) -> bool {
+    let opening = text.bytes().filter(|byte| matches!(byte, b'[' | b'{'));
+    if opening.count() <= DEPTH_MAX {
+        return false;
+    }
+    let (mut depth, mut is_string, mut is_escaped) = (0_usize, false, false);
+    for byte in text.bytes() {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' if is_string => is_escaped = true,
+            b'"' => is_string = !is_string,
+            b'[' | b'{' if !is_string => {
+                depth = depth.saturating_add(1);
+                if depth > DEPTH_MAX {
+                    return true;
+                }
+            }
+            b']' | b'}' if !is_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    false
 }
 
 fn parse_request(text: &str) -> Result<Incoming, MessageError> {
@@ -386,9 +416,33 @@ struct Envelope<'a> {
 
 const PEER_ID_CHARS: usize = 64;
 
+/// What the parser of the other fields allows.
+const DEPTH_MAX: usize = 128;
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nesting_is_limited_and_brackets_in_texts_are_none() {
+        let target = "0".repeat(64);
+        let relay = |frame: &str| {
+            let text = format!(r#"{{"type":"relay","target":"{target}","frame":{frame}}}"#);
+            parse(text).is_ok()
+        };
+        let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
+        assert!(relay(&nested(DEPTH_MAX - 1)));
+        assert!(!relay(&nested(DEPTH_MAX)));
+        assert!(relay(&format!("[{}0]", "[[],{}],".repeat(1_000))));
+        for text in [
+            "[".repeat(9_000),
+            r#"\"["#.repeat(9_000),
+            r"\\".repeat(300) + "{",
+        ] {
+            assert!(relay(&format!(r#""{text}""#)), "{text}");
+        }
+        assert!(parse("[".repeat(60_000)).is_err());
+    }
     use shared::hash::Hash;
 
     fn peer(byte: u8) -> PeerId {

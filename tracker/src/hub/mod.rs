@@ -131,10 +131,12 @@ impl Connection {
             let weight = u32::try_from(bytes)
                 .unwrap_or(u32::MAX)
                 .max(limits::RELAY_FRAME_BYTES_MIN);
-            self.bytes.take(now, weight)
-        } else {
-            self.messages.take(now, 1)
+            return self.bytes.take(now, weight);
         }
+        let is_join = matches!(message, Ok(Incoming::Join { .. } | Incoming::Enter(_)));
+        let pieces = u32::try_from(bytes / limits::MESSAGE_PIECE_BYTES).unwrap_or(u32::MAX);
+        let weight = if is_join { limits::JOIN_WEIGHT } else { 1 };
+        self.messages.take(now, weight.saturating_add(pieces))
     }
 }
 

@@ -67,15 +67,19 @@ const SEND: &str = "
         for (const t of block.transactions) if (!window.confirmed.has(t.tx_id)) window.confirmed.set(t.tx_id, now);
     });
     window.startedAt = performance.timeOrigin + performance.now();
+    const send = async (text) => {
+        for (;;) {
+            const sent = await node.submit(text).then(() => true, () => false);
+            if (sent) return;
+            await new Promise(r => setTimeout(r, 100));
+        }
+    };
     window.sending = (async () => {
         const waiting = new Set();
-        let failed = 0;
         for (let i = 0; i < a[0]; i++) {
-            const one = node.submit(`message ${i} of a busy tab`).catch(() => { failed++; i--; })
-                .finally(() => waiting.delete(one));
+            const one = send(`message ${i} of a busy tab`).finally(() => waiting.delete(one));
             waiting.add(one);
             if (waiting.size >= 32) await Promise.race(waiting);
-            if (failed > 0) { failed = 0; await new Promise(r => setTimeout(r, 100)); }
         }
         await Promise.all(waiting);
     })();";

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use shared::chain::Inserted;
 use shared::enterprise::{
     Anchor, Certificate, DecidedBlock, Effects, EnterpriseBlock, EnterpriseError, EnterpriseHeader,
-    Entry, FinalBlock, LogEntry,
+    Entry, FinalBlock, LogEntry, Selection,
 };
 use shared::hash::Hash;
 use shared::ids::{ChainId, Height, PublicKey, Signature, TimestampMs};
@@ -105,9 +105,7 @@ impl Ledger {
     ) -> Result<Option<Hash>, ProposalError> {
         let time = self.verifier.next_time(now);
         let (entries, mut gone) = self.with_one_change(self.next_entries());
-        let (entries, let_go) = self.with_bodies(entries);
-        gone.extend(let_go);
-        let selection = self.state.select(EnterpriseHeader::VERSION, time, entries);
+        let selection = self.select_with_bodies(time, entries, &mut gone);
         let refused = selection.refused.iter();
         let lost = refused.filter(|entry| !self.is_early_reset(entry));
         gone.extend(lost.map(Subject::of));
@@ -421,14 +419,34 @@ impl Ledger {
         }
     }
 
-    /// The entries whose blocks are here, and what the others are about: blocks of a branch that a final block left out, which
-    /// the chain let go of before a reset made that height open again.
-    fn with_bodies(&self, entries: Vec<Entry>) -> (Vec<Entry>, BTreeSet<Subject>) {
-        let (here, gone): (Vec<_>, Vec<_>) = entries.into_iter().partition(|entry| {
-            let key = crate::store::stored_by(entry);
-            key.is_none_or(|key| self.has_body(&key))
-        });
-        (here, gone.iter().map(Subject::of).collect())
+    /// Selects entries, without those that anchor a block that is not here: one of a branch that a final block left out, which the
+    /// chain let go of before a reset made its height open again. They are gone.
+    fn select_with_bodies(
+        &self,
+        time: TimestampMs,
+        mut entries: Vec<Entry>,
+        gone: &mut BTreeSet<Subject>,
+    ) -> Selection {
+        let mut refused = Vec::new();
+        loop {
+            let mut selection = self.state.select(EnterpriseHeader::VERSION, time, entries);
+            refused.append(&mut selection.refused);
+            let selected = selection.entries.iter();
+            let missing = selected.filter(|entry| {
+                let key = crate::store::stored_by(entry);
+                key.is_some_and(|key| !self.has_body(&key))
+            });
+            let missing: BTreeSet<Subject> = missing.map(Subject::of).collect();
+            if missing.is_empty() {
+                return Selection {
+                    refused,
+                    ..selection
+                };
+            }
+            entries = selection.entries;
+            entries.retain(|entry| !missing.contains(&Subject::of(entry)));
+            gone.extend(missing);
+        }
     }
 
     /// The front of the pending entries that fits into one block.

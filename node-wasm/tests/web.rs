@@ -306,7 +306,7 @@ fn two_cores_back_to_back_mine_a_block_and_agree() {
 
 #[wasm_bindgen_test]
 fn mining_job_of_zero_target_counts_hashes_and_finds_nothing() {
-    let mut job = MiningJob::new(&[0; 116], &[0; 32], 0, 9_999)
+    let mut job = MiningJob::new(&[0; 116], &[0; 32], 0, 99)
         .map_err(message_of)
         .unwrap();
     let step = job.step(4_000).map_err(message_of).unwrap();
@@ -316,5 +316,6 @@ fn mining_job_of_zero_target_counts_hashes_and_finds_nothing() {
         field(&job.step(10_000).map_err(message_of).unwrap(), "exhausted"),
         JsValue::TRUE
     );
+    assert_eq!(job.hashes(), 100.0 * 64.0, "each nonce with 64 versions");
     assert!(MiningJob::new(&[0; 5], &[0; 32], 0, 1).is_err());
 }

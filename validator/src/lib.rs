@@ -101,6 +101,8 @@ pub async fn run(
         &opened.secret.identity().public_key(),
     )?;
     let (app, engine, transport) = begin(&config, &files, opened, &addresses, ending.clone())?;
+    let socket = backup::socket(&config.data, &config.id);
+    let operator = backup::operate(Arc::clone(&app), socket);
     let view = app.handle.view();
     tracing::info!(
         address = %listener.local_addr()?, chain = %app.genesis.hash(), height = view.head.height.0,
@@ -110,10 +112,7 @@ pub async fn run(
         tokio::spawn(http::present(Arc::clone(&app))),
         tokio::spawn(export::keep(Arc::clone(&app), files.export)),
         tokio::spawn(metrics::keep(Arc::clone(&app))),
-        tokio::spawn(backup::operate(
-            Arc::clone(&app),
-            backup::socket(&config.data, &config.id),
-        )),
+        tokio::spawn(operator),
     ];
     if let (Some(transport), Some(bind)) = (transport, addresses.bind) {
         let listener = TcpListener::bind(&bind).await.map_err(|error| {

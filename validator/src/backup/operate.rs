@@ -57,17 +57,24 @@ mod unix {
         room: Semaphore,
     }
 
-    /// Serves the operator until the validator ends.
-    pub async fn operate(app: Arc<App>, socket: PathBuf) {
-        if let Err(error) = serve(app, &socket).await {
-            tracing::warn!(socket = %socket.display(), %error, "no backups while this validator runs");
+    /// Takes the socket at once, so that it is there when the validator says that it serves; serves the operator until the
+    /// validator ends.
+    pub fn operate(app: Arc<App>, socket: PathBuf) -> impl Future<Output = ()> + Send {
+        let listener = listen(&socket);
+        async move {
+            let served = match listener {
+                Ok(listener) => serve(app, listener).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = served {
+                tracing::warn!(socket = %socket.display(), %error, "no backups while this validator runs");
+            }
+            // A next start replaces it anyway.
+            let _ = std::fs::remove_file(&socket);
         }
-        // A next start replaces it anyway.
-        let _ = std::fs::remove_file(&socket);
     }
 
-    async fn serve(app: Arc<App>, socket: &Path) -> io::Result<()> {
-        let listener = listen(socket)?;
+    async fn serve(app: Arc<App>, listener: UnixListener) -> io::Result<()> {
         let mut ending = app.ending.clone();
         let ended = async move {
             // An error means that the sender is gone: the validator has ended.

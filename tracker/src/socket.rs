@@ -14,7 +14,7 @@ use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgr
 use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use futures_util::SinkExt;
+use futures_util::{FutureExt as _, SinkExt};
 use service::Problem;
 use shared::hash::Hash;
 use shared::ids::PeerId;
@@ -118,6 +118,8 @@ async fn converse(
     let mut ping_at = heard_at + PING_INTERVAL;
     // Nothing is read before then.
     let mut resume_at: Option<Instant> = None;
+    // What was there already after the message before.
+    let mut waiting = None;
     // One timer, set anew only when what it waits for changes.
     let mut timer = std::pin::pin!(sleep_until(ping_at));
     loop {
@@ -128,7 +130,7 @@ async fn converse(
             timer.as_mut().reset(at.min(ping_at));
         }
         tokio::select! {
-            received = socket.recv(), if resume_at.is_none() => {
+            received = next(&mut waiting, socket), if resume_at.is_none() => {
                 let Some(Ok(message)) = received else { return "gone" };
                 heard_at = Instant::now();
                 match message {
@@ -137,8 +139,11 @@ async fn converse(
                     Message::Close(_) => return "closed by the client",
                     Message::Ping(_) | Message::Pong(_) => {}
                 }
-                // Others have their turn after each message, however many wait here.
-                tokio::task::yield_now().await;
+                // Others have their turn after each message if more wait here.
+                waiting = socket.recv().now_or_never();
+                if waiting.is_some() {
+                    tokio::task::yield_now().await;
+                }
             }
             order = orders.next() => match order {
                 Ok(text) => if !write(socket, text, &mut orders).await { return "too slow" },
@@ -160,6 +165,15 @@ async fn converse(
                 timer.as_mut().reset(resume_at.map_or(ping_at, |at| at.min(ping_at)));
             }
         }
+    }
+}
+
+type Received = Option<Result<Message, axum::Error>>;
+
+async fn next(waiting: &mut Option<Received>, socket: &mut WebSocket) -> Received {
+    match waiting.take() {
+        Some(received) => received,
+        None => socket.recv().await,
     }
 }
 

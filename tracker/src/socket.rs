@@ -120,6 +120,7 @@ async fn converse(
     let mut resume_at: Option<Instant> = None;
     // What was there already after the message before.
     let mut waiting = None;
+    let mut turn_ends = heard_at;
     // One timer, set anew only when what it waits for changes.
     let mut timer = std::pin::pin!(sleep_until(ping_at));
     loop {
@@ -130,7 +131,7 @@ async fn converse(
             timer.as_mut().reset(at.min(ping_at));
         }
         tokio::select! {
-            received = next(&mut waiting, socket), if resume_at.is_none() => {
+            received = next(&mut waiting, &mut turn_ends, socket), if resume_at.is_none() => {
                 let Some(Ok(message)) = received else { return "gone" };
                 heard_at = Instant::now();
                 match message {
@@ -139,10 +140,11 @@ async fn converse(
                     Message::Close(_) => return "closed by the client",
                     Message::Ping(_) | Message::Pong(_) => {}
                 }
-                // Others have their turn after each message if more wait here.
+                // Others have their turn after this one's, if more wait here.
                 waiting = socket.recv().now_or_never();
-                if waiting.is_some() {
+                if waiting.is_some() && Instant::now() >= turn_ends {
                     tokio::task::yield_now().await;
+                    turn_ends = Instant::now() + TURN;
                 }
             }
             order = orders.next() => match order {
@@ -170,11 +172,18 @@ async fn converse(
 
 type Received = Option<Result<Message, axum::Error>>;
 
-async fn next(waiting: &mut Option<Received>, socket: &mut WebSocket) -> Received {
-    match waiting.take() {
-        Some(received) => received,
-        None => socket.recv().await,
+/// The next message. One that was waited for begins a turn.
+async fn next(
+    waiting: &mut Option<Received>,
+    turn_ends: &mut Instant,
+    socket: &mut WebSocket,
+) -> Received {
+    if let Some(received) = waiting.take() {
+        return received;
     }
+    let received = socket.recv().await;
+    *turn_ends = Instant::now() + TURN;
+    received
 }
 
 fn take_text(engine: &Engine, connection: ConnectionId, text: Utf8Bytes) {
@@ -215,5 +224,8 @@ async fn write(socket: &mut WebSocket, first: Utf8Bytes, orders: &mut Orders) ->
 
 const PING_INTERVAL: Duration = Duration::from_millis(limits::PING_INTERVAL_MS);
 const PONG_TIMEOUT: Duration = Duration::from_millis(limits::PONG_TIMEOUT_MS);
+/// How long one connection's messages are handled while others wait: short messages that came together go on together, in
+/// one write each way.
+const TURN: Duration = Duration::from_micros(50);
 /// So many texts are written with one flush.
 const FLUSH_MESSAGES_MAX: usize = 64;

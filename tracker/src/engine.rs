@@ -14,7 +14,7 @@ use api::{TenantBlock, TipReference};
 use axum::extract::ws::Utf8Bytes;
 use shared::ids::{ChainId, PeerId, TimestampMs};
 use shared::private::RoomId;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 
 use crate::backplane::Backplane;
 use crate::hub::message::Wish;
@@ -33,6 +33,8 @@ pub(crate) struct Engine {
     questions: mpsc::UnboundedSender<Asked>,
     next_connection: AtomicU64,
     wake: watch::Sender<Option<TimestampMs>>,
+    /// The turn of connections that send more than fits into one.
+    pub(crate) turns: Semaphore,
 }
 
 #[derive(Debug)]
@@ -83,6 +85,7 @@ impl Engine {
             questions,
             next_connection: AtomicU64::new(1),
             wake: watch::Sender::new(None),
+            turns: Semaphore::new(1),
         }
     }
 

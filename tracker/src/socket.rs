@@ -18,7 +18,7 @@ use futures_util::{FutureExt as _, SinkExt};
 use service::Problem;
 use shared::hash::Hash;
 use shared::ids::PeerId;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, SemaphorePermit};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::App;
@@ -118,9 +118,8 @@ async fn converse(
     let mut ping_at = heard_at + PING_INTERVAL;
     // Nothing is read before then.
     let mut resume_at: Option<Instant> = None;
-    // What was there already after the message before.
+    // What was there already when a turn ended.
     let mut waiting = None;
-    let mut turn_ends = heard_at;
     // One timer, set anew only when what it waits for changes.
     let mut timer = std::pin::pin!(sleep_until(ping_at));
     loop {
@@ -131,21 +130,25 @@ async fn converse(
             timer.as_mut().reset(at.min(ping_at));
         }
         tokio::select! {
-            received = next(&mut waiting, &mut turn_ends, socket), if resume_at.is_none() => {
-                let Some(Ok(message)) = received else { return "gone" };
-                heard_at = Instant::now();
-                match message {
-                    Message::Text(text) => take_text(engine, connection, text),
-                    Message::Binary(_) => refuse_binary(engine, connection),
-                    Message::Close(_) => return "closed by the client",
-                    Message::Ping(_) | Message::Pong(_) => {}
+            (received, turn) = next(&mut waiting, socket, engine), if resume_at.is_none() => {
+                let mut received = Some(received);
+                let began = Instant::now();
+                heard_at = began;
+                while let Some(message) = received {
+                    let Some(Ok(message)) = message else { return "gone" };
+                    match message {
+                        Message::Text(text) => take_text(engine, connection, text),
+                        Message::Binary(_) => refuse_binary(engine, connection),
+                        Message::Close(_) => return "closed by the client",
+                        Message::Ping(_) | Message::Pong(_) => {}
+                    }
+                    received = socket.recv().now_or_never();
+                    if !orders.pause().is_zero() || began.elapsed() >= TURN {
+                        break;
+                    }
                 }
-                // Others have their turn after this one's, if more wait here.
-                waiting = socket.recv().now_or_never();
-                if waiting.is_some() && Instant::now() >= turn_ends {
-                    tokio::task::yield_now().await;
-                    turn_ends = Instant::now() + TURN;
-                }
+                waiting = received;
+                drop(turn);
             }
             order = orders.next() => match order {
                 Ok(text) => if !write(socket, text, &mut orders).await { return "too slow" },
@@ -172,18 +175,21 @@ async fn converse(
 
 type Received = Option<Result<Message, axum::Error>>;
 
-/// The next message. One that was waited for begins a turn.
-async fn next(
+/// The next message. Connections on which more waited when their turn ended come one after the other, each behind all that have
+/// something to do for the first time.
+async fn next<'a>(
     waiting: &mut Option<Received>,
-    turn_ends: &mut Instant,
     socket: &mut WebSocket,
-) -> Received {
-    if let Some(received) = waiting.take() {
-        return received;
+    engine: &'a Engine,
+) -> (Received, Option<SemaphorePermit<'a>>) {
+    if waiting.is_some() {
+        let turn = engine.turns.acquire().await.ok();
+        tokio::task::yield_now().await;
+        if let Some(received) = waiting.take() {
+            return (received, turn);
+        }
     }
-    let received = socket.recv().await;
-    *turn_ends = Instant::now() + TURN;
-    received
+    (socket.recv().await, None)
 }
 
 fn take_text(engine: &Engine, connection: ConnectionId, text: Utf8Bytes) {
@@ -224,8 +230,8 @@ async fn write(socket: &mut WebSocket, first: Utf8Bytes, orders: &mut Orders) ->
 
 const PING_INTERVAL: Duration = Duration::from_millis(limits::PING_INTERVAL_MS);
 const PONG_TIMEOUT: Duration = Duration::from_millis(limits::PONG_TIMEOUT_MS);
-/// How long one connection's messages are handled while others wait: short messages that came together go on together, in
-/// one write each way.
+/// How long one connection's messages are handled before others have their turn: short ones that came together go on
+/// together, in one write.
 const TURN: Duration = Duration::from_micros(50);
 /// So many texts are written with one flush.
 const FLUSH_MESSAGES_MAX: usize = 64;

@@ -14,7 +14,7 @@ use api::{TenantBlock, TipReference};
 use axum::extract::ws::Utf8Bytes;
 use shared::ids::{ChainId, PeerId, TimestampMs};
 use shared::private::RoomId;
-use tokio::sync::{Notify, Semaphore, mpsc, watch};
+use tokio::sync::{Notify, Semaphore, SemaphorePermit, mpsc, watch};
 
 use crate::backplane::Backplane;
 use crate::hub::message::Wish;
@@ -34,7 +34,13 @@ pub(crate) struct Engine {
     next_connection: AtomicU64,
     wake: watch::Sender<Option<TimestampMs>>,
     /// The turn of connections that send more than fits into one.
-    pub(crate) turns: Semaphore,
+    turns: Semaphore,
+}
+
+/// Held while one that may wait is served.
+#[derive(Debug)]
+pub(crate) struct Turn<'a> {
+    _permit: Option<SemaphorePermit<'a>>,
 }
 
 #[derive(Debug)]
@@ -87,6 +93,13 @@ impl Engine {
             wake: watch::Sender::new(None),
             turns: Semaphore::new(1),
         }
+    }
+
+    /// The turn of one that may wait, behind all that have something to do already.
+    pub(crate) async fn turn(&self) -> Turn<'_> {
+        let permit = self.turns.acquire().await.ok();
+        tokio::task::yield_now().await;
+        Turn { _permit: permit }
     }
 
     /// Takes in a new connection.

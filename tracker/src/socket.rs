@@ -18,13 +18,13 @@ use futures_util::{FutureExt as _, SinkExt};
 use service::Problem;
 use shared::hash::Hash;
 use shared::ids::PeerId;
-use tokio::sync::{OwnedSemaphorePermit, SemaphorePermit};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::App;
 use crate::addresses::Source;
 use crate::edge::{self, Held};
-use crate::engine::{Engine, Orders, STOPPING};
+use crate::engine::{Engine, Orders, STOPPING, Turn};
 use crate::hub::message::{self, MessageError};
 use crate::hub::{ConnectionId, Input};
 use crate::limits;
@@ -49,6 +49,7 @@ pub(crate) async fn upgrade(
             return Problem::new(status, "no-upgrade", detail).into_response();
         }
     };
+    drop(app.engine.turn().await);
     if !app.origins.allows(&headers) {
         let origin = headers
             .get(header::ORIGIN)
@@ -90,9 +91,13 @@ async fn serve(
         return tracing::error!("no randomness: a connection was refused");
     }
     let [peer, nonce] = random;
+    let turn = app.engine.turn().await;
     let (connection, orders) = app.engine.connect(PeerId(Hash(peer)), nonce, host);
+    drop(turn);
     let reason = converse(&mut socket, &app.engine, connection, orders).await;
+    let turn = app.engine.turn().await;
     app.engine.disconnect(connection);
+    drop(turn);
     tracing::debug!(connection = connection.0, reason, "connection ended");
     let code = if reason == STOPPING {
         close_code::AWAY
@@ -181,12 +186,11 @@ async fn next<'a>(
     waiting: &mut Option<Received>,
     socket: &mut WebSocket,
     engine: &'a Engine,
-) -> (Received, Option<SemaphorePermit<'a>>) {
+) -> (Received, Option<Turn<'a>>) {
     if waiting.is_some() {
-        let turn = engine.turns.acquire().await.ok();
-        tokio::task::yield_now().await;
+        let turn = engine.turn().await;
         if let Some(received) = waiting.take() {
-            return (received, turn);
+            return (received, Some(turn));
         }
     }
     (socket.recv().await, None)
@@ -232,6 +236,6 @@ const PING_INTERVAL: Duration = Duration::from_millis(limits::PING_INTERVAL_MS);
 const PONG_TIMEOUT: Duration = Duration::from_millis(limits::PONG_TIMEOUT_MS);
 /// How long one connection's messages are handled before others have their turn: short ones that came together go on
 /// together, in one write.
-const TURN: Duration = Duration::from_micros(50);
+const TURN: Duration = Duration::from_micros(25);
 /// So many texts are written with one flush.
 const FLUSH_MESSAGES_MAX: usize = 64;

@@ -95,10 +95,14 @@ async fn serve(
     let (connection, orders) = app.engine.connect(PeerId(Hash(peer)), nonce, host);
     drop(turn);
     let reason = converse(&mut socket, &app.engine, connection, orders).await;
-    let turn = app.engine.turn().await;
+    drop(app.engine.turn().await);
     app.engine.disconnect(connection);
-    drop(turn);
     tracing::debug!(connection = connection.0, reason, "connection ended");
+    say_goodbye(&mut socket, reason).await;
+    drop(place);
+}
+
+async fn say_goodbye(socket: &mut WebSocket, reason: &'static str) {
     let code = if reason == STOPPING {
         close_code::AWAY
     } else {
@@ -109,7 +113,6 @@ async fn serve(
         reason: Utf8Bytes::from_static(reason),
     };
     let _ = timeout(PONG_TIMEOUT, socket.send(Message::Close(Some(frame)))).await;
-    drop(place);
 }
 
 /// Reads and writes until one side ends it; says why.
@@ -119,61 +122,90 @@ async fn converse(
     connection: ConnectionId,
     mut orders: Orders,
 ) -> &'static str {
-    let mut heard_at = Instant::now();
-    let mut ping_at = heard_at + PING_INTERVAL;
-    // Nothing is read before then.
-    let mut resume_at: Option<Instant> = None;
+    let mut clock = Clock::new();
     // What was there already when a turn ended.
     let mut waiting = None;
     // One timer, set anew only when what it waits for changes.
-    let mut timer = std::pin::pin!(sleep_until(ping_at));
+    let mut timer = std::pin::pin!(sleep_until(clock.next()));
     loop {
-        let pause = orders.pause();
-        if !pause.is_zero() && resume_at.is_none() {
-            let at = Instant::now() + pause;
-            resume_at = Some(at);
-            timer.as_mut().reset(at.min(ping_at));
+        if clock.pause(orders.pause()) {
+            timer.as_mut().reset(clock.next());
         }
-        tokio::select! {
-            (received, turn) = next(&mut waiting, socket, engine), if resume_at.is_none() => {
-                let mut received = Some(received);
-                let began = Instant::now();
-                heard_at = began;
-                while let Some(message) = received {
-                    let Some(Ok(message)) = message else { return "gone" };
-                    match message {
-                        Message::Text(text) => take_text(engine, connection, text),
-                        Message::Binary(_) => refuse_binary(engine, connection),
-                        Message::Close(_) => return "closed by the client",
-                        Message::Ping(_) | Message::Pong(_) => {}
-                    }
-                    received = socket.recv().now_or_never();
-                    if !orders.pause().is_zero() || began.elapsed() >= TURN {
-                        break;
-                    }
-                }
-                waiting = received;
+        let ended = tokio::select! {
+            (received, turn) = next(&mut waiting, socket, engine), if !clock.is_paused() => {
+                clock.heard_at = Instant::now();
+                let first = (received, clock.heard_at);
+                let ended = take_turn(first, socket, engine, (connection, &orders));
                 drop(turn);
+                ended.map(|more| waiting = more)
             }
             order = orders.next() => match order {
-                Ok(text) => if !write(socket, text, &mut orders).await { return "too slow" },
-                Err(reason) => return reason,
+                Ok(text) => write(socket, text, &mut orders).await,
+                Err(reason) => Err(reason),
             },
             () = &mut timer => {
-                let now = Instant::now();
-                resume_at = resume_at.filter(|at| *at > now);
-                if ping_at <= now {
-                    if heard_at.elapsed() > PING_INTERVAL + PONG_TIMEOUT {
-                        return "silent";
-                    }
-                    ping_at = now + PING_INTERVAL;
-                    let ping = socket.send(Message::Ping(Vec::new().into()));
-                    if !matches!(timeout(PONG_TIMEOUT, ping).await, Ok(Ok(()))) {
-                        return "too slow";
-                    }
-                }
-                timer.as_mut().reset(resume_at.map_or(ping_at, |at| at.min(ping_at)));
+                let ended = clock.ring(socket).await;
+                timer.as_mut().reset(clock.next());
+                ended
             }
+        };
+        if let Err(reason) = ended {
+            return reason;
+        }
+    }
+}
+
+/// When something is due on a connection by itself.
+struct Clock {
+    heard_at: Instant,
+    ping_at: Instant,
+    /// Nothing is read before then.
+    resume_at: Option<Instant>,
+}
+
+impl Clock {
+    fn new() -> Self {
+        let heard_at = Instant::now();
+        Self {
+            heard_at,
+            ping_at: heard_at + PING_INTERVAL,
+            resume_at: None,
+        }
+    }
+
+    fn next(&self) -> Instant {
+        self.resume_at
+            .map_or(self.ping_at, |at| at.min(self.ping_at))
+    }
+
+    fn is_paused(&self) -> bool {
+        self.resume_at.is_some()
+    }
+
+    /// Pauses if it is to and does not yet.
+    fn pause(&mut self, pause: Duration) -> bool {
+        let is_new = !pause.is_zero() && !self.is_paused();
+        if is_new {
+            self.resume_at = Some(Instant::now() + pause);
+        }
+        is_new
+    }
+
+    /// Does what is due; says why the connection is to end, if it is.
+    async fn ring(&mut self, socket: &mut WebSocket) -> Result<(), &'static str> {
+        let now = Instant::now();
+        self.resume_at = self.resume_at.filter(|at| *at > now);
+        if self.ping_at > now {
+            return Ok(());
+        }
+        self.ping_at = now + PING_INTERVAL;
+        if self.heard_at.elapsed() > PING_INTERVAL + PONG_TIMEOUT {
+            return Err("silent");
+        }
+        let ping = socket.send(Message::Ping(Vec::new().into()));
+        match timeout(PONG_TIMEOUT, ping).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err("too slow"),
         }
     }
 }
@@ -194,6 +226,30 @@ async fn next<'a>(
         }
     }
     (socket.recv().await, None)
+}
+
+/// Handles this message and those behind it until the turn is over; gives back what waits then, or why the connection ends.
+fn take_turn(
+    (received, began): (Received, Instant),
+    socket: &mut WebSocket,
+    engine: &Engine,
+    (connection, orders): (ConnectionId, &Orders),
+) -> Result<Option<Received>, &'static str> {
+    let mut received = Some(received);
+    while let Some(message) = received {
+        match message {
+            Some(Ok(Message::Text(text))) => take_text(engine, connection, text),
+            Some(Ok(Message::Binary(_))) => refuse_binary(engine, connection),
+            Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+            Some(Ok(Message::Close(_))) => return Err("closed by the client"),
+            Some(Err(_)) | None => return Err("gone"),
+        }
+        received = socket.recv().now_or_never();
+        if !orders.pause().is_zero() || began.elapsed() >= TURN {
+            break;
+        }
+    }
+    Ok(received)
 }
 
 fn take_text(engine: &Engine, connection: ConnectionId, text: Utf8Bytes) {
@@ -220,7 +276,11 @@ fn refuse_binary(engine: &Engine, connection: ConnectionId) {
 }
 
 /// Writes this text and those that wait behind it, with one flush.
-async fn write(socket: &mut WebSocket, first: Utf8Bytes, orders: &mut Orders) -> bool {
+async fn write(
+    socket: &mut WebSocket,
+    first: Utf8Bytes,
+    orders: &mut Orders,
+) -> Result<(), &'static str> {
     let write = async {
         socket.feed(Message::Text(first)).await?;
         for _ in 1..FLUSH_MESSAGES_MAX {
@@ -229,7 +289,10 @@ async fn write(socket: &mut WebSocket, first: Utf8Bytes, orders: &mut Orders) ->
         }
         socket.flush().await
     };
-    matches!(timeout(PONG_TIMEOUT, write).await, Ok(Ok(())))
+    match timeout(PONG_TIMEOUT, write).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) | Err(_) => Err("too slow"),
+    }
 }
 
 const PING_INTERVAL: Duration = Duration::from_millis(limits::PING_INTERVAL_MS);

@@ -71,19 +71,13 @@ impl Harm {
             runtime.block_on(async {
                 let mut all = JoinSet::new();
                 let kinds = Attempt::all()?.into_iter();
-                let which = std::env::var("HARM").unwrap_or("012345678".into());
-                let kinds = kinds
-                    .enumerate()
-                    .filter(|(k, _)| which.contains(&k.to_string()))
-                    .map(|(_, k)| k);
                 let many = kinds.flat_map(|kind| std::iter::repeat_n(kind, EACH as usize));
                 for (number, attempt) in (0..).zip(many) {
                     all.spawn(again_and_again(Arc::clone(&server), number, attempt));
                 }
                 tokio::select! {
                     _ = stopped => Ok(()),
-                    failed = read_nothing(server, room), if which.contains('8') => failed,
-                    () = std::future::pending() => Ok(()),
+                    failed = read_nothing(server, room) => failed,
                 }
             })
         })?;

@@ -2,10 +2,12 @@
 
 use shared::block::UncheckedBlock;
 use shared::chain::Chain;
+use shared::enterprise::LightClient;
 use shared::genesis::Genesis;
+use shared::hash::Hash;
 use shared::header::Header;
 use shared::identity::Verifier;
-use shared::ids::TimestampMs;
+use shared::ids::{ChainId, TimestampMs};
 use wasm_bindgen::prelude::*;
 
 /// Hashes a header of 116 bytes with `count` nonces, each time whole, as a miner without a midstate would.
@@ -21,6 +23,19 @@ pub fn hash_whole_headers(header: &[u8], count: u32) -> Result<u8, JsError> {
         folded ^= header.hash().0[31];
     }
     Ok(folded)
+}
+
+/// Verifies a proof of finality as a browser does that knows only the enterprise genesis' hash; the height of the block that is final.
+///
+/// # Errors
+/// The proof does not hold.
+#[wasm_bindgen(js_name = verifyFinality)]
+pub fn verify_finality(pinned: &[u8], tenant: &[u8], proof: &[u8]) -> Result<u32, JsError> {
+    let hash = |bytes: &[u8]| bytes.try_into().map(Hash).map_err(JsError::from);
+    let mut client = LightClient::new(hash(pinned)?);
+    let news = client.accept(ChainId(hash(tenant)?), proof)?;
+    let block = news.ok_or_else(|| JsError::new("no news"))?;
+    Ok(block.height().0)
 }
 
 /// A chain that takes blocks as they come from a stranger: every rule and signature is checked.

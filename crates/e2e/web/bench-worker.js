@@ -1,5 +1,5 @@
-// One worker: the product's miner, whole headers by the sha2 crate, and full validation of a long chain.
-import init, { BenchChain, MiningJob, hashWholeHeaders } from "./pkg/node_wasm.js";
+// One worker: the product's miner, whole headers by the sha2 crate, full validation of a long chain, and a proof of finality.
+import init, { BenchChain, MiningJob, hashWholeHeaders, verifyFinality } from "./pkg/node_wasm.js";
 import { rate } from "./rate.js";
 
 async function measure(now) {
@@ -29,7 +29,15 @@ async function measure(now) {
     chain.insert(blocks.subarray(at + 4, at + 4 + length), BigInt(now));
     at += 4 + length;
   }
-  return { mining, whole, blocks: chain.height(), seconds: (performance.now() - start) / 1000 };
+  const seconds = (performance.now() - start) / 1000;
+
+  const [pinned, tenant, proof] = [await bytes("pinned.bin"), await bytes("tenant.bin"), await bytes("proof.bin")];
+  let final = 0;
+  const proofs = rate(() => {
+    final = verifyFinality(pinned, tenant, proof);
+    return 1;
+  });
+  return { mining, whole, proofs, final, blocks: chain.height(), seconds };
 }
 
 onmessage = ({ data }) => measure(data).then(postMessage, (error) => postMessage({ error: String(error?.message ?? error) }));

@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use api::{BlockchainUpdate, Status, TenantBlock, TenantUpdateAccepted};
 use e2e::{Service, free_port};
+use shared::enterprise::FinalityProof;
 use shared::genesis::Genesis;
+use shared::ids::ChainId;
 use tempfile::TempDir;
 
 use crate::connection::{Connection, post_of};
@@ -139,6 +141,30 @@ async fn proof_bytes(set: &Set, tenants: &[Arc<Tenant>]) -> Result<()> {
         "bytes",
     );
     Ok(())
+}
+
+/// A proof of finality by four validators, as a browser that knows nothing yet loads it, and the tenant it is for.
+pub(crate) async fn proof_of_four() -> Result<(ChainId, Vec<u8>)> {
+    const BLOCKS: usize = 5;
+    let set = Set::start(4).await?;
+    let tenant = tenant(0, BLOCKS)?;
+    for index in 0..BLOCKS {
+        post(&mut set.connection(index), &tenant, index).await?;
+    }
+    let chain = tenant.genesis.chain_id();
+    let url = format!("{}/api/tenants/{chain}/finality", set.url(0));
+    let newest = shared::ids::Height(u32::try_from(BLOCKS)?);
+    for _ in 0..120 {
+        let answer = set.client.get(&url).send().await?;
+        if answer.status().is_success() {
+            let bytes = answer.bytes().await?.to_vec();
+            if FinalityProof::decode(&bytes)?.receipt.header.height == newest {
+                return Ok((chain, bytes));
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    anyhow::bail!("no block is final after a minute")
 }
 
 struct Paced {

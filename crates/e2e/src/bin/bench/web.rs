@@ -5,6 +5,7 @@ use crate::{figure, mesh, percentiles, workers};
 use anyhow::{Context as _, Result, ensure};
 use e2e::{Browser, Page, Stack, chain};
 use serde_json::{Value, json};
+use shared::enterprise::FinalityProof;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,7 +18,7 @@ const DASHBOARD_BLOCKS: usize = 105;
 /// A part of the figures that can be measured alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Subject {
-    /// Mining and validation in one worker.
+    /// Mining, validation and a proof of finality in one worker.
     Wasm,
     /// Mining beside npm packages, and in two workers.
     Workers,
@@ -62,7 +63,7 @@ pub(crate) async fn run(only: &[Subject]) -> Result<()> {
     Ok(())
 }
 
-/// Mining and validation in one worker, on a page of the bench's own that loads the product's code with the bench's entry points.
+/// Mining, validation and a proof of finality in one worker, on a page of the bench's own that loads the product's code with the bench's entry points.
 async fn wasm(built: &Path) -> Result<()> {
     let stack = Stack::start_with_www(built).await?;
     let long = chain::mine("bench", VALIDATED_BLOCKS)?;
@@ -73,6 +74,11 @@ async fn wasm(built: &Path) -> Result<()> {
     }
     fs::write(built.join("chain.bin"), bytes)?;
     fs::write(built.join("genesis.bin"), long.genesis.encode())?;
+    let (tenant, proof) = crate::validators::proof_of_four().await?;
+    let enterprise = FinalityProof::decode(&proof)?.genesis.hash();
+    fs::write(built.join("pinned.bin"), enterprise.0)?;
+    fs::write(built.join("tenant.bin"), tenant.0.0)?;
+    fs::write(built.join("proof.bin"), &proof)?;
 
     let browser = Browser::start(&stack.folder().join("bench")).await?;
     let page = browser
@@ -93,6 +99,9 @@ async fn wasm(built: &Path) -> Result<()> {
         value("blocks")? == f64::from(VALIDATED_BLOCKS),
         "not all blocks were accepted: {found}"
     );
+    ensure!(value("final")? > 0.0, "the proof proved nothing: {found}");
+    figure("proof_of_finality_n4_bytes", proof.len() as f64, "bytes");
+    figure("verify_proof_n4_wasm_ms", 1_000.0 / value("proofs")?, "ms");
     figure("mining_wasm_hps", value("mining")?, "hashes/s");
     figure(
         "mining_wasm_over_sha2",

@@ -42,6 +42,9 @@ struct Arguments {
     /// Of `tracker`, the program to compare with
     #[arg(long, default_value = "target/peers/bin/matchbox_server")]
     matchbox: PathBuf,
+    /// Of `socket`, where to listen
+    #[arg(long, default_value_t = 0, hide = true)]
+    port: u16,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -53,6 +56,9 @@ enum Part {
     /// The bare route itself.
     #[value(hide = true)]
     Bare,
+    /// The bare WebSocket server.
+    #[value(hide = true)]
+    Socket,
     /// The product in Chromium, with tracker, validator and dashboard.
     Web,
     /// Sets of one, four and seven validators.
@@ -68,6 +74,7 @@ async fn main() -> Result<()> {
         Part::Core => native::run(),
         Part::Reads => reads::run().await,
         Part::Bare => reads::bare().await,
+        Part::Socket => tracker::bare::serve(arguments.port).await,
         Part::Web => web::run(&arguments.only).await,
         Part::Validators => validators::run(&arguments.sizes, arguments.rate).await,
         Part::Tracker => {

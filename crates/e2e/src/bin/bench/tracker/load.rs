@@ -209,19 +209,21 @@ async fn pace(
 
 /// Connections are made and joined, a crowd at a time, and go away again.
 ///
-/// The other server proves nobody's key, so joins without a proof are compared; those with one are shown beside.
+/// The other server proves nobody's key, so joins without a proof are compared; those with one are shown beside,
+/// and the floor: a server that only upgrades connections and says two texts.
 pub(super) async fn connections(plan: &Plan) -> Result<()> {
     let mut subjects = Vec::new();
     for (kind, how) in [
         (Kind::Ours, Join::Bare),
         (Kind::Matchbox, Join::Bare),
         (Kind::Ours, Join::Proven),
+        (Kind::Bare, Join::Bare),
     ] {
         let server = plan.start(kind).await?;
         let rooms = rooms::make(&server, JOINED / rooms::ROOM).await?;
         subjects.push((server, rooms, how));
     }
-    let mut sums = [(0.0, 0.0); 3];
+    let mut sums = [(0.0, 0.0); 4];
     for round in 0..=ROUNDS {
         for ((server, rooms, how), sum) in subjects.iter().zip(&mut sums) {
             server.settled().await?;
@@ -235,16 +237,19 @@ pub(super) async fn connections(plan: &Plan) -> Result<()> {
             }
         }
     }
-    let [bare, theirs, proven] = sums.map(|(count, cpu)| count / cpu);
+    let [joined, theirs, proven, floor] = sums.map(|(count, cpu)| count / cpu);
     let name = "connections_per_cpu_s";
     compare(
         "connections_over_matchbox",
         name,
-        [bare, theirs],
+        [joined, theirs],
         "connections/s",
     );
     figure("connections_proven_per_cpu_s", proven, "connections/s");
     figure("connections_proven_over_matchbox", proven / theirs, "ratio");
+    figure("connections_bare_per_cpu_s", floor, "connections/s");
+    figure("connections_bare_over_matchbox", floor / theirs, "ratio");
+    figure("connections_over_bare", joined / floor, "ratio");
     Ok(())
 }
 

@@ -6,6 +6,7 @@
 //! and sends fewer messages than its token buckets hold.
 
 mod abuse;
+pub(crate) mod bare;
 mod idle;
 mod load;
 mod rooms;
@@ -96,6 +97,7 @@ impl Plan {
         let server = match kind {
             Kind::Ours => Server::tracker(None).await?,
             Kind::Matchbox => Server::matchbox(&self.matchbox).await?,
+            Kind::Bare => Server::bare().await?,
         };
         Ok(Arc::new(server))
     }

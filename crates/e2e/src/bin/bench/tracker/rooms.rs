@@ -124,7 +124,7 @@ async fn join(server: &Server, room: &Room, place: usize, how: Join) -> Result<M
     let number = room.number * ROOM + place;
     let mut wire = open(server, &room.name, source(number)).await?;
     let id = match server.kind {
-        Kind::Ours => join_ours(&mut wire, room, number, how).await?,
+        Kind::Ours | Kind::Bare => join_ours(&mut wire, room, number, how).await?,
         Kind::Matchbox => assigned_id(wire.next().await?)?,
     };
     Ok(Member { wire, id })

@@ -18,6 +18,8 @@ pub(crate) enum Kind {
     Ours,
     /// `matchbox_server`.
     Matchbox,
+    /// [`bare`](super::bare), which speaks as much of our protocol as a join needs.
+    Bare,
 }
 
 /// One server.
@@ -58,6 +60,15 @@ impl Server {
         let arguments = vec![format!("127.0.0.1:{port}")];
         let folder = TempDir::new()?;
         Self::start(Kind::Matchbox, program.to_owned(), arguments, port, folder).await
+    }
+
+    /// The bare server, which is this program.
+    pub(crate) async fn bare() -> Result<Self> {
+        let port = free_port()?;
+        let arguments = ["socket", "--port", &port.to_string()];
+        let arguments = arguments.map(str::to_owned).to_vec();
+        let program = std::env::current_exe()?;
+        Self::start(Kind::Bare, program, arguments, port, TempDir::new()?).await
     }
 
     async fn start(
@@ -124,7 +135,7 @@ pub(crate) fn validator(folder: &Path, port: u16) -> Result<Service> {
 /// A frame of [`MESSAGE_BYTES`] of text for `target`, whose last 16 characters of payload are `stamp`.
 pub(crate) fn relay(kind: Kind, target: &str, stamp: u64) -> Result<Vec<u8>> {
     let (head, tail) = match kind {
-        Kind::Ours => (
+        Kind::Ours | Kind::Bare => (
             format!(r#"{{"type":"relay","target":"{target}","frame":""#),
             r#""}"#,
         ),
@@ -149,7 +160,7 @@ pub(crate) fn stamp(text: &str) -> Option<u64> {
 /// Where a connection is asked for: the room is the path at the other server.
 pub(crate) async fn open(server: &Server, room: &str, source: Ipv4Addr) -> Result<Wire> {
     let path = match server.kind {
-        Kind::Ours => "/ws".to_owned(),
+        Kind::Ours | Kind::Bare => "/ws".to_owned(),
         Kind::Matchbox => format!("/{room}"),
     };
     Wire::connect(server.address, &path, source).await

@@ -114,6 +114,19 @@ async fn members_stay_linked_and_find_each_other_whatever_of_the_cluster_dies() 
     dave.send("from a newcomer").await?;
     let all = [&alice, &bob, &carol, &dave];
     all_have(&all, "from a newcomer").await?;
+
+    // A tracker is asked to end: it sends its member elsewhere first, and ends well.
+    dave.run_async(WATCH_LINKS, vec![]).await?;
+    let ended = cluster.trackers[1].terminate().await?;
+    ensure!(ended.success(), "the tracker ended with {ended}");
+    turned_from(&dave, second).await?;
+    dave.send("after a move").await?;
+    all_have(&all, "after a move").await?;
+    ensure!(
+        fewest_links(&dave).await? == 3,
+        "a link was lost: {}",
+        dave.status().await?
+    );
     let height = same_tip(&alice, &dave).await?;
     eventually("the enterprise chain has all of it, once", async || {
         let tenants = fetch(&format!("{}/api/tenants", cluster.validator_url)).await?;

@@ -5,8 +5,10 @@
 //! closes its connection, and what needs the disk or a chain goes to the ledger's own thread.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::num::NonZero;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::available_parallelism;
 use std::time::Duration;
 
 use api::ws::ErrorCode;
@@ -33,7 +35,7 @@ pub(crate) struct Engine {
     questions: mpsc::UnboundedSender<Asked>,
     next_connection: AtomicU64,
     wake: watch::Sender<Option<TimestampMs>>,
-    /// The turn of connections that send more than fits into one.
+    /// Turns of those that may wait.
     turns: Semaphore,
 }
 
@@ -91,7 +93,8 @@ impl Engine {
             questions,
             next_connection: AtomicU64::new(1),
             wake: watch::Sender::new(None),
-            turns: Semaphore::new(1),
+            // As many as can be served at the same moment.
+            turns: Semaphore::new(available_parallelism().map_or(1, NonZero::get)),
         }
     }
 

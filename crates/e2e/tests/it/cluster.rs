@@ -2,7 +2,7 @@
 
 use crate::{confirmed, fetch, mine, number, same_tip};
 use anyhow::{Context as _, Result, ensure};
-use e2e::{Browser, Cluster, Page, eventually};
+use e2e::{Browser, Cluster, Page, Service, eventually};
 
 const NETWORK: &str = "spread";
 
@@ -45,6 +45,27 @@ async fn all_have(pages: &[&Page<'_>], text: &str) -> Result<()> {
     for page in pages {
         confirmed(page, &[text]).await?;
     }
+    Ok(())
+}
+
+/// A tracker is asked to end: it sends its member elsewhere first, and ends well.
+async fn moves_when_its_tracker_ends(
+    tracker: &mut Service,
+    member: &Page<'_>,
+    own: &str,
+    all: &[&Page<'_>],
+) -> Result<()> {
+    member.run_async(WATCH_LINKS, vec![]).await?;
+    let ended = tracker.terminate().await?;
+    ensure!(ended.success(), "the tracker ended with {ended}");
+    turned_from(member, own).await?;
+    member.send("after a move").await?;
+    all_have(all, "after a move").await?;
+    ensure!(
+        fewest_links(member).await? == 3,
+        "a link was lost: {}",
+        member.status().await?
+    );
     Ok(())
 }
 
@@ -114,19 +135,7 @@ async fn members_stay_linked_and_find_each_other_whatever_of_the_cluster_dies() 
     dave.send("from a newcomer").await?;
     let all = [&alice, &bob, &carol, &dave];
     all_have(&all, "from a newcomer").await?;
-
-    // A tracker is asked to end: it sends its member elsewhere first, and ends well.
-    dave.run_async(WATCH_LINKS, vec![]).await?;
-    let ended = cluster.trackers[1].terminate().await?;
-    ensure!(ended.success(), "the tracker ended with {ended}");
-    turned_from(&dave, second).await?;
-    dave.send("after a move").await?;
-    all_have(&all, "after a move").await?;
-    ensure!(
-        fewest_links(&dave).await? == 3,
-        "a link was lost: {}",
-        dave.status().await?
-    );
+    moves_when_its_tracker_ends(&mut cluster.trackers[1], &dave, second, &all).await?;
     let height = same_tip(&alice, &dave).await?;
     eventually("the enterprise chain has all of it, once", async || {
         let tenants = fetch(&format!("{}/api/tenants", cluster.validator_url)).await?;

@@ -123,7 +123,8 @@ async fn converse(
     mut orders: Orders,
 ) -> &'static str {
     let mut clock = Clock::new();
-    let mut backlog = Backlog::default();
+    // What was there already when a turn ended.
+    let mut waiting = None;
     // One timer, set anew only when what it waits for changes.
     let mut timer = std::pin::pin!(sleep_until(clock.next()));
     loop {
@@ -131,18 +132,15 @@ async fn converse(
             timer.as_mut().reset(clock.next());
         }
         let ended = tokio::select! {
-            (received, turn) = next(&mut backlog, socket, engine), if !clock.is_paused() => {
+            (received, turn) = next(&mut waiting, socket, engine), if !clock.is_paused() => {
                 clock.heard_at = Instant::now();
                 let first = (received, clock.heard_at);
                 let ended = take_turn(first, socket, engine, (connection, &orders));
                 drop(turn);
-                ended.map(|first| backlog = Backlog { first, passed: 0 })
+                ended.map(|more| waiting = more)
             }
             order = orders.next() => match order {
-                Ok(text) => {
-                    backlog.passed = backlog.passed.saturating_add(1);
-                    write(socket, text, &mut orders).await
-                }
+                Ok(text) => write(socket, text, &mut orders).await,
                 Err(reason) => Err(reason),
             },
             () = &mut timer => {
@@ -214,29 +212,20 @@ impl Clock {
 
 type Received = Option<Result<Message, axum::Error>>;
 
-/// What was there already when a turn ended.
-#[derive(Default)]
-struct Backlog {
-    first: Option<Received>,
-    /// How often a write came before it and took its place in the queue of those that wait.
-    passed: u8,
-}
-
 /// The next message. Connections on which more waited when their turn ended come one after the other, each behind all that have
-/// something to do for the first time; but whoever is written to without end is heard, too.
+/// something to do for the first time.
 async fn next<'a>(
-    backlog: &mut Backlog,
+    waiting: &mut Option<Received>,
     socket: &mut WebSocket,
     engine: &'a Engine,
 ) -> (Received, Option<Turn<'a>>) {
-    let turn = match backlog.first {
-        Some(_) if backlog.passed < PASSED_MAX => Some(engine.turn().await),
-        Some(_) | None => None,
-    };
-    match backlog.first.take() {
-        Some(received) => (received, turn),
-        None => (socket.recv().await, None),
+    if waiting.is_some() {
+        let turn = engine.turn().await;
+        if let Some(received) = waiting.take() {
+            return (received, Some(turn));
+        }
     }
+    (socket.recv().await, None)
 }
 
 /// Handles this message and those behind it until the turn is over; gives back what waits then, or why the connection ends.
@@ -311,7 +300,5 @@ const PONG_TIMEOUT: Duration = Duration::from_millis(limits::PONG_TIMEOUT_MS);
 /// How long one connection's messages are handled before others have their turn: short ones that came together go on
 /// together, in one write.
 const TURN: Duration = Duration::from_micros(25);
-/// So many writes may come before the messages that wait on a connection.
-const PASSED_MAX: u8 = 8;
 /// So many texts are written with one flush.
 const FLUSH_MESSAGES_MAX: usize = 64;

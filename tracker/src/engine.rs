@@ -5,10 +5,8 @@
 //! closes its connection, and what needs the disk or a chain goes to the ledger's own thread.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::num::NonZero;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::thread::available_parallelism;
 use std::time::Duration;
 
 use api::ws::ErrorCode;
@@ -16,7 +14,7 @@ use api::{TenantBlock, TipReference};
 use axum::extract::ws::Utf8Bytes;
 use shared::ids::{ChainId, PeerId, TimestampMs};
 use shared::private::RoomId;
-use tokio::sync::{Notify, Semaphore, SemaphorePermit, mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
 use crate::backplane::Backplane;
 use crate::hub::message::Wish;
@@ -24,6 +22,7 @@ use crate::hub::{Asked, ConnectionId, Hub, Input, Output, ResetOutcome, UpdateOu
 use crate::ledger::{self, MemberReport};
 use crate::limits;
 use crate::recorder::LedgerSender;
+use crate::turns::{Turn, Turns};
 
 /// See the module's text.
 #[derive(Debug)]
@@ -36,13 +35,7 @@ pub(crate) struct Engine {
     next_connection: AtomicU64,
     wake: watch::Sender<Option<TimestampMs>>,
     /// Turns of those that may wait.
-    turns: Semaphore,
-}
-
-/// Held while one that may wait is served.
-#[derive(Debug)]
-pub(crate) struct Turn<'a> {
-    _permit: Option<SemaphorePermit<'a>>,
+    turns: Turns,
 }
 
 #[derive(Debug)]
@@ -93,16 +86,13 @@ impl Engine {
             questions,
             next_connection: AtomicU64::new(1),
             wake: watch::Sender::new(None),
-            // As many as can be served at the same moment.
-            turns: Semaphore::new(available_parallelism().map_or(1, NonZero::get)),
+            turns: Turns::new(),
         }
     }
 
     /// The turn of one that may wait, behind all that have something to do already.
     pub(crate) async fn turn(&self) -> Turn<'_> {
-        let permit = self.turns.acquire().await.ok();
-        tokio::task::yield_now().await;
-        Turn { _permit: permit }
+        self.turns.next().await
     }
 
     /// Takes in a new connection.

@@ -3,7 +3,7 @@
 //! Two pure machines decide: [`hub`] (connections, rooms, who hears what) and [`ledger`] (networks, verified chains,
 //! what the validator has). Around them are thin drivers: `engine` (the hub's lock and the connections' queues),
 //! `recorder` (the ledger's thread and its commits), [`store`] (redb), `forwarder` (posts to the validators that [`breaker`] lets it ask), `socket`
-//! (`/ws`), `edge` (what [`addresses`] decides), `http` and `operations`.
+//! (`/ws`, at the `pace` of each), `edge` (what [`addresses`] decides), `http` and `operations`.
 //!
 //! What the tracker cannot do: read or forge what peers sign; it sees who is in which room and the blocks it reports.
 
@@ -25,12 +25,15 @@ pub mod limits;
 mod metrics;
 mod operations;
 mod origin;
+mod pace;
 mod recorder;
 mod socket;
 pub mod store;
 pub mod turn;
+mod turns;
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -113,6 +116,14 @@ pub async fn run(
     run_with(listener, config, shutdown, std::future::pending()).await
 }
 
+fn say_ready(config: &Config, address: SocketAddr, tls: bool) {
+    tracing::info!(%address, id = config.id, tls, "the tracker is ready");
+    if !config.www.join("index.html").is_file() {
+        let www = config.www.display();
+        tracing::warn!(%www, "no app is here, so that no page is found: build it, or say with --www where it is");
+    }
+}
+
 /// The same; `hurry`, which is first polled after `shutdown`, ends the time that clients get to move.
 ///
 /// # Errors
@@ -128,7 +139,7 @@ pub async fn run_with(
     let (app, mut recorded) = start(&config).await?;
     let address = listener.local_addr()?;
     let mut background = background_of(&app, operations, tls.clone());
-    tracing::info!(%address, id = config.id, tls = tls.is_some(), "the tracker is ready");
+    say_ready(&config, address, tls.is_some());
     let door: Arc<dyn service::Door> = Arc::new(app.edge.clone());
     let options = service::ServeOptions {
         tls,

@@ -1,9 +1,10 @@
 //! `/ws`: the driver of one connection.
 //!
-//! One task reads, parses and hands to the engine, and writes what the engine queued. Dead connections are found by
-//! ping: silence for a ping interval and a pong timeout ends them. A write that takes longer than the pong timeout
-//! ends them too.
+//! One task reads, parses and hands to the engine, and writes what the engine queued, when [`Pace`] says so. Dead
+//! connections are found by ping: silence for a ping interval and a pong timeout ends them. A write that takes longer
+//! than the pong timeout ends them too.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgr
 use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use futures_util::future::Fuse;
 use futures_util::{FutureExt as _, SinkExt};
 use service::Problem;
 use shared::hash::Hash;
@@ -24,10 +26,12 @@ use tokio::time::{Instant, sleep_until, timeout};
 use crate::App;
 use crate::addresses::Source;
 use crate::edge::{self, Held};
-use crate::engine::{Engine, Orders, STOPPING, Turn};
+use crate::engine::{Engine, Orders, STOPPING};
 use crate::hub::message::{self, MessageError};
 use crate::hub::{ConnectionId, Input};
 use crate::limits;
+use crate::pace::{Due, Pace};
+use crate::turns::Turn;
 
 /// The WebSocket, described by `GET /api/asyncapi.json`: taken if the page's origin may connect and there is room.
 #[utoipa::path(
@@ -122,119 +126,104 @@ async fn converse(
     connection: ConnectionId,
     mut orders: Orders,
 ) -> &'static str {
-    let mut clock = Clock::new();
-    // What was there already when a turn ended.
+    let mut pace = Pace::new(Instant::now());
+    // What was there already when a turn ended, and its place in the queue.
     let mut waiting = None;
+    let mut place = std::pin::pin!(Fuse::terminated());
     // One timer, set anew only when what it waits for changes.
-    let mut timer = std::pin::pin!(sleep_until(clock.next()));
+    let mut timer = std::pin::pin!(sleep_until(pace.due_at()));
     loop {
-        if clock.pause(orders.pause()) {
-            timer.as_mut().reset(clock.next());
+        if pace.pause(Instant::now(), orders.pause()) {
+            timer.as_mut().reset(pace.due_at());
         }
         let ended = tokio::select! {
-            (received, turn) = next(&mut waiting, socket, engine), if !clock.is_paused() => {
-                clock.heard_at = Instant::now();
-                let first = (received, clock.heard_at);
-                let ended = take_turn(first, socket, engine, (connection, &orders));
+            received = next(&mut waiting, socket), if pace.reads() || pace.goes_on() => {
+                take_turn(received, socket, engine, (connection, &orders), &mut pace)
+            }
+            turn = &mut place, if pace.queues() => {
+                pace.called();
+                let ended = match waiting.take_if(|_| pace.goes_on()) {
+                    Some(received) => take_turn(received, socket, engine, (connection, &orders), &mut pace),
+                    None => Ok(None),
+                };
                 drop(turn);
-                ended.map(|more| waiting = more)
+                ended
             }
             order = orders.next() => match order {
-                Ok(text) => write(socket, text, &mut orders).await,
+                Ok(text) => {
+                    let written = write(socket, text, &mut orders);
+                    meanwhile(place.as_mut(), &mut pace, written).await.map(|()| None)
+                }
                 Err(reason) => Err(reason),
             },
             () = &mut timer => {
-                let ended = clock.ring(socket).await;
-                timer.as_mut().reset(clock.next());
-                ended
+                let due = pace.due(Instant::now());
+                timer.as_mut().reset(pace.due_at());
+                let rung = ring(socket, due);
+                meanwhile(place.as_mut(), &mut pace, rung).await.map(|()| None)
             }
         };
-        if let Err(reason) = ended {
-            return reason;
+        match ended {
+            Ok(None) => {}
+            Ok(Some(more)) => {
+                waiting = Some(more);
+                pace.waits();
+                place.set(engine.turn().fuse());
+            }
+            Err(reason) => return reason,
         }
     }
 }
 
-/// When something is due on a connection by itself.
-struct Clock {
-    heard_at: Instant,
-    ping_at: Instant,
-    /// Nothing is read before then.
-    resume_at: Option<Instant>,
-}
-
-impl Clock {
-    fn new() -> Self {
-        let heard_at = Instant::now();
-        Self {
-            heard_at,
-            ping_at: heard_at + PING_INTERVAL,
-            resume_at: None,
-        }
-    }
-
-    fn next(&self) -> Instant {
-        self.resume_at
-            .map_or(self.ping_at, |at| at.min(self.ping_at))
-    }
-
-    fn is_paused(&self) -> bool {
-        self.resume_at.is_some()
-    }
-
-    /// Pauses if it is to and does not yet.
-    fn pause(&mut self, pause: Duration) -> bool {
-        let is_new = !pause.is_zero() && !self.is_paused();
-        if is_new {
-            self.resume_at = Some(Instant::now() + pause);
-        }
-        is_new
-    }
-
-    /// Does what is due; says why the connection is to end, if it is.
-    async fn ring(&mut self, socket: &mut WebSocket) -> Result<(), &'static str> {
-        let now = Instant::now();
-        self.resume_at = self.resume_at.filter(|at| *at > now);
-        if self.ping_at > now {
-            return Ok(());
-        }
-        self.ping_at = now + PING_INTERVAL;
-        if self.heard_at.elapsed() > PING_INTERVAL + PONG_TIMEOUT {
-            return Err("silent");
-        }
-        let ping = socket.send(Message::Ping(Vec::new().into()));
-        match timeout(PONG_TIMEOUT, ping).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) | Err(_) => Err("too slow"),
+/// Does this, which may take long. The turn that comes meanwhile is noted and given back: nobody may hold one while it
+/// waits for a client.
+async fn meanwhile<'a, T>(
+    mut place: Pin<&mut Fuse<impl Future<Output = Turn<'a>>>>,
+    pace: &mut Pace,
+    work: impl Future<Output = T>,
+) -> T {
+    let mut work = std::pin::pin!(work);
+    loop {
+        tokio::select! {
+            done = &mut work => return done,
+            _ = &mut place, if pace.queues() => pace.called(),
         }
     }
 }
 
 type Received = Option<Result<Message, axum::Error>>;
 
-/// The next message. Connections on which more waited when their turn ended come one after the other, each behind all that have
-/// something to do for the first time.
-async fn next<'a>(
-    waiting: &mut Option<Received>,
-    socket: &mut WebSocket,
-    engine: &'a Engine,
-) -> (Received, Option<Turn<'a>>) {
-    if waiting.is_some() {
-        let turn = engine.turn().await;
-        if let Some(received) = waiting.take() {
-            return (received, Some(turn));
-        }
+/// The message that waits, else the next one. Cancel safe.
+async fn next(waiting: &mut Option<Received>, socket: &mut WebSocket) -> Received {
+    match waiting.take() {
+        Some(received) => received,
+        None => socket.recv().await,
     }
-    (socket.recv().await, None)
+}
+
+/// Does what is due; says why the connection is to end, if it is.
+async fn ring(socket: &mut WebSocket, due: Due) -> Result<(), &'static str> {
+    match due {
+        Due::Nothing => return Ok(()),
+        Due::Ping => {}
+        Due::End => return Err("silent"),
+    }
+    let ping = socket.send(Message::Ping(Vec::new().into()));
+    match timeout(PONG_TIMEOUT, ping).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) | Err(_) => Err("too slow"),
+    }
 }
 
 /// Handles this message and those behind it until the turn is over; gives back what waits then, or why the connection ends.
 fn take_turn(
-    (received, began): (Received, Instant),
+    received: Received,
     socket: &mut WebSocket,
     engine: &Engine,
     (connection, orders): (ConnectionId, &Orders),
+    pace: &mut Pace,
 ) -> Result<Option<Received>, &'static str> {
+    pace.begins(Instant::now());
     let mut received = Some(received);
     while let Some(message) = received {
         match message {
@@ -245,7 +234,7 @@ fn take_turn(
             Some(Err(_)) | None => return Err("gone"),
         }
         received = socket.recv().now_or_never();
-        if !orders.pause().is_zero() || began.elapsed() >= TURN {
+        if !orders.pause().is_zero() || pace.is_over(Instant::now()) {
             break;
         }
     }
@@ -295,10 +284,45 @@ async fn write(
     }
 }
 
-const PING_INTERVAL: Duration = Duration::from_millis(limits::PING_INTERVAL_MS);
 const PONG_TIMEOUT: Duration = Duration::from_millis(limits::PONG_TIMEOUT_MS);
-/// How long one connection's messages are handled before others have their turn: short ones that came together go on
-/// together, in one write.
-const TURN: Duration = Duration::from_micros(25);
 /// So many texts are written with one flush.
 const FLUSH_MESSAGES_MAX: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::turns::Turns;
+
+    #[tokio::test]
+    async fn who_is_written_to_keeps_its_place_and_holds_no_turn_while_it_is() {
+        let turns = Turns::of(1);
+        let held = turns.next().await;
+        let mut pace = Pace::new(Instant::now());
+        pace.waits();
+        let mut place = pin!(turns.next().fuse());
+        // Written to once while another has the only turn.
+        meanwhile(place.as_mut(), &mut pace, tokio::task::yield_now()).await;
+        assert!(pace.queues());
+        // Somebody comes behind it; then it is written to for long.
+        let mut behind = pin!(turns.next());
+        assert!(futures_util::poll!(behind.as_mut()).is_pending());
+        let (written, writes) = oneshot::channel::<()>();
+        {
+            let mut work = pin!(meanwhile(place.as_mut(), &mut pace, writes));
+            assert!(futures_util::poll!(work.as_mut()).is_pending());
+            drop(held);
+            tokio::select! {
+                biased;
+                _ = behind.as_mut() => {}
+                _ = work.as_mut() => panic!("nothing was written yet"),
+            }
+            drop(written);
+            let _ = work.await;
+        }
+        assert!(pace.goes_on(), "its turn came first");
+    }
+}

@@ -129,16 +129,18 @@ pub(crate) fn binaries_dir() -> Result<PathBuf> {
         .to_owned())
 }
 
-/// The repository's top folder.
+/// The repository's top folder: that in which this process was started. (Where it was built says nothing: checkouts may
+/// share what is built.)
 ///
 /// # Errors
-/// If this crate was moved out of it.
+/// If it was started elsewhere.
 pub fn repository_dir() -> Result<PathBuf> {
-    let own = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    Ok(own
+    let here = std::env::current_dir()?;
+    let top = here
         .ancestors()
-        .nth(2)
-        .context("crates/e2e is two folders down")?
+        .find(|dir| dir.join("www/build.sh").is_file());
+    Ok(top
+        .context("start this inside the repository: the app is built and pictures are left there")?
         .to_owned())
 }
 

@@ -218,7 +218,7 @@ bench-tracker: peers ## The tracker beside matchbox_server under one load: relay
 
 .PHONY: peers
 peers:
-	@[ "$$($(PEERS)/bin/matchbox_server --version 2>/dev/null | tail -c 7)" = "$(MATCHBOX)" ] || { \
+	@cargo install --list --root $(PEERS) | grep -qx 'matchbox_server v$(MATCHBOX):' || { \
 	  printf '\n\033[1m== Building matchbox_server %s, to measure beside (once)\033[0m\n' "$(MATCHBOX)"; \
 	  install="cargo install matchbox_server --version $(MATCHBOX) --root $(PEERS) --force"; \
 	  $$install --locked || $$install; \

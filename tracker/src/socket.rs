@@ -136,43 +136,54 @@ async fn converse(
         if pace.pause(Instant::now(), orders.pause()) {
             timer.as_mut().reset(pace.due_at());
         }
-        let ended = tokio::select! {
+        let step = tokio::select! {
             received = next(&mut waiting, socket), if pace.reads() || pace.goes_on() => {
-                take_turn(received, socket, engine, (connection, &orders), &mut pace)
+                take_turn(received, socket, engine, (connection, &orders), &mut pace).map(Step::Handled)
             }
             turn = &mut place, if pace.queues() => {
                 pace.called();
-                let ended = match waiting.take_if(|_| pace.goes_on()) {
+                let step = match waiting.take_if(|_| pace.goes_on()) {
                     Some(received) => take_turn(received, socket, engine, (connection, &orders), &mut pace),
                     None => Ok(None),
                 };
                 drop(turn);
-                ended
+                step.map(Step::Handled)
             }
-            order = orders.next() => match order {
-                Ok(text) => {
-                    let written = write(socket, text, &mut orders);
-                    meanwhile(place.as_mut(), &mut pace, written).await.map(|()| None)
-                }
-                Err(reason) => Err(reason),
-            },
+            order = orders.next() => order.map(|text| Step::Write(Message::Text(text))),
             () = &mut timer => {
                 let due = pace.due(Instant::now());
                 timer.as_mut().reset(pace.due_at());
-                let rung = ring(socket, due);
-                meanwhile(place.as_mut(), &mut pace, rung).await.map(|()| None)
+                match due {
+                    Due::Nothing => Ok(Step::Handled(None)),
+                    Due::Ping => Ok(Step::Write(Message::Ping(Vec::new().into()))),
+                    Due::End => Err("silent"),
+                }
             }
         };
-        match ended {
-            Ok(None) => {}
-            Ok(Some(more)) => {
+        match step {
+            Ok(Step::Handled(None)) => {}
+            Ok(Step::Handled(Some(more))) => {
                 waiting = Some(more);
                 pace.waits();
                 place.set(engine.turn().fuse());
             }
+            Ok(Step::Write(first)) => {
+                let written = std::pin::pin!(write(socket, first, &mut orders));
+                if let Err(reason) = meanwhile(place.as_mut(), &mut pace, written).await {
+                    return reason;
+                }
+            }
             Err(reason) => return reason,
         }
     }
+}
+
+/// What one round of [`converse`] came to.
+enum Step {
+    /// Messages were handled; this one waits.
+    Handled(Option<Received>),
+    /// This is to be written, and what waits behind it.
+    Write(Message),
 }
 
 /// Does this, which may take long. The turn that comes meanwhile is noted and given back: nobody may hold one while it
@@ -180,9 +191,8 @@ async fn converse(
 async fn meanwhile<'a, T>(
     mut place: Pin<&mut Fuse<impl Future<Output = Turn<'a>>>>,
     pace: &mut Pace,
-    work: impl Future<Output = T>,
+    mut work: Pin<&mut impl Future<Output = T>>,
 ) -> T {
-    let mut work = std::pin::pin!(work);
     loop {
         tokio::select! {
             done = &mut work => return done,
@@ -198,20 +208,6 @@ async fn next(waiting: &mut Option<Received>, socket: &mut WebSocket) -> Receive
     match waiting.take() {
         Some(received) => received,
         None => socket.recv().await,
-    }
-}
-
-/// Does what is due; says why the connection is to end, if it is.
-async fn ring(socket: &mut WebSocket, due: Due) -> Result<(), &'static str> {
-    match due {
-        Due::Nothing => return Ok(()),
-        Due::Ping => {}
-        Due::End => return Err("silent"),
-    }
-    let ping = socket.send(Message::Ping(Vec::new().into()));
-    match timeout(PONG_TIMEOUT, ping).await {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(_)) | Err(_) => Err("too slow"),
     }
 }
 
@@ -264,14 +260,14 @@ fn refuse_binary(engine: &Engine, connection: ConnectionId) {
     });
 }
 
-/// Writes this text and those that wait behind it, with one flush.
+/// Writes this and the texts that wait behind it, with one flush.
 async fn write(
     socket: &mut WebSocket,
-    first: Utf8Bytes,
+    first: Message,
     orders: &mut Orders,
 ) -> Result<(), &'static str> {
     let write = async {
-        socket.feed(Message::Text(first)).await?;
+        socket.feed(first).await?;
         for _ in 1..FLUSH_MESSAGES_MAX {
             let Some(text) = orders.next_now() else { break };
             socket.feed(Message::Text(text)).await?;
@@ -305,12 +301,13 @@ mod tests {
         pace.waits();
         let mut place = pin!(turns.next().fuse());
         // Written to once while another has the only turn.
-        meanwhile(place.as_mut(), &mut pace, tokio::task::yield_now()).await;
+        meanwhile(place.as_mut(), &mut pace, pin!(tokio::task::yield_now())).await;
         assert!(pace.queues());
         // Somebody comes behind it; then it is written to for long.
         let mut behind = pin!(turns.next());
         assert!(futures_util::poll!(behind.as_mut()).is_pending());
         let (written, writes) = oneshot::channel::<()>();
+        let writes = pin!(writes);
         {
             let mut work = pin!(meanwhile(place.as_mut(), &mut pace, writes));
             assert!(futures_util::poll!(work.as_mut()).is_pending());

@@ -14,7 +14,7 @@ use crate::{
     genesis::{Genesis, Rules},
     hash::{Hash, sha256},
     header::{HEADER_BYTES, Header, LAST_VERSION, VERSION},
-    identity::Verifier,
+    identity::{Verifier, Verify},
     ids::{ChainId, Height, PublicKey, Sequence, TimestampMs},
     limits, merkle,
     pow::CompactTarget,
@@ -134,7 +134,7 @@ impl UncheckedBlock {
     pub fn check_with(
         self,
         genesis: &Genesis,
-        verifier: &mut Verifier,
+        verifier: &mut impl Verify,
         known: impl Fn(&Hash) -> bool,
     ) -> Result<Block, BlockError> {
         check_header(&self.header, &genesis.rules)?;
@@ -188,7 +188,7 @@ fn verified(
     raw: &[Vec<u8>],
     chain: ChainId,
     rules: &Rules,
-    verifier: &mut Verifier,
+    verifier: &mut impl Verify,
     known: impl Fn(&Hash) -> bool,
 ) -> Result<Vec<VerifiedTransaction>, BlockError> {
     // All are parsed before any signature is verified.

@@ -12,7 +12,7 @@ use ed25519_dalek::{Signer, SigningKey, Verifier as _, VerifyingKey};
 
 use crate::ids::{ChainId, PeerId, PublicKey, Signature};
 
-pub use verifier::Verifier;
+pub use verifier::{Keys, KnownKey, Unknown, Verifier, Verify};
 
 /// A secret key. Its debug form shows the public half only.
 #[derive(Clone)]

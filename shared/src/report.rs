@@ -30,7 +30,7 @@ use crate::{
     genesis::{Access, Genesis},
     hash::{Hash, sha256},
     header::{HEADER_BYTES, Header},
-    identity::{self, Identity},
+    identity::{Identity, Verifier, Verify},
     ids::{ChainId, PublicKey, Signature},
     limits,
 };
@@ -184,16 +184,23 @@ impl Report {
     /// # Errors
     /// [`ReportError`] naming what does not hold; cheap checks come before the signature.
     pub fn verify(&self, genesis: &Genesis) -> Result<(), ReportError> {
+        self.verify_with(genesis, &mut Verifier::default())
+    }
+
+    /// The same, by what the verifier knows of keys.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn verify_with(
+        &self,
+        genesis: &Genesis,
+        verifier: &mut impl Verify,
+    ) -> Result<(), ReportError> {
         self.check_claim(genesis)?;
         let bytes = self.signed_bytes();
-        identity::verify(
-            Self::DOMAIN,
-            self.chain_id,
-            &self.reporter,
-            &bytes,
-            &self.signature,
-        )
-        .map_err(|_| ReportError::Signature)
+        let (chain, key) = (self.chain_id, &self.reporter);
+        let verdict = verifier.verify(Self::DOMAIN, chain, key, &bytes, &self.signature);
+        verdict.map_err(|_| ReportError::Signature)
     }
 
     /// All of [`Self::verify`] but the signature.
@@ -280,9 +287,21 @@ impl UncheckedSealed {
     /// # Errors
     /// [`ReportError`] naming what does not hold.
     pub fn check(self, genesis: &Genesis) -> Result<SealedBlock, ReportError> {
+        self.check_with(genesis, &mut Verifier::default())
+    }
+
+    /// The same, by what the verifier knows of keys.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn check_with(
+        self,
+        genesis: &Genesis,
+        verifier: &mut impl Verify,
+    ) -> Result<SealedBlock, ReportError> {
         self.report.check_claim(genesis)?;
         check_header(&self.report.header, &genesis.rules)?;
-        self.report.verify(genesis)?;
+        self.report.verify_with(genesis, verifier)?;
         Ok(self.checked())
     }
 

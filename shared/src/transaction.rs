@@ -18,7 +18,7 @@ use crate::{
     encoding::{DecodeError, Reader, Writer},
     genesis::Rules,
     hash::{Hash, sha256},
-    identity::{Identity, SignatureError, Verifier},
+    identity::{Identity, SignatureError, Verifier, Verify},
     ids::{ChainId, PublicKey, Sequence, Signature, TimestampMs},
 };
 
@@ -135,7 +135,7 @@ impl Transaction {
     /// As there.
     pub fn verify_by(
         self,
-        verifier: &mut Verifier,
+        verifier: &mut impl Verify,
         chain: ChainId,
     ) -> Result<VerifiedTransaction, TransactionError> {
         let key = self.content.sender;

@@ -11,6 +11,7 @@ use shared::header::Header;
 use shared::ids::ChainId;
 use shared::report::{ReportError, SealedBlock, UncheckedSealed};
 
+use crate::known_keys::KnownKeys;
 use crate::store::BodyKey;
 
 /// Why bytes are not a tenant's block.
@@ -128,8 +129,12 @@ impl UncheckedBody {
     pub fn check(self, genesis: &Genesis) -> Result<Body, BodyError> {
         match self {
             Self::Whole(_) if is_private(genesis) => Err(BodyError::Private),
-            Self::Whole(block) => Ok(Body::Whole(block.check(genesis)?)),
-            Self::Sealed(block) => Ok(Body::Sealed(block.check(genesis)?)),
+            Self::Whole(block) => Ok(Body::Whole(block.check_with(
+                genesis,
+                &mut KnownKeys,
+                |_| false,
+            )?)),
+            Self::Sealed(block) => Ok(Body::Sealed(block.check_with(genesis, &mut KnownKeys)?)),
         }
     }
 

@@ -15,6 +15,7 @@ mod config;
 pub mod engine;
 pub mod export;
 pub mod http;
+pub mod known_keys;
 pub mod ledger;
 pub mod metrics;
 pub mod network;

@@ -14,7 +14,7 @@ use super::header::{EnterpriseHeader, EnterpriseHeight, Round};
 use super::validators::ValidatorSet;
 use crate::encoding::{Reader, Writer};
 use crate::hash::Hash;
-use crate::identity::{self, Identity};
+use crate::identity::{Identity, Verifier, Verify};
 use crate::ids::{ChainId, PublicKey, Signature};
 
 /// What a vote says.
@@ -79,7 +79,20 @@ impl Vote {
     /// Whether `signature` is `key`'s over this vote.
     #[must_use]
     pub fn is_signed_by(&self, key: &PublicKey, chain: ChainId, signature: &Signature) -> bool {
-        identity::verify(Self::DOMAIN, chain, key, &self.encode(), signature).is_ok()
+        self.is_signed_by_with(&mut Verifier::default(), key, chain, signature)
+    }
+
+    /// The same, by what the verifier knows of keys.
+    #[must_use]
+    pub fn is_signed_by_with(
+        &self,
+        verifier: &mut impl Verify,
+        key: &PublicKey,
+        chain: ChainId,
+        signature: &Signature,
+    ) -> bool {
+        let verdict = verifier.verify(Self::DOMAIN, chain, key, &self.encode(), signature);
+        verdict.is_ok()
     }
 }
 

@@ -14,10 +14,11 @@ use malachite::{NilOrVal, Round, RoundCertificateType, VoteType};
 use shared::encoding::{DecodeError, Reader, Writer};
 use shared::enterprise::{EnterpriseHeight, VALIDATORS_MAX, Vote as VoteBytes, VoteKind};
 use shared::hash::Hash;
-use shared::identity::Identity;
+use shared::identity::{Identity, Verify as _};
 use shared::ids::{ChainId, PublicKey, Signature};
 
 use super::context::{Address, BlockId, Context, Height, Proposal, Vote};
+use crate::known_keys::KnownKeys;
 
 /// The domain under which proposals are signed.
 pub const PROPOSAL_DOMAIN: &str = "distli/enterprise/proposal/1";
@@ -234,7 +235,7 @@ pub(super) fn is_vote_signed(
     chain: ChainId,
     signature: &Signature,
 ) -> bool {
-    vote_bytes(vote).is_signed_by(key, chain, signature)
+    vote_bytes(vote).is_signed_by_with(&mut KnownKeys, key, chain, signature)
 }
 
 /// Whether a proposal has its proposer's signature.
@@ -245,7 +246,8 @@ pub(super) fn is_proposal_signed(
     signature: &Signature,
 ) -> bool {
     let bytes = proposal_bytes(proposal);
-    shared::identity::verify(PROPOSAL_DOMAIN, chain, key, &bytes, signature).is_ok()
+    let verdict = KnownKeys.verify(PROPOSAL_DOMAIN, chain, key, &bytes, signature);
+    verdict.is_ok()
 }
 
 fn proposal_bytes(proposal: &Proposal) -> Vec<u8> {

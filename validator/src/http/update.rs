@@ -25,6 +25,7 @@ use shared::report::{ReportError, UncheckedSealed};
 use super::App;
 use crate::body::{Body, is_private};
 use crate::engine::{Taken, Unavailable};
+use crate::known_keys::KnownKeys;
 use crate::ledger::{Receipt, Refusal, Submission};
 use crate::view::View;
 
@@ -154,7 +155,7 @@ fn checked_blocks(update: &BlockchainUpdate, genesis: &Genesis) -> Result<Vec<Bo
             unprocessable(slug, format!("block {}: {error}", shape.block_id))
         };
         let block = UncheckedBlock::try_from(shape).map_err(|error| wrong("bad-block", &error))?;
-        let block = block.check(genesis);
+        let block = block.check_with(genesis, &mut KnownKeys, |_| false);
         blocks.push(
             block
                 .map_err(|error| wrong("invalid-block", &error))?
@@ -167,7 +168,7 @@ fn checked_blocks(update: &BlockchainUpdate, genesis: &Genesis) -> Result<Vec<Bo
         };
         let block = UncheckedSealed::try_from(shape);
         let block = block.map_err(|error| wrong("bad-report", &error))?;
-        let block = block.check(genesis).map_err(|error| {
+        let block = block.check_with(genesis, &mut KnownKeys).map_err(|error| {
             let slug = if matches!(error, ReportError::NotAReporter(_)) {
                 "not-a-reporter"
             } else if matches!(error, ReportError::Header(_)) {

@@ -1,11 +1,12 @@
 //! Keeping in step with the others: heartbeats, and blocks that were decided without this validator.
 
-use shared::enterprise::{Certificate, EnterpriseBlock, EnterpriseHeight};
+use shared::enterprise::{Certificate, EnterpriseBlock, EnterpriseHeight, Vote};
 use shared::hash::Hash;
 use shared::ids::{PublicKey, TimestampMs};
 
 use super::{Message, Now, Output, Replica, ReplicaError, StoreOrder, SyncedBlock};
 use crate::agreement;
+use crate::known_keys::KnownKeys;
 
 /// How often a validator tells where it stands, in ms.
 pub const HEARTBEAT_MS: u64 = 1_000;
@@ -289,8 +290,16 @@ impl Replica {
         let certificate =
             Certificate::decode(&synced.certificate).map_err(|error| error.to_string())?;
         if block.header().height == verifier.height().next() {
+            let (header, chain) = (block.header(), verifier.chain_id());
+            let vote = Vote::precommit(
+                certificate.height,
+                certificate.round,
+                certificate.block_hash,
+            );
             certificate
-                .verify(block.header(), verifier.validators(), verifier.chain_id())
+                .verify_with(header, verifier.validators(), chain, |key, signature| {
+                    vote.is_signed_by_with(&mut KnownKeys, key, chain, signature)
+                })
                 .map_err(|error| error.to_string())?;
         }
         Ok((block, certificate))

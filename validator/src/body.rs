@@ -3,6 +3,7 @@
 //! The first two bytes tell which it is. A whole block is stored and asked for by its hash, a sealed one by the hash of its
 //! report: two reporters may seal one block differently, and an enterprise block names one of them.
 
+use service::KnownKeys;
 use shared::block::{Block, BlockError, UncheckedBlock, body_root};
 use shared::encoding::DecodeError;
 use shared::genesis::{Access, Genesis};
@@ -11,7 +12,6 @@ use shared::header::Header;
 use shared::ids::ChainId;
 use shared::report::{ReportError, SealedBlock, UncheckedSealed};
 
-use crate::known_keys::KnownKeys;
 use crate::store::BodyKey;
 
 /// Why bytes are not a tenant's block.

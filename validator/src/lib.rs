@@ -15,7 +15,6 @@ mod config;
 pub mod engine;
 pub mod export;
 pub mod http;
-pub mod known_keys;
 pub mod ledger;
 pub mod metrics;
 pub mod network;

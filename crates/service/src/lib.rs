@@ -2,12 +2,13 @@
 //!
 //! Purpose: the accept loop with its limits ([`serve`], [`serve_with`]), TLS ([`Tls`]), the signal that ends it ([`shutdown_signal`]), the port
 //! ([`bind`]), RFC 9457 problem documents ([`Problem`]), response headers ([`security_headers`]), files that are
-//! never half-written ([`atomic_write`]), structured logs ([`init_tracing`]) and the clock ([`now_ms`]).
+//! never half-written ([`atomic_write`]), keys that come again ([`KnownKeys`]), structured logs ([`init_tracing`]) and the clock ([`now_ms`]).
 //! It holds no decision of any service and no route.
 
 mod clock;
 mod files;
 mod headers;
+mod known_keys;
 mod logs;
 mod port;
 mod problem;
@@ -18,6 +19,7 @@ mod unstalled;
 pub use clock::{SteadyClock, Stopwatch, now_ms};
 pub use files::atomic_write;
 pub use headers::security_headers;
+pub use known_keys::{KEYS_MAX, KnownKeys};
 pub use logs::init_tracing;
 pub use port::{BindError, bind};
 pub use problem::Problem;

@@ -6,6 +6,7 @@
 //! Until then nothing is kept. As with whole blocks, what is before a bad report stays.
 
 use api::{ReportedBlock, TipReference};
+use service::KnownKeys;
 use shared::genesis::{Access, Genesis};
 use shared::ids::{ChainId, TimestampMs};
 use shared::private::RoomId;
@@ -198,7 +199,7 @@ fn check(book: &Book, shape: &ReportedBlock) -> Result<Option<SealedBlock>, Stri
     if known.is_some_and(|known| known.report() == report) {
         return Ok(None);
     }
-    let checked = unchecked.check(book.chain.genesis());
+    let checked = unchecked.check_with(book.chain.genesis(), &mut KnownKeys);
     let checked = checked.map_err(|error| reason_of(shape.block_id, &error))?;
     Ok(Some(checked))
 }

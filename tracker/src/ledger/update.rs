@@ -5,6 +5,7 @@
 
 use api::ws::ServerMessage;
 use api::{TenantBlock, TenantTransaction};
+use service::KnownKeys;
 use shared::block::UncheckedBlock;
 use shared::chain::ChainError;
 use shared::ids::{ChainId, Height, TimestampMs};
@@ -86,7 +87,7 @@ impl Ledger {
             .map_err(|error| reason_of(height, &error))
             .and_then(|unchecked| {
                 unchecked
-                    .check(book.chain.genesis())
+                    .check_with(book.chain.genesis(), &mut KnownKeys, |_| false)
                     .map_err(|error| reason_of(height, &error))
             });
         let verdict = checked.map(|_| shown(ServerMessage::Block { block }));
@@ -111,7 +112,7 @@ impl Ledger {
             .map_err(|error| error.to_string())
             .and_then(|raw| {
                 Transaction::decode(&raw, &book.chain.genesis().rules)
-                    .and_then(|transaction| transaction.verify(chain_id))
+                    .and_then(|transaction| transaction.verify_by(&mut KnownKeys, chain_id))
                     .map_err(|error| error.to_string())
             });
         let verdict = checked.map(|_| {
@@ -185,7 +186,7 @@ fn take_block(
         return Ok(());
     }
     let block = unchecked
-        .check(book.chain.genesis())
+        .check_with(book.chain.genesis(), &mut KnownKeys, |_| false)
         .map_err(|error| invalid(book, &error))?;
     let change = Change::Block {
         chain_id: book.chain_id(),

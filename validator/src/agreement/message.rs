@@ -11,6 +11,7 @@
 //! over the fields before the proposer.
 
 use malachite::{NilOrVal, Round, RoundCertificateType, VoteType};
+use service::KnownKeys;
 use shared::encoding::{DecodeError, Reader, Writer};
 use shared::enterprise::{EnterpriseHeight, VALIDATORS_MAX, Vote as VoteBytes, VoteKind};
 use shared::hash::Hash;
@@ -18,7 +19,6 @@ use shared::identity::{Identity, Verify as _};
 use shared::ids::{ChainId, PublicKey, Signature};
 
 use super::context::{Address, BlockId, Context, Height, Proposal, Vote};
-use crate::known_keys::KnownKeys;
 
 /// The domain under which proposals are signed.
 pub const PROPOSAL_DOMAIN: &str = "distli/enterprise/proposal/1";

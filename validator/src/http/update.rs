@@ -15,7 +15,7 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
 use axum::http::StatusCode;
-use service::{Problem, Stopwatch};
+use service::{KnownKeys, Problem, Stopwatch};
 use shared::block::UncheckedBlock;
 use shared::genesis::Genesis;
 use shared::ids::{ChainId, Height, NetworkId};
@@ -25,7 +25,6 @@ use shared::report::{ReportError, UncheckedSealed};
 use super::App;
 use crate::body::{Body, is_private};
 use crate::engine::{Taken, Unavailable};
-use crate::known_keys::KnownKeys;
 use crate::ledger::{Receipt, Refusal, Submission};
 use crate::view::View;
 

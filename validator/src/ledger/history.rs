@@ -77,6 +77,9 @@ impl History {
     }
 
     pub(super) fn extend(&mut self, bytes: &[u8]) {
+        // Once a chunk, instead of growing to it step by step.
+        let room = CHUNK_BYTES.saturating_sub(self.tail.len());
+        self.tail.reserve_exact(room.max(bytes.len()));
         self.tail.extend_from_slice(bytes);
         while self.tail.len() >= CHUNK_BYTES {
             let rest = self.tail.split_off(CHUNK_BYTES);

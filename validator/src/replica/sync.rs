@@ -1,12 +1,12 @@
 //! Keeping in step with the others: heartbeats, and blocks that were decided without this validator.
 
+use service::KnownKeys;
 use shared::enterprise::{Certificate, EnterpriseBlock, EnterpriseHeight, Vote};
 use shared::hash::Hash;
 use shared::ids::{PublicKey, TimestampMs};
 
 use super::{Message, Now, Output, Replica, ReplicaError, StoreOrder, SyncedBlock};
 use crate::agreement;
-use crate::known_keys::KnownKeys;
 
 /// How often a validator tells where it stands, in ms.
 pub const HEARTBEAT_MS: u64 = 1_000;

@@ -16,6 +16,8 @@ mod copy;
 mod head;
 mod record;
 mod snapshots;
+#[cfg(test)]
+mod tests;
 mod waiting;
 
 use std::collections::BTreeMap;
@@ -315,6 +317,7 @@ impl Store {
         let mut builder = Database::builder();
         let database = builder
             .set_check_integrity_on_open(true)
+            .set_cache_size(CACHE_BYTES)
             .open(path)
             .map_err(opening)?;
         let read = database.begin_read().map_err(reading)?;
@@ -356,12 +359,15 @@ impl Store {
     pub fn commit(&self, batches: &[Batch]) -> Result<(), StoreError> {
         let watch = service::Stopwatch::start();
         let transaction = begin(&self.database)?;
+        write_bodies(&transaction, batches)?;
+        write_decided(&transaction, batches)?;
+        if let Some(tip) = batches.iter().rev().find_map(Batch::head) {
+            let mut meta = transaction.open_table(META).map_err(io)?;
+            let sealed = record::seal("meta", TIP_KEY.as_bytes(), &tip.encode());
+            meta.insert(TIP_KEY, sealed.as_slice()).map_err(io)?;
+        }
         for batch in batches {
-            write_bodies(&transaction, batch)?;
             waiting::write(&transaction, batch)?;
-            if let Some(decided) = &batch.decided {
-                write_decided(&transaction, decided)?;
-            }
             let snapshot = batch.snapshot.as_deref();
             snapshots::write(&transaction, &batch.history, snapshot, &batch.dropped)?;
         }
@@ -502,6 +508,8 @@ impl Store {
     }
 }
 
+/// Pages of the file that are kept in memory; the system keeps more.
+const CACHE_BYTES: usize = 64 << 20;
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 const BLOCKS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("blocks");
 const BODIES: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("bodies");
@@ -522,51 +530,55 @@ fn begin(database: &Database) -> Result<redb::WriteTransaction, StoreError> {
     Ok(transaction)
 }
 
-fn write_bodies(transaction: &redb::WriteTransaction, batch: &Batch) -> Result<(), StoreError> {
-    let mut bodies = transaction.open_table(BODIES).map_err(io)?;
-    for (key, bytes) in &batch.bodies {
-        let key = body_key(key);
-        let sealed = record::seal("bodies", &key, bytes);
-        bodies
-            .insert(key.as_slice(), sealed.as_slice())
-            .map_err(io)?;
+/// Writes of each row what the last batch says of it, in the order of keys: most bodies are held and decided within one
+/// transaction, and nothing is written of that then.
+fn write_bodies(transaction: &redb::WriteTransaction, batches: &[Batch]) -> Result<(), StoreError> {
+    let (mut bodies, mut held) = (BTreeMap::new(), BTreeMap::new());
+    for batch in batches {
+        let added = batch.bodies.iter();
+        bodies.extend(added.map(|(key, bytes)| (body_key(key), Some(bytes))));
+        let added = batch.hold.iter();
+        held.extend(added.map(|(key, arrival)| (body_key(key), Some(*arrival))));
+        let removed = batch.release.iter().chain(&batch.forget);
+        held.extend(removed.map(|key| (body_key(key), None)));
+        bodies.extend(batch.forget.iter().map(|key| (body_key(key), None)));
     }
-    let mut held = transaction.open_table(HELD).map_err(io)?;
-    for (key, arrival) in &batch.hold {
-        held.insert(body_key(key).as_slice(), *arrival)
-            .map_err(io)?;
+    let mut rows = transaction.open_table(BODIES).map_err(io)?;
+    for (key, bytes) in bodies {
+        if let Some(bytes) = bytes {
+            let sealed = record::seal("bodies", &key, bytes);
+            rows.insert(key.as_slice(), sealed.as_slice()).map_err(io)?;
+        } else {
+            rows.remove(key.as_slice()).map_err(io)?;
+        }
     }
-    for key in &batch.release {
-        held.remove(body_key(key).as_slice()).map_err(io)?;
-    }
-    for key in &batch.forget {
-        held.remove(body_key(key).as_slice()).map_err(io)?;
-        bodies.remove(body_key(key).as_slice()).map_err(io)?;
+    let mut rows = transaction.open_table(HELD).map_err(io)?;
+    for (key, arrival) in held {
+        if let Some(arrival) = arrival {
+            rows.insert(key.as_slice(), arrival).map_err(io)?;
+        } else {
+            rows.remove(key.as_slice()).map_err(io)?;
+        }
     }
     Ok(())
 }
 
 fn write_decided(
     transaction: &redb::WriteTransaction,
-    decided: &DecidedBlock,
+    batches: &[Batch],
 ) -> Result<(), StoreError> {
-    let height = decided.block().header().height;
+    let mut anchors = BTreeMap::new();
     let mut blocks = transaction.open_table(BLOCKS).map_err(io)?;
-    let sealed = record::seal("blocks", &height.0.to_be_bytes(), &block_bytes(decided));
-    blocks.insert(height.0, sealed.as_slice()).map_err(io)?;
-    let mut anchors = transaction.open_table(ANCHORS).map_err(io)?;
-    for key in anchored(decided.block()) {
-        anchors
-            .insert(body_key(&key).as_slice(), height.0)
-            .map_err(io)?;
+    for decided in batches.iter().filter_map(|batch| batch.decided.as_ref()) {
+        let height = decided.block().header().height;
+        let sealed = record::seal("blocks", &height.0.to_be_bytes(), &block_bytes(decided));
+        blocks.insert(height.0, sealed.as_slice()).map_err(io)?;
+        anchors.extend(anchored(decided.block()).map(|key| (body_key(&key), height.0)));
     }
-    let head = Head {
-        height,
-        hash: decided.certificate().block_hash,
-    };
-    let mut meta = transaction.open_table(META).map_err(io)?;
-    let sealed = record::seal("meta", TIP_KEY.as_bytes(), &head.encode());
-    meta.insert(TIP_KEY, sealed.as_slice()).map_err(io)?;
+    let mut rows = transaction.open_table(ANCHORS).map_err(io)?;
+    for (key, height) in anchors {
+        rows.insert(key.as_slice(), height).map_err(io)?;
+    }
     Ok(())
 }
 

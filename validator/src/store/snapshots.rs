@@ -6,9 +6,7 @@
 use redb::{ReadableDatabase as _, ReadableTable as _, TableDefinition};
 use shared::enterprise::{EnterpriseHeight, SnapshotProof};
 
-use super::{
-    ANCHORS, BodyKey, Head, META, Store, StoreError, TIP_KEY, body_key, io, reading, record,
-};
+use super::{ANCHORS, BodyKey, Head, META, Store, StoreError, body_key, io, reading, record};
 
 /// A snapshot as it is stored.
 #[derive(Debug)]
@@ -205,9 +203,7 @@ fn write_snapshot(
         hash: manifest.block_hash,
     };
     let mut meta = transaction.open_table(META).map_err(io)?;
-    for key in [BASE_KEY, TIP_KEY] {
-        let sealed = record::seal("meta", key.as_bytes(), &head.encode());
-        meta.insert(key, sealed.as_slice()).map_err(io)?;
-    }
+    let sealed = record::seal("meta", BASE_KEY.as_bytes(), &head.encode());
+    meta.insert(BASE_KEY, sealed.as_slice()).map_err(io)?;
     Ok(())
 }

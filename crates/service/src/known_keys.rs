@@ -1,4 +1,4 @@
-//! The keys whose signatures come again and again, tenants' senders and validators, for the whole process: of each the
+//! The keys whose signatures come again and again, tenants' senders and validators, for a whole process: of each the
 //! multiples are kept that make the next signature cheap. Verdicts do not depend on it.
 //!
 //! Limits: [`KEYS_MAX`] keys, the one longest unused goes first; about 34 MB when all are there.

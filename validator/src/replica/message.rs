@@ -173,7 +173,7 @@ impl Message {
     /// The bytes.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let mut writer = Writer::with_capacity(self.bytes_about());
+        let mut writer = Writer::default();
         match self {
             Self::Status { height, hash } => {
                 writer.u8(1).u64(height.0).bytes(&hash.0);
@@ -230,37 +230,6 @@ impl Message {
             | Self::Chunk { .. } => self.write_snapshot(&mut writer),
         }
         writer.finish()
-    }
-
-    /// Enough for the bytes of messages that come often.
-    fn bytes_about(&self) -> usize {
-        const FIELD: usize = 64;
-        match self {
-            Self::Block { block, .. } => block.len() + FIELD,
-            Self::Update { tenants, .. } => {
-                let lists = tenants.iter().map(|tenant| &tenant.blocks);
-                let blocks = lists
-                    .flatten()
-                    .map(|bytes| bytes.len() + FIELD)
-                    .sum::<usize>();
-                let geneses = tenants.iter().map(|tenant| tenant.genesis.len() + FIELD);
-                geneses.sum::<usize>() + blocks + FIELD
-            }
-            Self::Status { .. }
-            | Self::Agreement(_)
-            | Self::Stored { .. }
-            | Self::GetBodies(_)
-            | Self::Bodies(_)
-            | Self::GetBlocks { .. }
-            | Self::Blocks(_)
-            | Self::SetChange(_)
-            | Self::Reset { .. }
-            | Self::SnapshotVote { .. }
-            | Self::GetSnapshot
-            | Self::Snapshot(_)
-            | Self::GetChunk { .. }
-            | Self::Chunk { .. } => 4 * FIELD,
-        }
     }
 
     /// Reads what [`Self::encode`] writes.

@@ -11,8 +11,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use api::{BlockchainUpdate, Status, TenantBlock, TenantUpdateAccepted};
 use e2e::{Service, free_port};
+use service::KnownKeys;
 use shared::enterprise::FinalityProof;
 use shared::genesis::Genesis;
+use shared::hash::Hash;
+use shared::identity::{self, Identity, Verify as _};
 use shared::ids::ChainId;
 use tempfile::TempDir;
 
@@ -30,6 +33,7 @@ const SNAPSHOT_EVERY: u64 = 64;
 /// Measures sets of one, four and seven.
 pub(crate) async fn run(sizes: &[usize], rate: u64) -> Result<()> {
     redb_limit()?;
+    signatures()?;
     for count in sizes {
         set_of(*count, rate).await?;
     }
@@ -275,6 +279,36 @@ fn redb_limit() -> Result<()> {
     figure("redb_commits_per_s", rate, "commits/s");
     Ok(())
 }
+
+/// Signatures of as many keys as there are tenants, in turn: by what is known of them, and by the library alone.
+fn signatures() -> Result<()> {
+    const ROUNDS: u8 = 40;
+    let signers: Vec<_> = (0..u8::try_from(TENANTS)?)
+        .map(|seed| Identity::from_seed([seed; 32]))
+        .collect();
+    let (mut library_s, mut known_s) = (0.0, 0.0);
+    for round in 0..ROUNDS {
+        for signer in &signers {
+            let (key, message) = (signer.public_key(), [round; 200]);
+            let signature = signer.sign("distli/bench/1", CHAIN, &message);
+            let began = Instant::now();
+            identity::verify("distli/bench/1", CHAIN, &key, &message, &signature)?;
+            let library = began.elapsed();
+            KnownKeys.verify("distli/bench/1", CHAIN, &key, &message, &signature)?;
+            // Each key is known by then.
+            if round >= ROUNDS / 2 {
+                library_s += library.as_secs_f64();
+                known_s += (began.elapsed() - library).as_secs_f64();
+            }
+        }
+    }
+    let count = f64::from(ROUNDS / 2) * TENANTS as f64;
+    figure("signature_of_known_key_us", known_s * 1e6 / count, "us");
+    figure("signature_known_over_library", known_s / library_s, "ratio");
+    Ok(())
+}
+
+const CHAIN: ChainId = ChainId(Hash([7; 32]));
 
 /// Validators of one network, each a process.
 struct Set {

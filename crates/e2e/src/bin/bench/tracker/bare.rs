@@ -4,7 +4,7 @@
 use anyhow::{Context as _, Result};
 use api::ws::{Limits, ServerMessage};
 use futures_util::{SinkExt as _, StreamExt as _};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
@@ -12,7 +12,8 @@ use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 pub(crate) async fn serve(port: u16) -> Result<()> {
     let listener = TcpListener::bind(("127.0.0.1", port)).await?;
     let (mut health, _) = listener.accept().await?;
-    health.readable().await?;
+    // What is left unread resets the connection, and the answer with it.
+    health.read(&mut [0; 1_024]).await?;
     health
         .write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
         .await?;

@@ -163,11 +163,13 @@ function showMembers(consensus) {
   byId("members").hidden = members.length < 2;
   const proofs = consensus?.evidence ?? 0;
   const quorum = consensus ? `${consensus.alive} of ${members.length} heard, ${consensus.quorum} needed to decide` : "";
-  setText(byId("members-note"), proofs > 0 ? `${quorum}; ${plural(proofs, "proof")} of a contradiction at /api/evidence` : quorum);
+  setText(byId("members-note"), proofs > 0 ? `${quorum}; ${plural(proofs, "proof")} of a contradiction at the validator's /api/evidence` : quorum);
   reconcile(byId("member-list"), members, (member) => member.key, memberItem, (item, member) => {
     const state = item.querySelector(".member-state");
-    setText(state, member.alive ? member.skipped ? "Heard, passed over for a while" : "Heard" : "Not heard");
-    state.dataset.level = member.alive ? member.skipped ? "wait" : "ok" : "fail";
+    const heard = member.alive ? member.skipped ? "Heard, passed over for a while" : "Heard" : "Not heard";
+    const contradicted = member.contradicted_at > 0;
+    setText(state, contradicted ? `${heard}; contradicted itself at height ${count(member.contradicted_at)}` : heard);
+    state.dataset.level = contradicted || !member.alive ? "fail" : member.skipped ? "wait" : "ok";
     setText(item.querySelector(".member-height"), `height ${count(member.height)}`);
   });
 }

@@ -20,6 +20,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::agreement::Evidence;
 use crate::clients::{Clients, Reply, Submitted, transactions_of};
+use crate::evidence::Contradictions;
 use crate::ledger::{Ledger, Receipt, Refusal, Submission};
 use crate::replica::{Input, Message, Now, Output, Replica, ReplicaError, StoreOrder};
 use crate::store::{HeadFile, Store, StoreError};
@@ -267,7 +268,8 @@ impl Engine {
     pub fn start(self) -> io::Result<(Handle, std::thread::JoinHandle<()>)> {
         let (commands, received) = mpsc::channel(QUEUE_MAX);
         let consensus = Arc::new(self.replica.consensus(self.clock.now()));
-        let evidence = self.store.evidence().map_err(io::Error::other)?.len();
+        let kept = self.store.evidence().map_err(io::Error::other)?;
+        let evidence = Arc::new(Contradictions::of(&kept));
         let view = View::new(self.replica.ledger(), consensus);
         let shown = Arc::new(View { evidence, ..view });
         let (publish, view) = watch::channel(Arc::clone(&shown));
@@ -283,7 +285,6 @@ impl Engine {
         })?;
         let run = Run {
             replica: self.replica,
-            store: self.store,
             log: self.log,
             log_path: self.log_path,
             links: self.links,
@@ -314,7 +315,6 @@ impl Engine {
 /// The engine at work.
 struct Run {
     replica: Replica,
-    store: Arc<Store>,
     log: Option<VoteLog>,
     log_path: std::path::PathBuf,
     links: Links,
@@ -407,7 +407,8 @@ impl Run {
         let consensus = Arc::new(self.replica.consensus(self.clock.now()));
         let ledger = self.replica.ledger();
         let is_new = !self.shown.consensus.looks_like(&consensus)
-            || self.shown.head.height != ledger.verifier().height();
+            || self.shown.head.height != ledger.verifier().height()
+            || !job.evidence.is_empty();
         if !changed.is_empty() || is_new {
             self.shown = Arc::new(self.shown.after(ledger, consensus, changed));
             job.view = Some(Arc::clone(&self.shown));
@@ -463,18 +464,21 @@ impl Run {
                 self.links.retain(&keys);
                 self.members.set(keys);
             }
-            Output::Evidence(evidence) => self.keep(&evidence)?,
+            Output::Evidence(evidence) => self.keep(evidence, job),
         }
         Ok(())
     }
 
-    fn keep(&mut self, evidence: &Evidence) -> Result<(), StoreError> {
-        tracing::error!(validator = %evidence.offender, "a validator has contradicted itself");
-        self.store.keep_evidence(evidence)?;
-        let evidence = self.shown.evidence.saturating_add(1);
-        let view = View::clone(&self.shown);
+    fn keep(&mut self, proof: Evidence, job: &mut Job) {
+        let mut evidence = Contradictions::clone(&self.shown.evidence);
+        if !evidence.note(&proof) {
+            return;
+        }
+        let height = proof.first.height();
+        tracing::error!(validator = %proof.offender, %height, "a validator has contradicted itself");
+        job.evidence.push(proof);
+        let (view, evidence) = (View::clone(&self.shown), Arc::new(evidence));
         self.shown = Arc::new(View { evidence, ..view });
-        Ok(())
     }
 
     fn order(&mut self, order: StoreOrder, job: &mut Job) -> Result<(), EngineError> {

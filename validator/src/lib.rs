@@ -13,6 +13,7 @@ pub mod body;
 mod clients;
 mod config;
 pub mod engine;
+pub mod evidence;
 pub mod export;
 pub mod http;
 pub mod ledger;

@@ -36,6 +36,7 @@ struct Shown {
     failed: Gauge,
     alive: Gauge,
     quorum: Gauge,
+    no_quorum: Gauge,
     evidence: Gauge,
     lowest: Gauge,
     snapshot: Gauge,
@@ -53,6 +54,7 @@ impl Shown {
             failed: metrics::gauge!(FAILED),
             alive: metrics::gauge!(ALIVE),
             quorum: metrics::gauge!(QUORUM),
+            no_quorum: metrics::gauge!(NO_QUORUM),
             evidence: metrics::gauge!(EVIDENCE),
             lowest: metrics::gauge!(LOWEST),
             snapshot: metrics::gauge!(SNAPSHOT),
@@ -144,7 +146,9 @@ impl Metrics {
         shown.failed.set(f64::from(u8::from(failed)));
         shown.alive.set(count(view.consensus.alive as u64));
         shown.quorum.set(count(view.consensus.quorum as u64));
-        shown.evidence.set(count(view.evidence as u64));
+        let stalled = !view.consensus.has_quorum();
+        shown.no_quorum.set(f64::from(u8::from(stalled)));
+        shown.evidence.set(count(view.evidence.count() as u64));
         shown.lowest.set(count(view.lowest.0));
         let snapshot = view.consensus.snapshot;
         shown
@@ -198,6 +202,10 @@ fn describe() {
     gauge(FAILED, "1 when the validator takes no more writes");
     gauge(ALIVE, "Validators that are heard, this one included");
     gauge(QUORUM, "Validators that have to be alive for a decision");
+    gauge(
+        NO_QUORUM,
+        "1 while too few validators are alive to decide; updates are kept meanwhile",
+    );
     gauge(EVIDENCE, "Proofs that a validator has contradicted itself");
     gauge(
         LOWEST,
@@ -229,6 +237,7 @@ const TRANSACTIONS: &str = "distli_transactions";
 const PENDING: &str = "distli_transactions_pending";
 const ALIVE: &str = "distli_validators_alive";
 const QUORUM: &str = "distli_validators_quorum";
+const NO_QUORUM: &str = "distli_no_quorum";
 const EVIDENCE: &str = "distli_validator_evidence";
 const LOWEST: &str = "distli_enterprise_lowest_height";
 const SNAPSHOT: &str = "distli_snapshot_height";

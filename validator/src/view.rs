@@ -12,6 +12,7 @@ use shared::genesis::Genesis;
 use shared::hash::Hash;
 use shared::ids::{ChainId, Height, TimestampMs};
 
+use crate::evidence::Contradictions;
 use crate::ledger::{Ledger, MainChain, TenantLedger};
 use crate::replica::Consensus;
 use crate::store::Head;
@@ -37,8 +38,8 @@ pub struct View {
     pub failure: Option<Arc<str>>,
     /// How the validators stand.
     pub consensus: Arc<Consensus>,
-    /// Proofs that a validator has contradicted itself.
-    pub evidence: usize,
+    /// Which validators have contradicted themselves.
+    pub evidence: Arc<Contradictions>,
     /// The validator sets, each with the height from which on it is in force, ascending.
     pub sets: Arc<Vec<(EnterpriseHeight, ValidatorSet)>>,
 }
@@ -107,7 +108,7 @@ impl View {
             lowest: ledger.base().height.next(),
             failure: None,
             consensus,
-            evidence: 0,
+            evidence: Arc::default(),
             sets: sets_of(ledger),
         };
         for tenant in ledger.tenants().values() {

@@ -17,6 +17,7 @@ use shared::enterprise::EnterpriseHeight;
 use shared::ids::{ChainId, PublicKey};
 use tokio::sync::{oneshot, watch};
 
+use crate::agreement::Evidence;
 use crate::engine::{Unavailable, Verdict};
 use crate::replica::{blocks, bodies, chunk};
 use crate::store::{Batch, BodyKey, ChunkKey, HeadFile, Store, StoreError};
@@ -35,6 +36,8 @@ pub(crate) const PAUSE_MS: u64 = 100;
 pub(crate) struct Job {
     /// To commit.
     pub(crate) batches: Vec<Batch>,
+    /// To keep.
+    pub(crate) evidence: Vec<Evidence>,
     /// To send from the store.
     pub(crate) serves: Vec<Serve>,
     /// To show.
@@ -48,6 +51,7 @@ pub(crate) struct Job {
 impl Job {
     pub(crate) const fn is_empty(&self) -> bool {
         self.batches.is_empty()
+            && self.evidence.is_empty()
             && self.serves.is_empty()
             && self.view.is_none()
             && self.answers.is_empty()
@@ -197,6 +201,11 @@ impl Desk {
     fn commit(&mut self, jobs: &mut [Job]) -> Result<(), StoreError> {
         let batches = jobs.iter_mut().flat_map(|job| job.batches.drain(..));
         let batches: Vec<Batch> = batches.collect();
+        let evidence = jobs.iter_mut().flat_map(|job| job.evidence.drain(..));
+        let evidence: Vec<Evidence> = evidence.collect();
+        if !evidence.is_empty() {
+            self.store.keep_evidence(&evidence)?;
+        }
         if batches.is_empty() {
             return Ok(());
         }

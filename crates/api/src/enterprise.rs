@@ -126,6 +126,10 @@ pub struct ConsensusMember {
     #[serde(with = "wide")]
     #[cfg_attr(feature = "openapi", schema(value_type = wide::Wide))]
     pub height: u64,
+    /// The lowest height at which it is proved to have contradicted itself; 0 for none.
+    #[serde(with = "wide", default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = wide::Wide))]
+    pub contradicted_at: u64,
 }
 
 /// One entry of `GET /api/blocks`.

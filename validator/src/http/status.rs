@@ -12,10 +12,14 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use service::Problem;
 use shared::enterprise::ValidatorInfo;
+use shared::hash::Hash;
 use utoipa::ToSchema;
 
 use super::App;
+use super::page::{self, Asked, PAGE_MAX, Page, Paged};
+use crate::agreement::Evidence;
 use crate::engine::QUEUE_MAX;
+use crate::evidence;
 use crate::replica::PeerStatus;
 use crate::view::View;
 
@@ -88,13 +92,17 @@ fn consensus_shape(view: &View) -> Consensus {
         } else {
             validator.height.0
         },
+        contradicted_at: view
+            .evidence
+            .since(&validator.key)
+            .map_or(0, |height| height.0),
     };
     Consensus {
         quorum: small(consensus.quorum),
         alive: small(consensus.alive),
         round: consensus.round.map(|round| round.0),
         votes: consensus.votes,
-        evidence: small(view.evidence),
+        evidence: small(view.evidence.count()),
         validators: consensus.validators.iter().map(member).collect(),
     }
 }
@@ -121,18 +129,29 @@ pub(super) struct EvidenceShape {
     get,
     path = "/api/evidence",
     tag = "chain",
-    responses((status = 200, description = "The proofs, at most a hundred", body = [EvidenceShape]), Problems),
+    params(Page),
+    responses((status = 200, description = "The proofs by height, ascending, a hundred at most", body = [EvidenceShape]), Problems),
 )]
 pub(super) async fn evidence(
     State(app): State<Arc<App>>,
-) -> Result<Json<Vec<EvidenceShape>>, Problem> {
+    asked: Asked<Page>,
+) -> Result<Paged<Vec<EvidenceShape>>, Problem> {
+    let page = page::query(asked)?;
+    let limit = page::limit(page.limit, PAGE_MAX, PAGE_MAX);
+    let after = page.cursor.as_deref().map(proof_place).transpose()?;
     super::reading(move || {
-        let found = app
-            .store
-            .evidence()
-            .map_err(|error| Problem::internal(&error))?;
+        let found = app.store.evidence();
+        let found = found.map_err(|error| Problem::internal(&error))?;
+        let place = |proof: &Evidence| (proof.first.height().0, evidence::name(proof));
+        let mut found: Vec<_> = found.iter().map(|proof| (place(proof), proof)).collect();
+        found.sort_by_key(|(place, _)| *place);
+        found.retain(|(place, _)| after.is_none_or(|after| *place > after));
+        let goes_on = found.len() > limit;
+        found.truncate(limit);
+        let last = found.last().filter(|_| goes_on);
+        let cursor = last.map(|((height, name), _)| format!("{height}.{name}"));
         let view = app.handle.view();
-        let shapes = found.into_iter().take(super::PAGE_MAX).map(|evidence| {
+        let shapes = found.into_iter().map(|(_, evidence)| {
             let set = view.set_at(evidence.first.height());
             let info = set.and_then(|set| set.get(set.index_of(&evidence.offender)?));
             EvidenceShape {
@@ -144,9 +163,17 @@ pub(super) async fn evidence(
                 second: hex::encode(evidence.second.encode()),
             }
         });
-        Ok(Json(shapes.collect()))
+        Ok(Paged::new(shapes.collect(), cursor.as_deref(), limit))
     })
     .await
+}
+
+/// The proof that a cursor names: its height and its name.
+fn proof_place(cursor: &str) -> Result<(u64, Hash), Problem> {
+    let (height, name) = cursor.split_once('.').ok_or_else(page::bad_cursor)?;
+    let height = page::place(Some(height))?.ok_or_else(page::bad_cursor)?;
+    let name = name.parse().map_err(|_| page::bad_cursor())?;
+    Ok((height, name))
 }
 
 /// The names of the validators in force.

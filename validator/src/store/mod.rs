@@ -466,19 +466,20 @@ impl Store {
         Ok(held)
     }
 
-    /// Keeps the proof that a validator has contradicted itself.
+    /// Keeps proofs that validators have contradicted themselves.
     ///
     /// # Errors
     /// [`StoreError::Io`].
-    pub fn keep_evidence(&self, evidence: &Evidence) -> Result<(), StoreError> {
-        let content = evidence.encode();
-        let key = shared::hash::sha256(&[&content]);
-        let key = key.as_bytes().as_slice();
+    pub fn keep_evidence(&self, proofs: &[Evidence]) -> Result<(), StoreError> {
         let transaction = begin(&self.database)?;
         {
             let mut table = transaction.open_table(EVIDENCE).map_err(io)?;
-            let sealed = record::seal("evidence", key, &content);
-            table.insert(key, sealed.as_slice()).map_err(io)?;
+            for evidence in proofs {
+                let name = crate::evidence::name(evidence);
+                let key = name.as_bytes().as_slice();
+                let sealed = record::seal("evidence", key, &evidence.encode());
+                table.insert(key, sealed.as_slice()).map_err(io)?;
+            }
         }
         transaction.commit().map_err(io)
     }

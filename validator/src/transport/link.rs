@@ -1,7 +1,7 @@
 //! One link: the preface, then frames both ways.
 
 use std::io;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use shared::hash::Hash;
@@ -11,7 +11,7 @@ use tokio::io::{
 };
 use tokio::sync::mpsc;
 
-use super::{Frame, HANDSHAKE_MS, MESSAGE_BYTES_MAX, PREFACE, SILENCE_MS, Transport};
+use super::{Frame, HANDSHAKE_MS, MESSAGE_BYTES_MAX, Outgoing, PREFACE, SILENCE_MS, Transport};
 use crate::engine::{PeerEvent, Unavailable};
 use crate::replica::{Message, WireError, submissions};
 
@@ -55,12 +55,13 @@ where
     let limit = Duration::from_millis(HANDSHAKE_MS);
     let greeted = tokio::time::timeout(limit, greet(transport.chain, &mut reader, &mut writer));
     greeted.await.map_err(|_| LinkError::Silence)??;
-    let (generation, outgoing, waiting) = transport.links.insert(key);
+    let outgoing = transport.links.insert(key);
+    let generation = outgoing.generation;
     tracing::info!(peer = %key, "a validator is linked");
     transport.handle.peer(PeerEvent::Linked(key)).await?;
     let ended = tokio::select! {
         ended = receive(transport, key, &mut reader) => ended,
-        ended = send(outgoing, &waiting, &mut writer) => ended,
+        ended = send(outgoing, &mut writer) => ended,
     };
     if transport.links.remove(&key, generation) {
         transport.handle.peer(PeerEvent::Unlinked(key)).await?;
@@ -92,17 +93,30 @@ async fn greet(
     }
 }
 
+/// Writes what is to be sent until the link is taken out, whatever its reader does.
 async fn send(
-    mut outgoing: mpsc::UnboundedReceiver<Frame>,
-    waiting: &std::sync::atomic::AtomicUsize,
+    mut outgoing: Outgoing,
     writer: &mut (impl AsyncWrite + Unpin),
 ) -> Result<(), LinkError> {
-    while let Some(first) = outgoing.recv().await {
+    let (frames, waiting) = (&mut outgoing.frames, &outgoing.waiting);
+    tokio::select! {
+        // It carries nothing: it comes when the link is dropped.
+        _ = &mut outgoing.replaced => Err(LinkError::Replaced),
+        written = write(frames, waiting, writer) => written,
+    }
+}
+
+async fn write(
+    frames: &mut mpsc::UnboundedReceiver<Frame>,
+    waiting: &AtomicUsize,
+    writer: &mut (impl AsyncWrite + Unpin),
+) -> Result<(), LinkError> {
+    while let Some(first) = frames.recv().await {
         let mut next = Some(first);
         while let Some(frame) = next {
             writer.write_all(&frame).await?;
             waiting.fetch_sub(frame.len(), Ordering::Relaxed);
-            next = outgoing.try_recv().ok();
+            next = frames.try_recv().ok();
         }
         writer.flush().await?;
     }
@@ -152,4 +166,60 @@ async fn read_frame(reader: &mut (impl AsyncRead + Unpin)) -> Result<Vec<u8>, Li
     } else {
         Err(io::Error::from(io::ErrorKind::UnexpectedEof).into())
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use shared::enterprise::EnterpriseHeight;
+
+    use super::*;
+    use crate::transport::{Links, WAITING_BYTES_MAX};
+
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    /// A link whose other end never reads, at work on its first frame.
+    async fn stuck(links: &Links) -> tokio::task::JoinHandle<Result<(), LinkError>> {
+        let outgoing = links.insert(KEY);
+        let (near, far) = tokio::io::duplex(16);
+        let writing = tokio::spawn(async move {
+            let (_far, mut near) = (far, near);
+            send(outgoing, &mut near).await
+        });
+        links.send(&KEY, &ASKS);
+        tokio::task::yield_now().await;
+        writing
+    }
+
+    #[tokio::test]
+    async fn a_link_that_is_replaced_ends_though_its_reader_takes_nothing() {
+        let links = Links::default();
+        for _ in 0..10 {
+            let first = stuck(&links).await;
+            let second = stuck(&links).await;
+            let ended = tokio::time::timeout(PATIENCE, first).await.unwrap();
+            assert!(matches!(ended.unwrap(), Err(LinkError::Replaced)));
+            assert!(!second.is_finished());
+            links.retain(&std::collections::BTreeSet::new());
+            let ended = tokio::time::timeout(PATIENCE, second).await.unwrap();
+            assert!(matches!(ended.unwrap(), Err(LinkError::Replaced)));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_link_ends_when_too_much_waits_for_its_reader() {
+        let links = Links::default();
+        let writing = stuck(&links).await;
+        let waiting = Arc::clone(&links.lock().get(&KEY).unwrap().waiting);
+        waiting.fetch_add(WAITING_BYTES_MAX, Ordering::Relaxed);
+        links.broadcast(&ASKS);
+        let ended = tokio::time::timeout(PATIENCE, writing).await.unwrap();
+        assert!(matches!(ended.unwrap(), Err(LinkError::Replaced)));
+    }
+
+    const KEY: PublicKey = PublicKey([7; 32]);
+    const ASKS: Message = Message::GetBlocks {
+        from: EnterpriseHeight(1),
+    };
 }

@@ -8,13 +8,15 @@
 //!
 //! # Limits
 //! A frame has [`MESSAGE_BYTES_MAX`] bytes. What waits to be sent to one validator: [`WAITING_BYTES_MAX`], then its link is
-//! closed and begins anew. A link on which nothing comes for [`SILENCE_MS`] is closed. Strangers in the handshake:
+//! closed and begins anew. A validator has one link: one that is replaced ends at once, also while its reader takes nothing. A
+//! link on which nothing comes for [`SILENCE_MS`] is closed. Strangers in the handshake:
 //! [`HANDSHAKES_MAX`], each for [`HANDSHAKE_MS`].
 
 mod link;
 pub mod tls;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,7 +24,7 @@ use std::time::Duration;
 
 use shared::ids::{ChainId, PublicKey};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use crate::engine::Handle;
@@ -59,6 +61,17 @@ struct Link {
     generation: u64,
     frames: mpsc::UnboundedSender<Frame>,
     waiting: Arc<AtomicUsize>,
+    /// Ends the writing when this is dropped.
+    _replaced: oneshot::Sender<Infallible>,
+}
+
+/// The end of a link that is written.
+#[derive(Debug)]
+struct Outgoing {
+    generation: u64,
+    frames: mpsc::UnboundedReceiver<Frame>,
+    waiting: Arc<AtomicUsize>,
+    replaced: oneshot::Receiver<Infallible>,
 }
 
 impl Links {
@@ -93,17 +106,24 @@ impl Links {
     }
 
     /// Puts a new link in; one that was there before ends.
-    fn insert(&self, key: PublicKey) -> (u64, mpsc::UnboundedReceiver<Frame>, Arc<AtomicUsize>) {
+    fn insert(&self, key: PublicKey) -> Outgoing {
         let generation = self.generations.fetch_add(1, Ordering::Relaxed);
-        let (frames, outgoing) = mpsc::unbounded_channel();
+        let (sender, frames) = mpsc::unbounded_channel();
+        let (alive, replaced) = oneshot::channel();
         let waiting = Arc::new(AtomicUsize::new(0));
         let link = Link {
             generation,
-            frames,
+            frames: sender,
             waiting: Arc::clone(&waiting),
+            _replaced: alive,
         };
         self.lock().insert(key, link);
-        (generation, outgoing, waiting)
+        Outgoing {
+            generation,
+            frames,
+            waiting,
+            replaced,
+        }
     }
 
     /// Takes a link out; answers whether no other has taken its place.

@@ -3,6 +3,12 @@
 use api::{EnterpriseBlock, Tenant, Tenants, Transactions};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use shared::enterprise::{EnterpriseHeight, VoteKind};
+use shared::hash::Hash;
+use shared::identity::Identity;
+use shared::ids::ChainId;
+use validator::agreement::{Evidence, Message};
+use validator::store::Store;
 
 use crate::server::{Server, hour_ago, problem};
 use crate::tenant::TestTenant;
@@ -238,6 +244,40 @@ async fn a_cursor_that_no_page_gave_is_refused() {
         "/api/log?from=4294967296",
     ] {
         assert_eq!(server.get_status(path).await, 200, "{path}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn contradictions_are_paged_by_height_and_counted_after_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    Server::start(directory.path()).await.stop().await;
+    let (identity, chain) = (Identity::from_seed([1; 32]), ChainId(Hash::ZERO));
+    let proofs = [5, 3, 4, 3].map(|height| {
+        let slot = (VoteKind::Precommit, EnterpriseHeight(height), 0);
+        let vote = |block| Message::signed_vote(&identity, chain, slot, block);
+        Evidence {
+            offender: identity.public_key(),
+            first: vote(Some(Hash([7; 32]))),
+            second: vote(None),
+        }
+    });
+    let store = Store::open(&directory.path().join("enterprise_v.redb")).unwrap();
+    store.keep_evidence(&proofs).unwrap();
+    drop(store);
+    let server = Server::start(directory.path()).await;
+    let pages: Vec<Vec<Value>> = all(&server, "/api/evidence?limit=2", async |_| {}).await;
+    let heights: Vec<Vec<u64>> = pages
+        .iter()
+        .map(|page| page.iter().map(|proof| proof["height"].as_u64().unwrap()))
+        .map(Iterator::collect)
+        .collect();
+    assert_eq!(heights, [vec![3, 4], vec![5]], "one came twice");
+    let status: api::Status = server.get("/api/status").await;
+    assert_eq!(status.consensus.unwrap().evidence, 3);
+    for cursor in ["5", "x.y", "5.", "5.00"] {
+        let path = format!("/api/evidence?cursor={cursor}");
+        assert_eq!(server.get_status(&path).await, 400, "{cursor}");
     }
     server.stop().await;
 }

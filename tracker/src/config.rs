@@ -73,6 +73,9 @@ pub struct Config {
     /// How many requests a second one address may make, after ten times as many at once; 0 for no limit
     #[arg(long, env = "DISTLI_TRACKER_ADDRESS_REQUESTS", default_value_t = limits::ADDRESS_REQUESTS_PER_SECOND)]
     pub address_requests: u32,
+    /// How many networks an hour one address may register, after half as many at once; 0 for no limit
+    #[arg(long, env = "DISTLI_TRACKER_ADDRESS_CREATIONS", default_value_t = limits::ADDRESS_CREATIONS_PER_HOUR)]
+    pub address_creations: u32,
     /// Proxies in front, as an address or a network like 10.0.0.0/8, repeatable: only these are believed in X-Forwarded-For
     #[arg(
         long = "trusted-proxy",
@@ -139,6 +142,8 @@ impl Config {
             arrivals_per_second: self.address_arrivals,
             requests_burst: burst(self.address_requests),
             requests_per_second: self.address_requests,
+            creations_burst: self.address_creations.div_ceil(2),
+            creations_per_hour: self.address_creations,
         }
     }
 }
@@ -162,6 +167,7 @@ impl Default for Config {
             address_connections: limits::ADDRESS_CONNECTIONS_MAX,
             address_arrivals: limits::ADDRESS_ARRIVALS_PER_SECOND,
             address_requests: limits::ADDRESS_REQUESTS_PER_SECOND,
+            address_creations: limits::ADDRESS_CREATIONS_PER_HOUR,
             trusted_proxies: Vec::new(),
             tls_cert: None,
             tls_key: None,

@@ -41,6 +41,7 @@ impl Server {
         arguments.extend(["--ops-bind".into(), "off".into()]);
         arguments.extend(["--www".into(), folder.path().display().to_string()]);
         arguments.extend(["--connections-max".into(), "20000".into()]);
+        arguments.extend(["--address-creations".into(), "0".into()]);
         if let Some(port) = validator {
             arguments.push("--enterprise-bc-url".into());
             arguments.push(format!("http://127.0.0.1:{port}"));

@@ -140,6 +140,7 @@ pub async fn run_with(
     let address = listener.local_addr()?;
     let mut background = background_of(&app, operations, tls.clone());
     say_ready(&config, address, tls.is_some());
+    allow_files(app.connections_max);
     let door: Arc<dyn service::Door> = Arc::new(app.edge.clone());
     let options = service::ServeOptions {
         tls,
@@ -192,6 +193,16 @@ pub async fn run_with(
     };
     ended.map_err(|_| Error::Ledger)??;
     Ok(served?)
+}
+
+/// Lets the process have so many connections, and what else is open beside them.
+fn allow_files(connections_max: usize) {
+    let wanted = connections_max.saturating_add(service::CONNECTIONS_MAX);
+    let wanted = wanted.saturating_add(limits::FILES_RESERVE);
+    let wanted = u64::try_from(wanted).unwrap_or(u64::MAX);
+    if let Err(error) = service::allow_open_files(wanted) {
+        tracing::warn!("{error} (--connections-max)");
+    }
 }
 
 fn tls_of(config: &Config) -> Result<Option<service::Tls>, Error> {

@@ -112,6 +112,8 @@ pub const ADDRESS_CREATIONS_PER_HOUR: u32 = 120;
 pub const ADDRESS_RETRY_SECONDS: u64 = 10;
 /// How long an HTTP request may take, its body included, in ms.
 pub const REQUEST_TIMEOUT_MS: u64 = 30_000;
+/// Files that may be open beside sockets: the store, its exports, the app's files, the way to validators and other trackers.
+pub const FILES_RESERVE: usize = 256;
 /// The longest TURN secret, in bytes.
 pub const TURN_SECRET_BYTES_MAX: usize = 1_024;
 /// How soon after the order to move the first clients come back, in ms.

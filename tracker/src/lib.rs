@@ -118,6 +118,11 @@ pub async fn run(
 
 fn say_ready(config: &Config, address: SocketAddr, tls: bool) {
     tracing::info!(%address, id = config.id, tls, "the tracker is ready");
+    if config.public_hosts.is_empty() && !address.ip().is_loopback() {
+        tracing::warn!(
+            "an admission to a private room is for whatever host its client names: say with --public-host by which names browsers come"
+        );
+    }
     if !config.www.join("index.html").is_file() {
         let www = config.www.display();
         tracing::warn!(%www, "no app is here, so that no page is found: build it, or say with --www where it is");

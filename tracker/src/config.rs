@@ -73,6 +73,9 @@ pub struct Config {
     /// How many requests a second one address may make, after ten times as many at once; 0 for no limit
     #[arg(long, env = "DISTLI_TRACKER_ADDRESS_REQUESTS", default_value_t = limits::ADDRESS_REQUESTS_PER_SECOND)]
     pub address_requests: u32,
+    /// How many networks an hour one address may register, after half as many at once; 0 for no limit
+    #[arg(long, env = "DISTLI_TRACKER_ADDRESS_CREATIONS", default_value_t = limits::ADDRESS_CREATIONS_PER_HOUR)]
+    pub address_creations: u32,
     /// Proxies in front, as an address or a network like 10.0.0.0/8, repeatable: only these are believed in X-Forwarded-For
     #[arg(
         long = "trusted-proxy",
@@ -100,7 +103,7 @@ pub struct Config {
     #[arg(long = "turn-url", env = "DISTLI_TURN_URLS", value_delimiter = ',', requires = "turn_secret_file", value_parser = parse_turn_url)]
     pub turn_urls: Vec<String>,
     /// The file with that secret
-    #[arg(long, env = "DISTLI_TURN_SECRET_FILE")]
+    #[arg(long, env = "DISTLI_TURN_SECRET_FILE", requires = "turn_urls")]
     pub turn_secret_file: Option<PathBuf>,
     /// How long such a credential is good for, in hours
     #[arg(long, env = "DISTLI_TURN_LIFETIME_HOURS", default_value_t = TURN_LIFETIME_HOURS_DEFAULT)]
@@ -139,6 +142,8 @@ impl Config {
             arrivals_per_second: self.address_arrivals,
             requests_burst: burst(self.address_requests),
             requests_per_second: self.address_requests,
+            creations_burst: self.address_creations.div_ceil(2),
+            creations_per_hour: self.address_creations,
         }
     }
 }
@@ -162,6 +167,7 @@ impl Default for Config {
             address_connections: limits::ADDRESS_CONNECTIONS_MAX,
             address_arrivals: limits::ADDRESS_ARRIVALS_PER_SECOND,
             address_requests: limits::ADDRESS_REQUESTS_PER_SECOND,
+            address_creations: limits::ADDRESS_CREATIONS_PER_HOUR,
             trusted_proxies: Vec::new(),
             tls_cert: None,
             tls_key: None,
@@ -207,6 +213,28 @@ const CONNECTIONS_DEFAULT: usize = 10_000;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[derive(clap::Parser, Debug)]
+    struct Arguments {
+        #[command(flatten)]
+        config: Config,
+    }
+
+    #[test]
+    fn a_turn_secret_and_its_servers_need_each_other() {
+        let parsed = |flags: &[&str]| {
+            let arguments = std::iter::once("tracker").chain(flags.iter().copied());
+            <Arguments as clap::Parser>::try_parse_from(arguments).map(|parsed| parsed.config)
+        };
+        let (url, secret) = (["--turn-url", "turn:t"], ["--turn-secret-file", "f"]);
+        // A browser refuses a server without an address.
+        let refused = parsed(&secret).unwrap_err();
+        assert!(refused.to_string().contains("--turn-url"), "{refused}");
+        assert!(parsed(&url).is_err());
+        let config = parsed(&[url, secret].concat()).unwrap();
+        assert_eq!(config.turn_urls, ["turn:t"]);
+        assert!(parsed(&[]).unwrap().turn_secret_file.is_none());
+    }
 
     #[test]
     fn an_ice_server_is_a_url_or_json() {

@@ -29,6 +29,13 @@ pub(crate) struct Held {
     end: Input,
 }
 
+impl Held {
+    /// Counts a network that its address wants registered.
+    pub(crate) fn create(&self) -> Result<(), Refusal> {
+        self.edge.handle(self.source, Input::Created)
+    }
+}
+
 impl Drop for Held {
     fn drop(&mut self) {
         // Giving back is never refused.

@@ -148,7 +148,8 @@ async fn reply_to(request: reqwest::RequestBuilder) -> Result<Reply, String> {
     if status.is_success() || status.is_client_error() {
         return Ok(reply);
     }
-    Err(reply.refusal())
+    tracing::warn!(reason = reply.refusal(), "a validator failed");
+    Err(format!("the validator answered {status}"))
 }
 
 impl Reply {
@@ -199,7 +200,7 @@ fn reset_answer_of(reply: Reply) -> ResetAnswer {
         Ok(accepted) if accepted.status == "executed" => ResetAnswer::Executed,
         Ok(_) => ResetAnswer::Waiting,
         Err(error) => ResetAnswer::Failed {
-            reason: format!("the validator's answer is not understood: {error}"),
+            reason: not_understood(&error),
         },
     }
 }
@@ -218,8 +219,8 @@ fn resets_of(reply: &Reply) -> Result<Vec<Reset>, String> {
 
 /// A confirmation counts only if it names the tenant's tip by hash.
 fn accepted(body: &[u8]) -> Result<Answer, String> {
-    let accepted: TenantUpdateAccepted = serde_json::from_slice(body)
-        .map_err(|error| format!("the validator's answer is not understood: {error}"))?;
+    let accepted: TenantUpdateAccepted =
+        serde_json::from_slice(body).map_err(|error| not_understood(&error))?;
     let hash = accepted
         .tenant_hash
         .parse()
@@ -230,6 +231,12 @@ fn accepted(body: &[u8]) -> Result<Answer, String> {
         enterprise_height: accepted.enterprise_block_height,
         enterprise_hash: accepted.enterprise_block_hash,
     }))
+}
+
+/// The error may repeat what the validator wrote, which is for the log alone.
+fn not_understood(error: &serde_json::Error) -> String {
+    tracing::warn!(%error, "the validator's answer is not understood");
+    "the validator's answer is not understood".into()
 }
 
 async fn bounded_body(mut response: reqwest::Response) -> Result<Vec<u8>, String> {

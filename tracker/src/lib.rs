@@ -118,6 +118,11 @@ pub async fn run(
 
 fn say_ready(config: &Config, address: SocketAddr, tls: bool) {
     tracing::info!(%address, id = config.id, tls, "the tracker is ready");
+    if config.public_hosts.is_empty() && !address.ip().is_loopback() {
+        tracing::warn!(
+            "an admission to a private room is for whatever host its client names: say with --public-host by which names browsers come"
+        );
+    }
     if !config.www.join("index.html").is_file() {
         let www = config.www.display();
         tracing::warn!(%www, "no app is here, so that no page is found: build it, or say with --www where it is");
@@ -140,6 +145,7 @@ pub async fn run_with(
     let address = listener.local_addr()?;
     let mut background = background_of(&app, operations, tls.clone());
     say_ready(&config, address, tls.is_some());
+    allow_files(app.connections_max);
     let door: Arc<dyn service::Door> = Arc::new(app.edge.clone());
     let options = service::ServeOptions {
         tls,
@@ -192,6 +198,16 @@ pub async fn run_with(
     };
     ended.map_err(|_| Error::Ledger)??;
     Ok(served?)
+}
+
+/// Lets the process have so many connections, and what else is open beside them.
+fn allow_files(connections_max: usize) {
+    let wanted = connections_max.saturating_add(service::CONNECTIONS_MAX);
+    let wanted = wanted.saturating_add(limits::FILES_RESERVE);
+    let wanted = u64::try_from(wanted).unwrap_or(u64::MAX);
+    if let Err(error) = service::allow_open_files(wanted) {
+        tracing::warn!("{error} (--connections-max)");
+    }
 }
 
 fn tls_of(config: &Config) -> Result<Option<service::Tls>, Error> {

@@ -104,10 +104,16 @@ pub const ADDRESS_ARRIVALS_PER_SECOND: u32 = 20;
 pub const ADDRESS_REQUESTS_BURST: u32 = 2_000;
 /// Requests of one address a second after the burst.
 pub const ADDRESS_REQUESTS_PER_SECOND: u32 = 200;
+/// Networks that one address may register at once: a class where each makes its own.
+pub const ADDRESS_CREATIONS_BURST: u32 = 60;
+/// Networks of one address an hour after the burst.
+pub const ADDRESS_CREATIONS_PER_HOUR: u32 = 120;
 /// When an address with too many connections may try again, in s.
 pub const ADDRESS_RETRY_SECONDS: u64 = 10;
 /// How long an HTTP request may take, its body included, in ms.
 pub const REQUEST_TIMEOUT_MS: u64 = 30_000;
+/// Files that may be open beside sockets: the store, its exports, the app's files, the way to validators and other trackers.
+pub const FILES_RESERVE: usize = 256;
 /// The longest TURN secret, in bytes.
 pub const TURN_SECRET_BYTES_MAX: usize = 1_024;
 /// How soon after the order to move the first clients come back, in ms.

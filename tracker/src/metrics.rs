@@ -61,6 +61,7 @@ impl Metrics {
             count("connections", refused.connections);
             count("arrivals", refused.arrivals);
             count("requests", refused.requests);
+            count("creations", refused.creations);
         });
         self.handle.run_upkeep();
         self.handle.render()

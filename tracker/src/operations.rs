@@ -1,6 +1,7 @@
 //! The operations port: `/metrics`, `/health`, `/ready`. It is for who runs the tracker, not for the public.
 //!
-//! It stays open while the tracker drains, so that a balancer sees `/ready` change before the main port is gone.
+//! It stays open while the tracker drains, where `/ready` says so. The main port closes at the moment when `/ready` changes:
+//! a balancer sees a connection refused there no later than the change here.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -27,7 +27,7 @@ use crate::App;
 use crate::addresses::Source;
 use crate::edge::{self, Held};
 use crate::engine::{Engine, Orders, STOPPING};
-use crate::hub::message::{self, MessageError};
+use crate::hub::message::{self, Incoming, MessageError};
 use crate::hub::{ConnectionId, Input};
 use crate::limits;
 use crate::pace::{Due, Pace};
@@ -98,12 +98,25 @@ async fn serve(
     let turn = app.engine.turn().await;
     let (connection, orders) = app.engine.connect(PeerId(Hash(peer)), nonce, host);
     drop(turn);
-    let reason = converse(&mut socket, &app.engine, connection, orders).await;
+    let client = Client {
+        engine: &app.engine,
+        held: &place.0,
+        connection,
+    };
+    let reason = converse(&mut socket, client, orders).await;
     drop(app.engine.turn().await);
     app.engine.disconnect(connection);
     tracing::debug!(connection = connection.0, reason, "connection ended");
     say_goodbye(&mut socket, reason).await;
     drop(place);
+}
+
+/// Who is at the other end.
+#[derive(Clone, Copy)]
+struct Client<'a> {
+    engine: &'a Engine,
+    held: &'a Held,
+    connection: ConnectionId,
 }
 
 async fn say_goodbye(socket: &mut WebSocket, reason: &'static str) {
@@ -120,12 +133,7 @@ async fn say_goodbye(socket: &mut WebSocket, reason: &'static str) {
 }
 
 /// Reads and writes until one side ends it; says why.
-async fn converse(
-    socket: &mut WebSocket,
-    engine: &Engine,
-    connection: ConnectionId,
-    mut orders: Orders,
-) -> &'static str {
+async fn converse(socket: &mut WebSocket, client: Client<'_>, mut orders: Orders) -> &'static str {
     let mut pace = Pace::new(Instant::now());
     // What was there already when a turn ended, and its place in the queue.
     let mut waiting = None;
@@ -138,12 +146,12 @@ async fn converse(
         }
         let step = tokio::select! {
             received = next(&mut waiting, socket), if pace.reads() || pace.goes_on() => {
-                take_turn(received, socket, engine, (connection, &orders), &mut pace).map(Step::Handled)
+                take_turn(received, socket, client, &orders, &mut pace).map(Step::Handled)
             }
             turn = &mut place, if pace.queues() => {
                 pace.called();
                 let step = match waiting.take_if(|_| pace.goes_on()) {
-                    Some(received) => take_turn(received, socket, engine, (connection, &orders), &mut pace),
+                    Some(received) => take_turn(received, socket, client, &orders, &mut pace),
                     None => Ok(None),
                 };
                 drop(turn);
@@ -165,7 +173,7 @@ async fn converse(
             Ok(Step::Handled(Some(more))) => {
                 waiting = Some(more);
                 pace.waits();
-                place.set(engine.turn().fuse());
+                place.set(client.engine.turn().fuse());
             }
             Ok(Step::Write(first)) => {
                 let written = std::pin::pin!(write(socket, first, &mut orders));
@@ -215,16 +223,16 @@ async fn next(waiting: &mut Option<Received>, socket: &mut WebSocket) -> Receive
 fn take_turn(
     received: Received,
     socket: &mut WebSocket,
-    engine: &Engine,
-    (connection, orders): (ConnectionId, &Orders),
+    client: Client<'_>,
+    orders: &Orders,
     pace: &mut Pace,
 ) -> Result<Option<Received>, &'static str> {
     pace.begins(Instant::now());
     let mut received = Some(received);
     while let Some(message) = received {
         match message {
-            Some(Ok(Message::Text(text))) => take_text(engine, connection, text),
-            Some(Ok(Message::Binary(_))) => refuse_binary(engine, connection),
+            Some(Ok(Message::Text(text))) => take_text(client, text),
+            Some(Ok(Message::Binary(_))) => refuse_binary(client),
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
             Some(Ok(Message::Close(_))) => return Err("closed by the client"),
             Some(Err(_)) | None => return Err("gone"),
@@ -237,24 +245,33 @@ fn take_turn(
     Ok(received)
 }
 
-fn take_text(engine: &Engine, connection: ConnectionId, text: Utf8Bytes) {
+fn take_text(client: Client<'_>, text: Utf8Bytes) {
     let bytes = text.len();
-    let message = message::parse(text.as_str().to_owned());
-    engine.handle(Input::Received {
-        connection,
+    let mut message = message::parse(text.as_str().to_owned());
+    if matches!(message, Ok(Incoming::Create(_)))
+        && let Err(refusal) = client.held.create()
+    {
+        let seconds = refusal.retry_after_seconds();
+        message = Err(MessageError {
+            code: ErrorCode::RateLimited,
+            message: format!("{refusal}; try again in {seconds} s"),
+        });
+    }
+    client.engine.handle(Input::Received {
+        connection: client.connection,
         message,
         bytes,
     });
 }
 
-fn refuse_binary(engine: &Engine, connection: ConnectionId) {
+fn refuse_binary(client: Client<'_>) {
     let message = "messages are text".to_owned();
     let error = MessageError {
         code: ErrorCode::BadMessage,
         message,
     };
-    engine.handle(Input::Received {
-        connection,
+    client.engine.handle(Input::Received {
+        connection: client.connection,
         message: Err(error),
         bytes: 0,
     });

@@ -2,7 +2,8 @@
 //!
 //! Purpose: the accept loop with its limits ([`serve`], [`serve_with`]), TLS ([`Tls`]), the signal that ends it ([`shutdown_signal`]), the port
 //! ([`bind`]), RFC 9457 problem documents ([`Problem`]), response headers ([`security_headers`]), files that are
-//! never half-written ([`atomic_write`]), keys that come again ([`KnownKeys`]), structured logs ([`init_tracing`]) and the clock ([`now_ms`]).
+//! never half-written ([`atomic_write`]), keys that come again ([`KnownKeys`]), structured logs ([`init_tracing`]), the limit of open
+//! files ([`allow_open_files`]) and the clock ([`now_ms`]).
 //! It holds no decision of any service and no route.
 
 mod clock;
@@ -10,6 +11,7 @@ mod files;
 mod headers;
 mod known_keys;
 mod logs;
+mod open_files;
 mod port;
 mod problem;
 mod server;
@@ -21,6 +23,7 @@ pub use files::atomic_write;
 pub use headers::security_headers;
 pub use known_keys::{KEYS_MAX, KnownKeys};
 pub use logs::init_tracing;
+pub use open_files::{TooFewFiles, allow_open_files};
 pub use port::{BindError, bind};
 pub use problem::Problem;
 pub use server::{

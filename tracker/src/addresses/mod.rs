@@ -3,8 +3,9 @@
 //! Purpose: a pure machine. [`Addresses::handle`] takes one fact and answers at once whether it is allowed. An IPv4
 //! address counts by itself, an IPv6 one by its /64, which is what one customer gets ([`Source`]).
 //!
-//! Three things are counted for each: connections to `/ws` that are open, and how fast new ones come; requests; and
-//! sockets that are accepted and not yet upgraded, so that nobody holds every place of the accept loop with silence.
+//! Four things are counted for each: connections to `/ws` that are open, and how fast new ones come; requests; sockets
+//! that are accepted and not yet upgraded, so that nobody holds every place of the accept loop with silence; and networks
+//! that are registered, which stay, so that nobody fills the registry.
 //!
 //! What it does not do: know who is a proxy (see [`proxy`]), or bind a chain or a peer to an address.
 //!
@@ -40,6 +41,10 @@ pub struct Allowance {
     pub requests_burst: u32,
     /// Requests a second after that.
     pub requests_per_second: u32,
+    /// Networks that are registered at once.
+    pub creations_burst: u32,
+    /// Networks that are registered an hour after that.
+    pub creations_per_hour: u32,
 }
 
 impl Default for Allowance {
@@ -50,6 +55,8 @@ impl Default for Allowance {
             arrivals_per_second: limits::ADDRESS_ARRIVALS_PER_SECOND,
             requests_burst: limits::ADDRESS_REQUESTS_BURST,
             requests_per_second: limits::ADDRESS_REQUESTS_PER_SECOND,
+            creations_burst: limits::ADDRESS_CREATIONS_BURST,
+            creations_per_hour: limits::ADDRESS_CREATIONS_PER_HOUR,
         }
     }
 }
@@ -67,6 +74,8 @@ pub enum Input {
     Connected,
     /// A connection to `/ws` ended.
     Disconnected,
+    /// A client wants a network registered.
+    Created,
 }
 
 /// Why an address is refused.
@@ -95,6 +104,14 @@ pub enum Refusal {
         /// When there is room for the next, in ms from now.
         wait_ms: u64,
     },
+    /// Networks are registered too fast.
+    #[error("networks of this address are created faster than {allowed} an hour")]
+    Creations {
+        /// How many an hour are allowed.
+        allowed: u32,
+        /// When there is room for the next, in ms from now.
+        wait_ms: u64,
+    },
 }
 
 impl Refusal {
@@ -103,9 +120,9 @@ impl Refusal {
     pub fn retry_after_seconds(&self) -> u64 {
         match self {
             Self::Connections { .. } => limits::ADDRESS_RETRY_SECONDS,
-            Self::Arrivals { wait_ms, .. } | Self::Requests { wait_ms, .. } => {
-                wait_ms.div_ceil(1_000).max(1)
-            }
+            Self::Arrivals { wait_ms, .. }
+            | Self::Requests { wait_ms, .. }
+            | Self::Creations { wait_ms, .. } => wait_ms.div_ceil(1_000).max(1),
         }
     }
 }
@@ -119,6 +136,8 @@ pub struct Refused {
     pub arrivals: u64,
     /// Requests.
     pub requests: u64,
+    /// Networks.
+    pub creations: u64,
 }
 
 /// The machine. See the module's text.
@@ -138,6 +157,8 @@ struct Address {
     connections: u32,
     arrivals: Bucket,
     requests: Bucket,
+    /// In parts of [`CREATION_PARTS`], so that it fills by the hour.
+    creations: Bucket,
 }
 
 impl Address {
@@ -176,6 +197,7 @@ impl Addresses {
             Input::Requested => on_requested(address, now, &allowance),
             Input::Connected => on_connected(address, now, &allowance),
             Input::Disconnected => close(&mut address.connections),
+            Input::Created => on_created(address, now, &allowance),
         };
         self.leave(source);
         if let Err(refusal) = &result {
@@ -218,6 +240,11 @@ impl Addresses {
             connections: 0,
             arrivals: Bucket::new(allowance.arrivals_burst, allowance.arrivals_per_second, now),
             requests: Bucket::new(allowance.requests_burst, allowance.requests_per_second, now),
+            creations: Bucket::new(
+                allowance.creations_burst.saturating_mul(CREATION_PARTS),
+                allowance.creations_per_hour,
+                now,
+            ),
         });
         self.quiet.remove(&(address.heard_at, source));
         address.heard_at = address.heard_at.max(now);
@@ -239,6 +266,7 @@ impl Refused {
             Refusal::Connections { .. } => &mut self.connections,
             Refusal::Arrivals { .. } => &mut self.arrivals,
             Refusal::Requests { .. } => &mut self.requests,
+            Refusal::Creations { .. } => &mut self.creations,
         };
         *counter = counter.saturating_add(1);
     }
@@ -275,6 +303,19 @@ fn on_connected(
     open(&mut address.connections, allowance.connections_max)
 }
 
+fn on_created(
+    address: &mut Address,
+    now: TimestampMs,
+    allowance: &Allowance,
+) -> Result<(), Refusal> {
+    let allowed = allowance.creations_per_hour;
+    if allowed == 0 {
+        return Ok(());
+    }
+    let taken = address.creations.take_if_there(now, CREATION_PARTS);
+    taken.map_err(|wait_ms| Refusal::Creations { allowed, wait_ms })
+}
+
 fn open(count: &mut u32, allowed: u32) -> Result<(), Refusal> {
     if allowed > 0 && *count >= allowed {
         return Err(Refusal::Connections { allowed });
@@ -291,6 +332,9 @@ fn close(count: &mut u32) -> Result<(), Refusal> {
     *count = count.saturating_sub(1);
     Ok(())
 }
+
+/// One part a second makes one network an hour.
+const CREATION_PARTS: u32 = 3_600;
 
 #[cfg(test)]
 mod tests;

@@ -16,6 +16,8 @@ fn small() -> Allowance {
         arrivals_per_second: 2,
         requests_burst: 4,
         requests_per_second: 1,
+        creations_burst: 2,
+        creations_per_hour: 1_200,
     }
 }
 
@@ -41,6 +43,27 @@ fn the_burst_passes_and_the_next_is_told_when_to_come() {
     let then = now.plus_ms(1_000);
     addresses.handle(then, source(1), Input::Requested).unwrap();
     assert_eq!(addresses.refused().requests, 1);
+}
+
+#[test]
+fn a_class_registers_its_networks_at_once_and_nobody_fills_the_registry() {
+    let mut addresses = Addresses::new(Allowance::default());
+    let now = TimestampMs(1_000);
+    for _ in 0..60 {
+        addresses.handle(now, source(1), Input::Created).unwrap();
+    }
+    let refusal = addresses
+        .handle(now, source(1), Input::Created)
+        .unwrap_err();
+    let (allowed, wait_ms) = (120, 30_000);
+    assert_eq!(refusal, Refusal::Creations { allowed, wait_ms });
+    assert_eq!(refusal.retry_after_seconds(), 30);
+    assert_eq!(addresses.refused().creations, 1);
+    addresses.handle(now, source(2), Input::Created).unwrap();
+    let day_s = 24 * 3_600;
+    let day = (0..day_s).map(|second| now.plus_ms(second * 1_000));
+    let passed = day.filter(|at| addresses.handle(*at, source(1), Input::Created).is_ok());
+    assert_eq!(passed.count(), 24 * 120 - 1);
 }
 
 #[test]
@@ -70,10 +93,17 @@ fn no_limit_is_none() {
         arrivals_per_second: 0,
         requests_burst: 0,
         requests_per_second: 0,
+        creations_burst: 0,
+        creations_per_hour: 0,
     };
     let mut addresses = Addresses::new(none);
     for _ in 0..10_000 {
-        for input in [Input::Accepted, Input::Requested, Input::Connected] {
+        for input in [
+            Input::Accepted,
+            Input::Requested,
+            Input::Connected,
+            Input::Created,
+        ] {
             addresses.handle(TimestampMs(0), source(1), input).unwrap();
         }
     }
@@ -109,6 +139,7 @@ struct Told {
     /// When each passed.
     arrivals: Vec<u64>,
     requests: Vec<u64>,
+    creations: Vec<u64>,
 }
 
 fn inputs() -> impl Strategy<Value = Vec<(u64, u32, Input)>> {
@@ -118,6 +149,7 @@ fn inputs() -> impl Strategy<Value = Vec<(u64, u32, Input)>> {
         Just(Input::Requested),
         Just(Input::Connected),
         Just(Input::Disconnected),
+        Just(Input::Created),
     ];
     proptest::collection::vec((0_u64..700, 0_u32..4, input), 0..300)
 }
@@ -147,7 +179,7 @@ proptest! {
             let is_possible = match input {
                 Input::Released => told.sockets > 0,
                 Input::Disconnected => told.connections > 0,
-                Input::Accepted | Input::Requested | Input::Connected => true,
+                Input::Accepted | Input::Requested | Input::Connected | Input::Created => true,
             };
             if !is_possible {
                 continue;
@@ -165,13 +197,17 @@ proptest! {
                 }
                 (Input::Disconnected, _) => told.connections -= 1,
                 (Input::Requested, true) => told.requests.push(now),
-                (Input::Requested | Input::Connected, false) => {}
+                (Input::Created, true) => told.creations.push(now),
+                (Input::Requested | Input::Connected | Input::Created, false) => {}
             }
             prop_assert!(told.sockets <= allowance.connections_max);
             prop_assert!(told.connections <= allowance.connections_max);
         }
         for told in told.values() {
             prop_assert!(held(&told.arrivals, allowance.arrivals_burst, allowance.arrivals_per_second));
+            // 1,200 an hour are one in three seconds.
+            let thirds: Vec<_> = told.creations.iter().map(|at| at / 3).collect();
+            prop_assert!(held(&thirds, allowance.creations_burst, 1));
             prop_assert!(held(&told.requests, allowance.requests_burst, allowance.requests_per_second));
         }
         let open = told.values().filter(|told| told.sockets + told.connections > 0).count();

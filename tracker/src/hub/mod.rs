@@ -17,7 +17,7 @@
 //!
 //! Limits: [`limits::ROOM_PEERS_MAX`] peers a room (then `full`); [`limits::MESSAGE_BURST`] messages at once and
 //! [`limits::MESSAGES_PER_SECOND`] after that, relayed bytes likewise (then the client is read from more slowly, see
-//! [`Output::Pause`]); [`limits::CREATION_BURST`] registrations (then `rate_limited`); [`limits::MISTAKES_MAX`]
+//! [`Output::Pause`]); [`limits::CREATION_BURST`] registrations, and of an address what the driver says (then `rate_limited`); [`limits::MISTAKES_MAX`]
 //! malformed messages (then a disconnect); [`limits::JOIN_TIMEOUT_MS`] until a connection must have done something.
 //! The driver bounds the connections.
 
@@ -389,7 +389,12 @@ impl Hub {
             .push_back(Output::Register { connection, wish });
     }
 
+    /// A registration beyond what the client's address may have is its message, but no malformed one.
     fn on_malformed(&mut self, connection: ConnectionId, error: MessageError) {
+        if error.code == ErrorCode::RateLimited {
+            self.leave_door(connection);
+            return self.send_error(connection, error.code, error.message);
+        }
         let Some(state) = self.connections.get_mut(&connection) else {
             return;
         };

@@ -5,7 +5,7 @@ use shared::ids::NetworkId;
 use api::{Anchor, TipReference};
 use shared::private::{NetworkKey, NetworkKeys};
 
-use super::message::{Listing, parse};
+use super::message::{Listing, MessageError, parse};
 use super::*;
 
 const NOW: TimestampMs = TimestampMs(1_000_000);
@@ -181,6 +181,36 @@ fn nobody_reaches_another_network_or_itself() {
         );
     }
     assert!(bench.sent.is_empty());
+}
+
+#[test]
+fn a_registration_beyond_its_addresss_allowance_is_answered_and_counts_as_no_mistake() {
+    let mut bench = Bench::new();
+    bench.connect(1);
+    bench.sent.clear();
+    let refused = || MessageError {
+        code: ErrorCode::RateLimited,
+        message: "later".into(),
+    };
+    for _ in 0..=limits::MISTAKES_MAX {
+        let (connection, message) = (id(1), Err(refused()));
+        let bytes = 0;
+        bench.handle(
+            NOW,
+            Input::Received {
+                connection,
+                message,
+                bytes,
+            },
+        );
+    }
+    bench.handle(NOW.plus_ms(limits::JOIN_TIMEOUT_MS), Input::Woken);
+    assert_eq!(bench.disconnected, []);
+    assert!(bench.ledger.is_empty(), "nothing is registered");
+    let answers = bench.heard(1);
+    let is_answered = |message: &ServerMessage| matches!(message, ServerMessage::Error { code, .. } if *code == ErrorCode::RateLimited);
+    assert!(answers.iter().all(is_answered), "{answers:?}");
+    assert_eq!(answers.len(), 101);
 }
 
 #[test]

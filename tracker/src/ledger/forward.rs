@@ -30,7 +30,7 @@ pub enum Answer {
     },
     /// It could not be reached or failed.
     Failed {
-        /// How.
+        /// How; it is told to anyone, so it is nothing that the validator says of a network.
         reason: String,
     },
 }
@@ -118,13 +118,12 @@ impl Ledger {
                 self.ask_resets(now, chain_id);
                 self.outbox.retry(now, chain_id, flight.first);
             }
-            Answer::Refused { reason } => {
-                self.note_failure(chain_id, reason);
+            Answer::Refused { .. } => {
+                self.note_failure(chain_id, REFUSED);
                 self.outbox.retry(now, chain_id, flight.first);
             }
             Answer::Failed { reason } => {
                 self.misses = misses.saturating_add(1);
-                // It failed whoever's update it was, so that this names nobody.
                 self.last_failure = Some(reason);
                 self.outbox.retry(now, chain_id, flight.first);
             }
@@ -185,16 +184,12 @@ impl Ledger {
             self.outbox.advance(now, chain_id, from);
         } else if is_ours && height < flight.last {
             // Kept by enough validators, but not decided: too few of them are alive.
-            let label = &book.label;
-            let reason =
-                format!("the validators keep blocks of {label} and cannot decide them yet");
-            self.note_failure(chain_id, reason);
+            self.note_failure(chain_id, UNDECIDED);
             self.outbox.retry(now, chain_id, height.next());
         } else if sent_to >= our_tip && !is_ours {
             // Everything is there, yet the validator follows another branch that we do not have. Ask again later:
             // ours may grow heavier, or a peer may report the other one.
-            let reason = format!("the validator follows another branch of {}", book.label);
-            self.note_failure(chain_id, reason);
+            self.note_failure(chain_id, OTHER_BRANCH);
             self.outbox.retry(now, chain_id, our_tip);
         } else {
             self.outbox.advance(now, chain_id, sent_to.next());
@@ -250,8 +245,7 @@ impl Ledger {
         if book.report_beside() {
             self.outbox.advance(now, chain_id, flight.first);
         } else {
-            let reason = format!("the validator knows another chain as {}", book.reported_as);
-            self.note_failure(chain_id, reason);
+            self.note_failure(chain_id, OTHER_CHAIN);
             self.outbox.retry(now, chain_id, flight.first);
         }
     }
@@ -291,3 +285,11 @@ fn step_back(first: Height, tries: u32) -> Height {
 
 /// Who reports to the validator; for its records only.
 const FORWARDER: &str = "tracker";
+
+// What `/health` says to anyone, so that none of it names a network.
+const REFUSED: &str = "the validator refused blocks of a network; the log says of which and why";
+const UNDECIDED: &str = "the validators keep blocks and cannot decide them yet";
+const OTHER_BRANCH: &str =
+    "the validator follows another branch of a network; the log says of which";
+const OTHER_CHAIN: &str =
+    "the validator knows another chain by a network's name; the log says of which";

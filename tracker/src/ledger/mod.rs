@@ -241,15 +241,11 @@ impl Ledger {
         }
     }
 
-    /// Keeps why something waits, for `/health`, which anyone may ask: of a private network it says nothing.
-    fn note_failure(&mut self, chain_id: ChainId, reason: String) {
-        let book = self.books.get(&chain_id);
-        let is_private = book.is_some_and(|book| book.chain.room().is_some());
-        self.last_failure = Some(if is_private {
-            "what a private network reported is not taken yet; the log says why".into()
-        } else {
-            reason
-        });
+    /// Keeps why something waits, for `/health`, which anyone may ask: whose it is, only the log says.
+    fn note_failure(&mut self, chain_id: ChainId, reason: &'static str) {
+        let label = self.books.get(&chain_id).map(|book| book.label.to_string());
+        tracing::warn!(%chain_id, label, reason, "a network waits");
+        self.last_failure = Some(reason.into());
     }
 
     fn tell(&mut self, fact: hub::Input) {

@@ -16,6 +16,7 @@ use shared::pow::Target;
 use super::*;
 use crate::hub::message::Wish;
 use crate::hub::{ConnectionId, UpdateOutcome};
+use crate::limits;
 
 const NOW: TimestampMs = TimestampMs(100_000_000);
 const PEER: Asker = Asker::Connection(ConnectionId(1));
@@ -283,6 +284,46 @@ fn an_answer_that_names_another_block_confirms_nothing() {
             .unwrap()
             .contains("another branch")
     );
+}
+
+#[test]
+fn health_never_names_the_network_that_waits() {
+    let genesis = genesis(1);
+    let mut chain = Chain::new(genesis.clone());
+    let mut other = chain.clone();
+    let id = chain.chain_id();
+    let mut ledger = Ledger::new(Forwarding::On);
+    let wish = Wish {
+        genesis: genesis.encode(),
+        listing: Listing::Unlisted,
+        label: None,
+    };
+    let connection = ConnectionId(1);
+    ledger.handle(NOW, Input::RegistrationAsked { connection, wish });
+    drain(&mut ledger);
+    let blocks = [mine(&mut chain, 0), mine(&mut chain, 0)];
+    assert_eq!(forwarded(&report(&mut ledger, id, &blocks)), Some((1, 2)));
+    let refused = || Answer::Refused {
+        reason: format!("the validator answered 422: demo {id}"),
+    };
+    let answers = [
+        (refused(), "refused"),
+        (acceptance(&blocks[0]), "cannot decide"),
+        (acceptance(&mine(&mut other, 1)), "another branch"),
+        (Answer::NameTaken, ""),
+        (Answer::NameTaken, "another chain"),
+    ];
+    let mut now = NOW;
+    for (said, shown) in answers {
+        answer(&mut ledger, now, id, said);
+        let failure = ledger.summary().last_failure.unwrap();
+        assert!(failure.contains(shown), "{failure}");
+        assert!(!failure.contains("demo"), "{failure}");
+        assert!(!failure.contains(&id.to_string()[..8]), "{failure}");
+        now = now.plus_ms(limits::BACKOFF_MAX_MS);
+        ledger.handle(now, Input::Woken);
+        drain(&mut ledger);
+    }
 }
 
 #[test]

@@ -21,6 +21,7 @@ mod process;
 #[path = "../it/schema.rs"]
 mod schema;
 mod signals;
+mod start;
 #[path = "../it/support.rs"]
 #[expect(dead_code, reason = "the integration tests use what these do not")]
 mod support;

@@ -64,6 +64,16 @@ impl Process {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
+    /// Its soft limit of open files.
+    pub(crate) fn open_files(&self) -> String {
+        let limits = format!("/proc/{}/limits", self.child.id());
+        let limits = std::fs::read_to_string(limits).unwrap();
+        let line = limits
+            .lines()
+            .find(|line| line.starts_with("Max open files"));
+        line.unwrap().split_whitespace().nth(3).unwrap().to_owned()
+    }
+
     /// Whether it serves; false once it has ended by itself.
     pub(crate) async fn serves(&mut self, address: SocketAddr) -> bool {
         let deadline = Instant::now() + PATIENCE;
@@ -99,7 +109,22 @@ pub(crate) fn tracker(data: &Path, address: SocketAddr, validator: Option<Socket
 
 /// The same with these flags.
 pub(crate) fn tracker_with(data: &Path, address: SocketAddr, more: &[&str]) -> Process {
-    let mut command = Command::new(PROGRAM);
+    spawn(Command::new(PROGRAM), data, address, more)
+}
+
+/// The same by a shell that does this first.
+pub(crate) fn tracker_after(
+    first: &str,
+    data: &Path,
+    address: SocketAddr,
+    more: &[&str],
+) -> Process {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &format!("{first}; exec \"$0\" \"$@\""), PROGRAM]);
+    spawn(shell, data, address, more)
+}
+
+fn spawn(mut command: Command, data: &Path, address: SocketAddr, more: &[&str]) -> Process {
     command
         .args(["--port", &address.port().to_string(), "--data"])
         .arg(data.join("data"))

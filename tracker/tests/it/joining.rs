@@ -347,6 +347,29 @@ async fn who_creates_too_many_networks_is_refused() {
 }
 
 #[tokio::test]
+async fn one_address_creates_so_many_networks_on_whatever_connections() {
+    let data = tempdir().unwrap();
+    let tracker = Running::start_with(data.path(), |config| config.address_creations = 4).await;
+    let network = Network::new("first", 1);
+    let mut first = Client::connect(&tracker).await;
+    first.create(&network).await;
+    let mut second = Client::connect(&tracker).await;
+    second.create(&Network::new("second", 1)).await;
+    let mut third = Client::connect(&tracker).await;
+    let create = ClientMessage::CreateNetwork {
+        genesis: Network::new("third", 1).genesis_hex(),
+        listed: true,
+        label: None,
+    };
+    third.send(&create).await;
+    assert_eq!(third.until(error_code).await, ErrorCode::RateLimited);
+    let networks = tracker.get("/api/networks/third/genesis").await;
+    assert_eq!(networks.status(), 404);
+    third.join(&network, &identity(3)).await;
+    tracker.stop().await;
+}
+
+#[tokio::test]
 async fn who_sends_nonsense_only_is_disconnected_and_others_go_on() {
     let data = tempdir().unwrap();
     let tracker = Running::start(data.path()).await;

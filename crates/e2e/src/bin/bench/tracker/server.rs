@@ -41,6 +41,7 @@ impl Server {
         arguments.extend(["--ops-bind".into(), "off".into()]);
         arguments.extend(["--www".into(), folder.path().display().to_string()]);
         arguments.extend(["--connections-max".into(), "20000".into()]);
+        arguments.extend(["--address-creations".into(), "0".into()]);
         if let Some(port) = validator {
             arguments.push("--enterprise-bc-url".into());
             arguments.push(format!("http://127.0.0.1:{port}"));
@@ -79,7 +80,7 @@ impl Server {
         folder: TempDir,
     ) -> Result<Self> {
         let log = folder.path().join("log");
-        let (program, arguments) = on_core(SERVER_CORE, program, arguments);
+        let (program, arguments) = on_core(kind, program, arguments);
         let mut service = Service::new(&format!("{kind:?}"), program, arguments, log, port);
         service.start().await?;
         Ok(Self {
@@ -192,9 +193,20 @@ fn run(program: &str, arguments: &[&str]) -> Result<()> {
     Ok(())
 }
 
-fn on_core(core: &str, program: PathBuf, arguments: Vec<String>) -> (PathBuf, Vec<String>) {
-    let files = format!("--nofile={FILES}:{FILES}");
-    let wrapper = ["RUST_LOG=error", "prlimit", &files, "taskset", "-c", core];
+/// The command on the server's core. Ours begins with few files and raises that by itself; the others are given them.
+fn on_core(kind: Kind, program: PathBuf, arguments: Vec<String>) -> (PathBuf, Vec<String>) {
+    let files = match kind {
+        Kind::Ours => format!("--nofile={FILES_USUAL}:"),
+        Kind::Matchbox | Kind::Bare => format!("--nofile={FILES}:{FILES}"),
+    };
+    let wrapper = [
+        "RUST_LOG=error",
+        "prlimit",
+        &files,
+        "taskset",
+        "-c",
+        SERVER_CORE,
+    ];
     let mut whole: Vec<String> = wrapper.map(str::to_owned).to_vec();
     whole.push(program.display().to_string());
     whole.extend(arguments);
@@ -208,6 +220,8 @@ const SERVER_CORE: &str = "0";
 const GENERATOR_CORE: &str = "1";
 /// Files that server and generator may open.
 const FILES: usize = 20_000;
+/// What many systems begin a process with.
+const FILES_USUAL: usize = 1_024;
 const SETTLE_STEP: Duration = Duration::from_millis(200);
 const SETTLE_TRIES: usize = 100;
 const SETTLED_CPU_S: f64 = 0.015;

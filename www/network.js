@@ -16,6 +16,8 @@ import { setUpComposer } from "./composer.js";
 import { setUpFiles } from "./files.js";
 
 const PAGE_BLOCKS = 30;
+/** What of a status is shown in the blocks. */
+const SETTLING = ["anchoredHeight", "finalHeight", "enterpriseHeight"];
 
 /** Shows a node's network. `ready` resolves when its first state is on the page; `stop` disconnects the view from the node. */
 export function showNetwork(node, networkId, invitation) {
@@ -99,7 +101,7 @@ class NetworkView {
     this.#showProving(status);
     showPending(this.#pending, status, this.#names);
     if ((before?.conflicts ?? 0) !== status.conflicts) this.#readDisplaced();
-    if (before?.anchoredHeight !== status.anchoredHeight || before?.finalHeight !== status.finalHeight) showBlocks(this.#blocks, status, this.#names);
+    if (SETTLING.some((field) => before?.[field] !== status[field])) showBlocks(this.#blocks, status, this.#names);
     if (before && before.tipHash !== status.tipHash) this.#refresh();
   }
 

@@ -27,9 +27,11 @@ async fn a_browser_proves_its_block_final_and_its_export_proves_it_with_no_serve
     page.send("the contract").await?;
     mine(&page).await?;
     confirmed(&page, &["the contract"]).await?;
-    is_final(&page).await?;
+    page.shows("block-item", "Anchored").await?;
+    let status = is_final(&page).await?;
     page.shows("block-item", "Final").await?;
     page.shows("final-height", "1").await?;
+    shows_who_signed(&page, &status).await?;
     for (look, name) in LOOKS {
         let file = artifacts_dir()?.join(format!("app-final-{name}.png"));
         page.screenshot(look, &file).await?;
@@ -43,6 +45,7 @@ async fn a_browser_proves_its_block_final_and_its_export_proves_it_with_no_serve
     stack.validator.kill();
     page.reload().await?;
     is_final(&page).await?;
+    page.find("final-proof").await?;
 
     // One that has nothing but the file proves the same, and refuses a file whose proof was touched.
     let mut forged = export.clone();
@@ -60,7 +63,8 @@ async fn a_browser_proves_its_block_final_and_its_export_proves_it_with_no_serve
         .run_async(IMPORT, vec![json!(export.to_string())])
         .await?;
     ensure!(answer == "taken", "the file was answered {answer}");
-    is_final(&bob).await
+    is_final(&bob).await?;
+    Ok(())
 }
 
 const LOOKS: [(Look, &str); 2] = [
@@ -83,7 +87,7 @@ const LOOKS: [(Look, &str); 2] = [
 ];
 
 /// Waits until this browser has verified that the first block is final, and says who signed that.
-async fn is_final(page: &Page<'_>) -> Result<()> {
+async fn is_final(page: &Page<'_>) -> Result<Value> {
     let status = page
         .status_where("the first block is final", |status| {
             number(status, "finalHeight") >= 1
@@ -96,7 +100,18 @@ async fn is_final(page: &Page<'_>) -> Result<()> {
         "nobody signed: {status}"
     );
     ensure!(number(&status, "enterpriseHeight") >= 2, "{status}");
-    Ok(())
+    Ok(status)
+}
+
+/// The height on the enterprise chain is text in the block, and a click shows the signers' names.
+async fn shows_who_signed(page: &Page<'_>, status: &Value) -> Result<()> {
+    let height = number(status, "enterpriseHeight");
+    let summary = format!("Final at enterprise height {height}, 1 signature");
+    page.shows("final-proof", &summary).await?;
+    let signer = status["signers"][0].as_str().context("a name")?;
+    page.click("final-proof-signers").await?;
+    page.shows("final-proof", &format!("Signed by {signer}"))
+        .await
 }
 
 async fn exported(page: &Page<'_>) -> Result<Value> {

@@ -11,6 +11,7 @@ import { setUpMoving, showMoving } from "./moving.js";
 import { setUpPairing } from "./pairing.js";
 import { setUpProving } from "./proving.js";
 import { networkHash } from "./route.js";
+import { setUpSplit } from "./split.js";
 import { showStatus } from "./strip.js";
 import { setUpComposer } from "./composer.js";
 import { setUpFiles } from "./files.js";
@@ -37,6 +38,7 @@ class NetworkView {
   #stopping = new AbortController();
   #showMining;
   #showProving;
+  #showSplit;
   #status = null;
   #pending = [];
   #blocks = [];
@@ -49,6 +51,7 @@ class NetworkView {
     this.#node = node;
     this.#showMining = setUpMining(node, this.signal);
     this.#showProving = setUpProving(node, this.signal);
+    this.#showSplit = setUpSplit(node, this.signal);
   }
 
   get names() {
@@ -99,6 +102,7 @@ class NetworkView {
     showStatus(status, this.#storageFault);
     this.#showMining(status);
     this.#showProving(status);
+    this.#showSplit(status);
     showPending(this.#pending, status, this.#names);
     if ((before?.conflicts ?? 0) !== status.conflicts) this.#readDisplaced();
     if (SETTLING.some((field) => before?.[field] !== status[field])) showBlocks(this.#blocks, status, this.#names);

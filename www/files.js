@@ -53,7 +53,8 @@ async function importFile(node, file) {
   notify({ title: `Imported ${file.name}`, text: `${count(result?.accepted ?? 0)} new, ${count(known)} already known. Each block was checked.` });
 }
 
-function save(filename, text) {
+/** Hands a text to the user as a file. */
+export function save(filename, text) {
   const url = URL.createObjectURL(new Blob([text], { type: "application/json" }));
   const link = element("a", { href: url, download: filename });
   link.click();

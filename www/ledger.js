@@ -42,17 +42,29 @@ export function showDisplaced(displaced, names, sendAgain) {
 /** Shows blocks (newest first) and how far they are settled. */
 export function showBlocks(blocks, status, names) {
   const [anchored, last] = [status?.anchoredHeight ?? 0, status?.finalHeight ?? 0];
-  const proof = last > 0 ? `Proved final: enterprise block ${count(status.enterpriseHeight)}, signed by ${status.signers.join(", ")}` : "";
   reconcile(byId("block-list"), blocks, (block) => block.block_hash, (block) => blockItem(block, names), (item, block) => {
     const stage = block.block_id <= last ? "final" : block.block_id <= anchored ? "anchored" : "block";
     const [word, rowWord] = STAGES[stage] ?? ["Not anchored yet", `In block ${count(block.block_id)}`];
     const state = item.querySelector(".link-state");
     item.querySelector(":scope > .mark").dataset.stage = stage;
     setText(state, word);
-    state.title = stage === "final" ? proof : "";
+    showProof(item, stage === "final" ? status : null);
     item.dataset.stage = stage;
     for (const row of item.querySelectorAll(".message")) setStage(row, stage, rowWord);
   });
+}
+
+/** Under which height of the enterprise chain a block is final, and who signed that: text that opens by touch and keyboard. */
+function showProof(item, status) {
+  const shown = item.querySelector(".proof");
+  if (!status?.signers?.length) {
+    shown?.remove();
+    return;
+  }
+  const proof = shown ?? element("details", { class: "proof", data: { testid: "final-proof" } }, element("summary", { data: { testid: "final-proof-signers" } }), element("p"));
+  setText(proof.firstElementChild, `Final at enterprise height ${count(status.enterpriseHeight)}, ${plural(status.signers.length, "signature")}`);
+  setText(proof.lastElementChild, `Signed by ${status.signers.join(", ")}. This browser verified it.`);
+  if (!shown) item.querySelector(".link-meta").after(proof);
 }
 
 /** The public key in a block's miner record. */

@@ -11,11 +11,14 @@ import { setUpMoving, showMoving } from "./moving.js";
 import { setUpPairing } from "./pairing.js";
 import { setUpProving } from "./proving.js";
 import { networkHash } from "./route.js";
+import { setUpSplit } from "./split.js";
 import { showStatus } from "./strip.js";
 import { setUpComposer } from "./composer.js";
 import { setUpFiles } from "./files.js";
 
 const PAGE_BLOCKS = 30;
+/** What of a status is shown in the blocks. */
+const SETTLING = ["anchoredHeight", "finalHeight", "enterpriseHeight"];
 
 /** Shows a node's network. `ready` resolves when its first state is on the page; `stop` disconnects the view from the node. */
 export function showNetwork(node, networkId, invitation) {
@@ -35,6 +38,7 @@ class NetworkView {
   #stopping = new AbortController();
   #showMining;
   #showProving;
+  #showSplit;
   #status = null;
   #pending = [];
   #blocks = [];
@@ -47,6 +51,7 @@ class NetworkView {
     this.#node = node;
     this.#showMining = setUpMining(node, this.signal);
     this.#showProving = setUpProving(node, this.signal);
+    this.#showSplit = setUpSplit(node, this.signal);
   }
 
   get names() {
@@ -97,9 +102,10 @@ class NetworkView {
     showStatus(status, this.#storageFault);
     this.#showMining(status);
     this.#showProving(status);
+    this.#showSplit(status);
     showPending(this.#pending, status, this.#names);
     if ((before?.conflicts ?? 0) !== status.conflicts) this.#readDisplaced();
-    if (before?.anchoredHeight !== status.anchoredHeight || before?.finalHeight !== status.finalHeight) showBlocks(this.#blocks, status, this.#names);
+    if (SETTLING.some((field) => before?.[field] !== status[field])) showBlocks(this.#blocks, status, this.#names);
     if (before && before.tipHash !== status.tipHash) this.#refresh();
   }
 

@@ -81,14 +81,14 @@ function showAnchor(status) {
   setText(byId("anchored-note"), note);
 }
 
-/** What this browser has proved final, and who signed that. */
+/** What this browser has proved final; who signed that is told in the blocks. */
 function showFinal(status) {
   const last = status.finalHeight ?? 0;
   setText(byId("final"), count(last));
   const place = byId("final-note");
   if (last > 0 && status.signers?.length > 0) {
-    setText(place, `proved by ${plural(status.signers.length, "signature")}`);
-    place.title = `Block ${count(status.enterpriseHeight)} of the enterprise chain, signed by ${status.signers.join(", ")}. This browser verified it.`;
+    setText(place, `enterprise height ${count(status.enterpriseHeight)}, ${plural(status.signers.length, "signature")}`);
+    place.title = "";
   } else {
     setText(place, last > 0 ? "" : "nothing proved yet");
     place.title = status.access === "private"

@@ -160,6 +160,11 @@ export interface Status {
   signers: string[];
   /** Height of the newest final block, which every chain that counts contains; this browser verified the proof. 0 for none. */
   finalHeight: number;
+  /**
+   * Two blocks of one height of the enterprise chain that are both signed by a quorum, and the keys that signed both (hex): the first such
+   * that was seen, also before this start. What the validators call final does not count then.
+   */
+  split: { enterpriseHeight: number | bigint; culprits: string[] } | null;
   /** Whether this tab's key may report the network: everybody's in an open one, in a private one its owner's. */
   reporter: boolean;
   /** Whether it does: always in an open network, in a private one as `proveFinality` says. */
@@ -216,6 +221,8 @@ export interface DistliEvents {
   moved: CustomEvent<{ networkId: string; chainId: string; joined: boolean; confirmed: boolean; known: boolean }>;
   /** The owner of this private network voided what was final from the height `from` on: signed, executed by the validators, verified here. */
   reset: CustomEvent<{ number: number; from: number }>;
+  /** The validators contradicted each other; `split` in the status says so from then on, and `splitProof` shows it to others. */
+  split: CustomEvent<{ enterpriseHeight: number | bigint }>;
   storage: CustomEvent<StorageNotice>;
   tracker: CustomEvent<{ state: string; code?: string; message?: string }>;
   error: CustomEvent<Notice>;
@@ -286,6 +293,8 @@ export class DistliNode extends EventTarget {
   completeInvitation(text: string): Promise<{ peer: string }>;
   /** The whole chain as a self-proving file; rejects while blocks are missing (`bodiesFrom` above 1). */
   exportChain(): Promise<{ filename: string; text: string }>;
+  /** What shows anybody that the validators contradicted each other (`split` in the status); rejects where none was seen. */
+  splitProof(): Promise<{ filename: string; text: string }>;
   /** Verifies every block; rejects with the reason and takes nothing if one is wrong. */
   importChain(text: string): Promise<{ accepted: number; alreadyKnown: number }>;
   /** Saves, leaves the network, frees the identity and the locks, ends the workers. */

@@ -164,6 +164,10 @@ export class DistliNode extends EventTarget {
     return this.#call("exportChain");
   }
 
+  splitProof() {
+    return this.#call("splitProof");
+  }
+
   /** @param {string} text */
   importChain(text) {
     return this.#call("importChain", { text: String(text) });

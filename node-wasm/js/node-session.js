@@ -173,6 +173,11 @@ export class NodeSession {
       const now = Date.now();
       return { filename: `blockchain_${this.network.networkId}_${now}.json`, text: this.core.exportChain(now) };
     },
+    splitProof: async () => {
+      const text = this.core.splitProof();
+      if (text === undefined) throw new DistliError("No contradiction of the validators was seen here.", "There is nothing to hand on.");
+      return { filename: `split_${this.network.networkId}_${this.core.status().split.enterpriseHeight}.json`, text };
+    },
     close: () => this.#close(),
   };
 

@@ -152,10 +152,8 @@ export class Reporter {
         this.changed();
         break;
       case "split":
-        this.#session.event("error", {
-          message: `The validators contradict each other: two blocks of height ${event.enterpriseHeight} of the enterprise chain are signed.`,
-          remedy: "Tell the operators; the proof is kept in this browser. What was final before stays so.",
-        });
+        this.#session.event("split", { enterpriseHeight: event.enterpriseHeight });
+        this.changed();
         break;
       case "clock":
         this.#session.event("error", {

@@ -138,6 +138,13 @@ impl Core {
         Ok(self.engine.export_chain(time(now_ms)?))
     }
 
+    /// The proof that the validators contradicted each other as a file, JSON; `undefined` where none was seen.
+    #[wasm_bindgen(js_name = splitProof)]
+    #[must_use]
+    pub fn split_proof(&self) -> Option<String> {
+        self.engine.split_proof()
+    }
+
     /// The JSON for localStorage: the newest blocks and the pending transactions.
     ///
     /// # Errors

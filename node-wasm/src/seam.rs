@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
 pub use self::status::{
-    Counted, LostTransaction, MiningStatus, PeerStatus, Status, TrackerState, Transport,
+    Counted, LostTransaction, MiningStatus, PeerStatus, SplitStatus, Status, TrackerState,
+    Transport,
 };
 
 /// A fact from the drivers.

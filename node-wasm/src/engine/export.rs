@@ -26,6 +26,18 @@ struct Window {
     genesis: String,
 }
 
+/// What shows a split of the validators to anybody.
+#[derive(Serialize)]
+struct SplitFile {
+    format: u8,
+    network_id: String,
+    chain_id: String,
+    enterprise_genesis: Option<String>,
+    enterprise_height: u64,
+    culprits: Vec<String>,
+    proof: String,
+}
+
 impl Engine {
     /// Up to `limit` main-chain blocks, lowest first, beginning at height `from`, or the newest ones without it.
     #[must_use]
@@ -98,6 +110,21 @@ impl Engine {
             },
         };
         to_json(&export)
+    }
+
+    /// The proof of the split that was seen as a file, JSON; nothing where none was.
+    #[must_use]
+    pub fn split_proof(&self) -> Option<String> {
+        let (split, genesis) = (self.node.split()?, self.node.genesis());
+        Some(to_json(&SplitFile {
+            format: 1,
+            network_id: genesis.network_id.to_string(),
+            chain_id: genesis.chain_id().to_string(),
+            enterprise_genesis: genesis.enterprise_genesis.map(|hash| hash.to_string()),
+            enterprise_height: split.height().0,
+            culprits: split.culprits().iter().map(ToString::to_string).collect(),
+            proof: hex::encode(split.bytes()),
+        }))
     }
 
     /// The JSON for `localStorage["blockchain_{network_id}"]`: the newest blocks and the pending transactions that fit.

@@ -5,7 +5,9 @@ use shared::mesh;
 use shared::node;
 
 use super::Engine;
-use crate::seam::{Counted, Event, MiningStatus, MiningWhen, PeerStatus, Status, Transport};
+use crate::seam::{
+    Counted, Event, MiningStatus, MiningWhen, PeerStatus, SplitStatus, Status, Transport,
+};
 
 impl Engine {
     /// The height of the best header known, the tip's at least.
@@ -59,6 +61,10 @@ impl Engine {
                 .iter()
                 .map(ToString::to_string)
                 .collect(),
+            split: self.node.split().map(|split| SplitStatus {
+                enterprise_height: split.height().0,
+                culprits: split.culprits().iter().map(ToString::to_string).collect(),
+            }),
             bodies_from: status.bodies_from.0,
             abandoned: status.abandoned,
             conflicts: self.node.conflicts().count(),

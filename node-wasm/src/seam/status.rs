@@ -99,6 +99,8 @@ pub struct Status {
     pub enterprise_height: u64,
     /// The validators whose signatures were verified there, by name.
     pub signers: Vec<String>,
+    /// The first contradiction of the validators that was seen, if one was.
+    pub split: Option<SplitStatus>,
     /// The lowest height from which on all blocks are here; 1 if all are.
     pub bodies_from: u32,
     /// How many branches finality left behind.
@@ -111,6 +113,16 @@ pub struct Status {
     pub sent_bytes: Counted,
     /// Bytes of messages from peers since the start.
     pub received_bytes: Counted,
+}
+
+/// Two decided blocks of one height of the enterprise chain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SplitStatus {
+    /// The height.
+    pub enterprise_height: u64,
+    /// The keys of the validators that signed both, hex.
+    pub culprits: Vec<String>,
 }
 
 /// When the node mines.

@@ -35,6 +35,7 @@ use super::header::EnterpriseHeight;
 use super::receipt::{Receipt, ReceiptError};
 use super::reset_receipt::{Executed, ResetReceipt};
 use super::set_change::SetLink;
+use super::split::Split;
 use crate::encoding::{DecodeError, Reader, Writer};
 use crate::genesis::Genesis;
 use crate::hash::Hash;
@@ -275,6 +276,14 @@ impl LightClient {
         Ok(ResetReceipt::decode(bytes)?.verify(tenant, trust)?)
     }
 
+    /// Reads and verifies a split of the validators that this client follows.
+    ///
+    /// # Errors
+    /// [`LightError`] when it is not in the one layout or shows nothing.
+    pub fn check_split(&self, bytes: &[u8]) -> Result<Split, LightError> {
+        Split::decode(bytes, self.pinned)
+    }
+
     /// Verifies a proof for `tenant` and moves onto its header; answers the final block if it is news.
     ///
     /// # Errors
@@ -315,7 +324,7 @@ impl LightClient {
     }
 
     /// Follows the validators from the genesis to the receipt, on the way that was verified before.
-    fn trust(&self, proof: &FinalityProof) -> Result<Trust, LightError> {
+    pub(super) fn trust(&self, proof: &FinalityProof) -> Result<Trust, LightError> {
         let mut trust = Trust::new(&proof.genesis, self.pinned)?;
         let mut height = EnterpriseHeight(0);
         for link in &proof.links {

@@ -37,6 +37,7 @@ mod reset;
 mod reset_receipt;
 mod set_change;
 mod snapshot;
+mod split;
 mod tenants;
 mod validators;
 mod verifier;
@@ -72,6 +73,7 @@ pub use snapshot::{
     SNAPSHOT_CHUNK_BYTES, SNAPSHOT_CHUNKS_MAX, SNAPSHOT_PROOF_BYTES_MAX, SnapshotManifest,
     SnapshotProof,
 };
+pub use split::Split;
 pub use tenants::{INCIDENTS_MAX, Tenants};
 pub use validators::{VALIDATORS_MAX, ValidatorInfo, ValidatorSet, quorum};
 pub use verifier::Verifier;

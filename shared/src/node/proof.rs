@@ -2,7 +2,8 @@
 //!
 //! Only a network whose genesis pins an enterprise chain can prove anything. The proof comes through the tracker, which is
 //! not believed: [`LightClient`] checks it from the pinned genesis on, and that its log extends the one verified before.
-//! The newest proof is stored as it came and verified again at every start; it is also what an exported file carries.
+//! The newest proof is stored as it came and verified again at every start; it is also what an exported file carries. So is
+//! the first contradiction of the validators ([`Split`]), for the user to see and hand on.
 //!
 //! One question at a time, every [`limits::PROOF_INTERVAL_MS`] or longer while something confirmed is not final; after a
 //! failure the pause doubles up to [`limits::PROOF_INTERVAL_MS_MAX`].
@@ -11,7 +12,7 @@ use alloc::{string::ToString, vec::Vec};
 
 use super::{Event, Node, Output, limits, question::Question, records::Key};
 use crate::{
-    enterprise::{FinalBlock, LightClient, LightError},
+    enterprise::{FinalBlock, LightClient, LightError, Split, SplitProof},
     genesis::Genesis,
     ids::{Height, TimestampMs},
 };
@@ -22,6 +23,8 @@ pub(super) struct Proofs {
     pub(super) light: Option<LightClient>,
     /// The newest accepted proof, as it came.
     newest: Vec<u8>,
+    /// The first contradiction of the validators that was seen.
+    split: Option<Split>,
     pub(super) question: Question,
 }
 
@@ -53,6 +56,19 @@ impl Node {
         self.proofs.light.as_ref()
     }
 
+    /// The first contradiction of the validators that was seen, also before this start; what it shows stays true.
+    #[must_use]
+    pub const fn split(&self) -> Option<&Split> {
+        self.proofs.split.as_ref()
+    }
+
+    /// Takes a split from the store or from outside.
+    pub(super) fn take_split(&mut self, bytes: &[u8]) -> Result<(), LightError> {
+        let light = self.proofs.light.as_ref().ok_or(LightError::NotPinned)?;
+        self.proofs.split = Some(light.check_split(bytes)?);
+        Ok(())
+    }
+
     /// Takes a proof from the store or from outside; the final block it proves, if that is news.
     pub(super) fn take_proof(&mut self, bytes: &[u8]) -> Result<Option<FinalBlock>, LightError> {
         let Some(light) = &mut self.proofs.light else {
@@ -76,7 +92,7 @@ impl Node {
             }
             Err(error) => {
                 self.proofs.question.on_failed(now);
-                self.on_proof_refused(&error);
+                self.on_proof_refused(&error, bytes);
             }
         }
     }
@@ -93,14 +109,24 @@ impl Node {
         }
     }
 
-    fn on_proof_refused(&mut self, error: &LightError) {
-        if let LightError::Split { height, proof } = error {
-            self.persist(alloc::vec![Key::Split.put(proof.encode())]);
-            self.event(Event::EnterpriseSplit { height: *height });
+    fn on_proof_refused(&mut self, error: &LightError, bytes: &[u8]) {
+        if let LightError::Split { proof, .. } = error {
+            self.on_split(proof, bytes);
         }
         self.event(Event::ProofRefused {
             reason: error.to_string(),
         });
+    }
+
+    /// One is kept, however many follow: it is enough to show the split.
+    fn on_split(&mut self, split: &SplitProof, bytes: &[u8]) {
+        let (first, _) = split.checkpoints();
+        let record = Split::join(first, bytes);
+        if self.proofs.split.is_none() && self.take_split(&record).is_ok() {
+            let height = first.header.height;
+            self.persist(alloc::vec![Key::Split.put(record)]);
+            self.event(Event::EnterpriseSplit { height });
+        }
     }
 
     /// Asks for the next proof if something waits to become final and it is time.

@@ -13,7 +13,7 @@
 //! | `final` | the newest final block, 100 bytes (`enterprise::FinalBlock`) |
 //! | `proof` | the newest proof of finality as it came (`enterprise::FinalityProof`) |
 //! | `resets` | resets followed, 4 bytes, and the lowest void block of each that voided something here, 32 bytes each |
-//! | `split` | two decided blocks of one height (`enterprise::SplitProof`), for the operators |
+//! | `split` | the first two decided blocks of one height that were seen (`enterprise::Split`) |
 //! | `abandoned/<tip hash>` | lowest height, highest height, final height of a branch left behind, 4 bytes each |
 //! | `damaged/<key>` | a record that could not be read, set aside as it was |
 //!

@@ -149,8 +149,7 @@ impl Node {
                 self.take_proof(value).map_err(|error| error.to_string())?;
             }
             Key::Resets => self.restore_resets(value)?,
-            // Kept for the operators.
-            Key::Split => {}
+            Key::Split => self.take_split(value).map_err(|error| error.to_string())?,
             Key::Headers(first, count) => {
                 let headers = Header::decode_many(value).map_err(|error| error.to_string())?;
                 if headers.len() as u64 != u64::from(count) {

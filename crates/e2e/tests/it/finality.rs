@@ -1,7 +1,7 @@
 //! A browser proves that its own block is final, and goes on proving it with no server left.
 
 use crate::{confirmed, mine, number};
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use e2e::{Browser, Look, Page, Stack, artifacts_dir};
 use serde_json::{Value, json};
 
@@ -13,6 +13,17 @@ const CREATE: &str = "
 
 const IMPORT: &str =
     "return await window.distli.node.importChain(a[0]).then(() => 'taken', error => error.message)";
+
+/// The page as it is under a status that tells of a split, and under the true one again.
+const SPLIT: &str = "
+    const { node } = window.distli;
+    const status = await node.status();
+    const tell = (split) => {
+        node.dispatchEvent(new CustomEvent('status', { detail: { ...status, split } }));
+        return document.querySelector('[data-testid=\"split\"]').innerText;
+    };
+    const told = tell({ enterpriseHeight: 12, culprits: ['<b>ab', 'cd'] });
+    return [told, tell(status.split), await node.splitProof().catch((error) => error.message)];";
 
 #[tokio::test]
 async fn a_browser_proves_its_block_final_and_its_export_proves_it_with_no_server() -> Result<()> {
@@ -27,9 +38,12 @@ async fn a_browser_proves_its_block_final_and_its_export_proves_it_with_no_serve
     page.send("the contract").await?;
     mine(&page).await?;
     confirmed(&page, &["the contract"]).await?;
-    is_final(&page).await?;
+    page.shows("block-item", "Anchored").await?;
+    let status = is_final(&page).await?;
     page.shows("block-item", "Final").await?;
     page.shows("final-height", "1").await?;
+    shows_who_signed(&page, &status).await?;
+    tells_a_split(&page).await?;
     for (look, name) in LOOKS {
         let file = artifacts_dir()?.join(format!("app-final-{name}.png"));
         page.screenshot(look, &file).await?;
@@ -43,6 +57,7 @@ async fn a_browser_proves_its_block_final_and_its_export_proves_it_with_no_serve
     stack.validator.kill();
     page.reload().await?;
     is_final(&page).await?;
+    page.find("final-proof").await?;
 
     // One that has nothing but the file proves the same, and refuses a file whose proof was touched.
     let mut forged = export.clone();
@@ -60,7 +75,8 @@ async fn a_browser_proves_its_block_final_and_its_export_proves_it_with_no_serve
         .run_async(IMPORT, vec![json!(export.to_string())])
         .await?;
     ensure!(answer == "taken", "the file was answered {answer}");
-    is_final(&bob).await
+    is_final(&bob).await?;
+    Ok(())
 }
 
 const LOOKS: [(Look, &str); 2] = [
@@ -83,7 +99,7 @@ const LOOKS: [(Look, &str); 2] = [
 ];
 
 /// Waits until this browser has verified that the first block is final, and says who signed that.
-async fn is_final(page: &Page<'_>) -> Result<()> {
+async fn is_final(page: &Page<'_>) -> Result<Value> {
     let status = page
         .status_where("the first block is final", |status| {
             number(status, "finalHeight") >= 1
@@ -96,7 +112,32 @@ async fn is_final(page: &Page<'_>) -> Result<()> {
         "nobody signed: {status}"
     );
     ensure!(number(&status, "enterpriseHeight") >= 2, "{status}");
+    Ok(status)
+}
+
+/// Validators that contradict each other are named, as text; these here don't.
+async fn tells_a_split(page: &Page<'_>) -> Result<()> {
+    let texts: Vec<String> = serde_json::from_value(page.run_async(SPLIT, vec![]).await?)?;
+    let [told, honest, refused] = texts.as_slice() else {
+        bail!("{texts:?}")
+    };
+    for part in ["enterprise height 12", "<b>ab\ncd", "Download proof"] {
+        ensure!(told.contains(part), "{told}");
+    }
+    ensure!(honest.is_empty(), "{honest}");
+    ensure!(refused.contains("No contradiction"), "{refused}");
     Ok(())
+}
+
+/// The height on the enterprise chain is text in the block, and a click shows the signers' names.
+async fn shows_who_signed(page: &Page<'_>, status: &Value) -> Result<()> {
+    let height = number(status, "enterpriseHeight");
+    let summary = format!("Final at enterprise height {height}, 1 signature");
+    page.shows("final-proof", &summary).await?;
+    let signer = status["signers"][0].as_str().context("a name")?;
+    page.click("final-proof-signers").await?;
+    page.shows("final-proof", &format!("Signed by {signer}"))
+        .await
 }
 
 async fn exported(page: &Page<'_>) -> Result<Value> {

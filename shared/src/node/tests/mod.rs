@@ -35,6 +35,7 @@ mod report;
 mod resets;
 mod score;
 mod snapshots;
+mod split;
 mod storage;
 mod sync;
 mod transactions;

@@ -20,8 +20,9 @@ fn owner() -> Identity {
 }
 
 /// The enterprise chain of one validator, and what it can prove.
-struct Enterprise {
-    genesis: EnterpriseGenesis,
+#[derive(Clone)]
+pub(super) struct Enterprise {
+    pub(super) genesis: EnterpriseGenesis,
     tenants: Tenants,
     verifier: Verifier,
     log: Vec<LogEntry>,
@@ -29,7 +30,7 @@ struct Enterprise {
 }
 
 impl Enterprise {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let info = ValidatorInfo {
             key: Identity::from_seed([4; 32]).public_key(),
             name: NetworkId::parse("v1").unwrap(),
@@ -90,7 +91,7 @@ impl Enterprise {
     }
 
     /// Anchors blocks of a chain, and lets the time pass in which they become final.
-    fn finalise(&mut self, chain: &Chain, heights: core::ops::RangeInclusive<u32>) {
+    pub(super) fn finalise(&mut self, chain: &Chain, heights: core::ops::RangeInclusive<u32>) {
         let report = |height| {
             let header = chain.block_at(Height(height)).unwrap().header().clone();
             let report = Report::sign(&owner(), chain.chain_id(), header, b"sealed");
@@ -130,7 +131,7 @@ impl Enterprise {
     }
 
     /// The proof of the newest final block of a chain, for who has verified so many entries.
-    fn proof(&self, chain: &Chain, size: u64) -> Vec<u8> {
+    pub(super) fn proof(&self, chain: &Chain, size: u64) -> Vec<u8> {
         let newest = *self.tenants.newest_final(&chain.chain_id()).unwrap();
         let is_it = |entry: &LogEntry| *entry == LogEntry::Final(newest);
         let index = self.log.iter().position(is_it).unwrap();
@@ -159,7 +160,7 @@ impl Enterprise {
     }
 }
 
-fn started(seed: u8, chain: &Chain, disk: BTreeMap<String, Vec<u8>>) -> Bench {
+pub(super) fn started(seed: u8, chain: &Chain, disk: BTreeMap<String, Vec<u8>>) -> Bench {
     keeping(Keep::Archive, seed, chain, disk)
 }
 
@@ -177,7 +178,7 @@ fn keeping(keep: Keep, seed: u8, chain: &Chain, disk: BTreeMap<String, Vec<u8>>)
 }
 
 /// Six blocks of a private network, each with a message of one member.
-fn club(enterprise: &Enterprise) -> Chain {
+pub(super) fn club(enterprise: &Enterprise) -> Chain {
     let mut chain = Chain::new(enterprise.tenant());
     for sequence in 0..6 {
         let sent = sent(&chain, sequence);
@@ -199,7 +200,7 @@ fn sent(chain: &Chain, sequence: u64) -> VerifiedTransaction {
 }
 
 /// A member that knows six blocks, of which the lowest are final, and is connected to a tracker that has all.
-fn member(enterprise: &mut Enterprise, chain: &Chain, finals: u32) -> Bench {
+pub(super) fn member(enterprise: &mut Enterprise, chain: &Chain, finals: u32) -> Bench {
     enterprise.finalise(chain, 1..=finals);
     let mut bench = started(1, chain, stored(chain));
     connect(&mut bench, chain, 6);

@@ -118,14 +118,17 @@ pub async fn run(
 
 fn say_ready(config: &Config, address: SocketAddr, tls: bool) {
     tracing::info!(%address, id = config.id, tls, "the tracker is ready");
+    if !config.www.join("index.html").is_file() {
+        let www = config.www.display();
+        tracing::warn!(%www, "no app is here, so that no page is found: build it, or say with --www where it is");
+    }
+}
+
+fn ask_for_names(config: &Config, address: SocketAddr) {
     if config.public_hosts.is_empty() && !address.ip().is_loopback() {
         tracing::warn!(
             "an admission to a private room is for whatever host its client names: say with --public-host by which names browsers come"
         );
-    }
-    if !config.www.join("index.html").is_file() {
-        let www = config.www.display();
-        tracing::warn!(%www, "no app is here, so that no page is found: build it, or say with --www where it is");
     }
 }
 
@@ -145,6 +148,7 @@ pub async fn run_with(
     let address = listener.local_addr()?;
     let mut background = background_of(&app, operations, tls.clone());
     say_ready(&config, address, tls.is_some());
+    ask_for_names(&config, address);
     allow_files(app.connections_max);
     let door: Arc<dyn service::Door> = Arc::new(app.edge.clone());
     let options = service::ServeOptions {

@@ -20,7 +20,8 @@ const SPLIT: &str = "
     const status = await node.status();
     const tell = (split) => {
         node.dispatchEvent(new CustomEvent('status', { detail: { ...status, split } }));
-        return document.querySelector('[data-testid=\"split\"]').innerText;
+        const notice = document.querySelector('[data-testid=\"split\"]');
+        return notice.hidden ? '' : notice.innerText;
     };
     const told = tell({ enterpriseHeight: 12, culprits: ['<b>ab', 'cd'] });
     return [told, tell(status.split), await node.splitProof().catch((error) => error.message)];";

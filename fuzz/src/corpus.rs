@@ -296,8 +296,10 @@ pub(crate) fn backplane_messages() -> Vec<Vec<u8>> {
     let tracker = backplane::Message::Tracker {
         url: "wss://t1.example/ws".into(),
     };
+    let digest = backplane::Digest::of([chain].iter());
+    let registry = backplane::Message::Registry(Box::new(digest));
     let about = contents.map(|content| backplane::Message::About(chain, content));
-    let all = about.into_iter().chain([network, tracker]);
+    let all = about.into_iter().chain([network, tracker, registry]);
     all.map(|message| backplane::encode(TrackerId([7; 16]), &message))
         .collect()
 }

@@ -282,14 +282,6 @@ async fn start(config: &Config) -> Result<(Arc<App>, Recorded), Error> {
     let (questions, asked) = mpsc::unbounded_channel();
     let engine = Arc::new(Engine::new(hub, sender.clone(), backplane, questions));
     let enterprise = Enterprise::start(validators.clone(), asked, Arc::clone(&engine))?;
-    if let (Some(carrier), Some(url)) = (carrier, config.nats_url.clone()) {
-        let engine = Arc::clone(&engine);
-        tokio::spawn(async move {
-            if let Err(error) = carrier.run(url, engine).await {
-                tracing::error!(%error, "the backplane can't be used: this tracker is alone");
-            }
-        });
-    }
     let (postings, posted) = mpsc::unbounded_channel();
     let integration_path = config.data.join(derived::FILE_NAME);
     let mut recorder = Recorder {
@@ -301,6 +293,15 @@ async fn start(config: &Config) -> Result<(Arc<App>, Recorded), Error> {
         integration_path,
     };
     let desk = recorder.begin()?;
+    // The others are met with the registry at hand.
+    if let (Some(carrier), Some(url)) = (carrier, config.nats_url.clone()) {
+        let engine = Arc::clone(&engine);
+        tokio::spawn(async move {
+            if let Err(error) = carrier.run(url, engine).await {
+                tracing::error!(%error, "the backplane can't be used: this tracker is alone");
+            }
+        });
+    }
     let recorded = spawn_recorder(recorder, desk)?;
     if !validators.is_empty() {
         let validators = validators.clone();

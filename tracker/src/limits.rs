@@ -8,6 +8,8 @@ pub const UPDATE_BYTES_MAX: usize = 2 * 1024 * 1024;
 pub const BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// The read buffer of a connection, in bytes. The library's own 128 KiB would be most of a connection's memory.
 pub const READ_BUFFER_BYTES: usize = 4 * 1024;
+/// What a connection's messages fill before they are written, in bytes. The buffer keeps the room it once had.
+pub const WRITE_BUFFER_BYTES: usize = 8 * 1024;
 /// Messages that wait for one slow connection; beyond, it is disconnected.
 pub const QUEUE_MESSAGES_MAX: usize = 1024;
 /// Bytes that wait for one slow connection; beyond, it is disconnected.
@@ -48,6 +50,14 @@ pub const ROOM_NEWS_PER_SECOND: u32 = 64;
 pub const ROOM_PEERS_MAX: usize = 1_024;
 /// Other trackers of a cluster that browsers are told of.
 pub const TRACKERS_MAX: usize = 16;
+/// Orders that wait for the driver of a cluster; beyond, the newest is dropped.
+pub const CLUSTER_QUEUE_MAX: usize = 4_096;
+/// Networks that are told at once to trackers that lack them, all of these together.
+pub const TOLD_NETWORKS_MAX: usize = 64;
+/// Trackers that are told networks at a time.
+pub const TOLD_TRACKERS_MAX: usize = 16;
+/// Rooms whose members are told at once, unless there are so many that a round would take too long.
+pub const TOLD_ROOMS: usize = 64;
 /// The longest address of a tracker for browsers, in bytes.
 pub const PUBLIC_URL_BYTES_MAX: usize = 256;
 /// Networks in the registry; beyond, registrations are answered `full`.

@@ -79,6 +79,7 @@ pub(crate) async fn upgrade(
     let host = app.origins.host(&headers);
     upgrade
         .read_buffer_size(limits::READ_BUFFER_BYTES)
+        .write_buffer_size(limits::WRITE_BUFFER_BYTES)
         .max_message_size(limits::UPDATE_BYTES_MAX)
         .max_frame_size(limits::UPDATE_BYTES_MAX)
         .on_upgrade(move |socket| serve(socket, app, host, (held, permit)))

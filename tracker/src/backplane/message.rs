@@ -10,6 +10,7 @@
 //! | 6 | room | chain id, text to the end |
 //! | 7 | network | listed (1), label (1 + n), genesis to the end |
 //! | 8 | tracker | the address of the sender's `/ws` for browsers, to the end; empty: it goes |
+//! | 9 | registry | a digest of the networks that the sender has (512): who has others tells them to it |
 //!
 //! The operator's own machines speak here, and yet nothing is believed that can be checked: a genesis is decoded and its chain id
 //! computed, and every message of a network is taken only for that network.
@@ -20,6 +21,7 @@ use shared::encoding::{DecodeError, Reader, Writer};
 use shared::hash::{Hash, sha256};
 use shared::ids::{ChainId, PeerId};
 
+use super::Digest;
 use crate::limits;
 
 /// Bytes of a message.
@@ -113,6 +115,8 @@ pub enum Message {
         /// The address of its `/ws`.
         url: String,
     },
+    /// Which networks the sender has: it wants to be told the others.
+    Registry(Box<Digest>),
 }
 
 /// Why bytes are no message.
@@ -189,6 +193,7 @@ pub fn encode(from: TrackerId, message: &Message) -> Vec<u8> {
             writer.bytes(label.as_bytes()).bytes(genesis);
         }
         Message::Tracker { url } => _ = writer.u8(8).bytes(url.as_bytes()),
+        Message::Registry(digest) => digest.write(writer.u8(9)),
     }
     writer.finish()
 }
@@ -205,25 +210,18 @@ pub fn decode(bytes: &[u8]) -> Result<(TrackerId, Message), WireError> {
     let mut reader = Reader::new(bytes);
     let from = TrackerId(reader.array()?);
     let kind = reader.u8()?;
-    if kind == 7 {
-        let is_listed = match reader.u8()? {
-            0 => false,
-            1 => true,
-            flag => return Err(WireError::Flag(flag)),
-        };
-        let length = usize::from(reader.u8()?);
-        let label = text_of(reader.bytes(length)?)?;
-        let genesis = reader.bytes(reader.remaining())?.to_vec();
-        let message = Message::Network {
-            label,
-            is_listed,
-            genesis,
-        };
-        return Ok((from, message));
-    }
-    if kind == 8 {
-        let url = text_of(reader.bytes(reader.remaining())?)?;
-        return Ok((from, Message::Tracker { url }));
+    match kind {
+        7 => return Ok((from, network(&mut reader)?)),
+        8 => {
+            let url = text_of(reader.bytes(reader.remaining())?)?;
+            return Ok((from, Message::Tracker { url }));
+        }
+        9 => {
+            let digest = Box::new(Digest::read(&mut reader)?);
+            reader.finish()?;
+            return Ok((from, Message::Registry(digest)));
+        }
+        _ => {}
     }
     let chain_id = ChainId(reader.hash()?);
     let content = match kind {
@@ -253,6 +251,22 @@ pub fn decode(bytes: &[u8]) -> Result<(TrackerId, Message), WireError> {
     };
     reader.finish()?;
     Ok((from, Message::About(chain_id, content)))
+}
+
+fn network(reader: &mut Reader<'_>) -> Result<Message, WireError> {
+    let is_listed = match reader.u8()? {
+        0 => false,
+        1 => true,
+        flag => return Err(WireError::Flag(flag)),
+    };
+    let length = usize::from(reader.u8()?);
+    let label = text_of(reader.bytes(length)?)?;
+    let genesis = reader.bytes(reader.remaining())?.to_vec();
+    Ok(Message::Network {
+        label,
+        is_listed,
+        genesis,
+    })
 }
 
 fn peer(reader: &mut Reader<'_>) -> Result<PeerId, DecodeError> {
@@ -300,13 +314,15 @@ mod tests {
         messages.push(Message::Tracker {
             url: "wss://t2.example/ws".into(),
         });
+        let digest = Digest::of([chain].iter());
+        messages.push(Message::Registry(Box::new(digest)));
         for message in messages {
             let bytes = encode(TrackerId([9; 16]), &message);
             assert_eq!(decode(&bytes), Ok((TrackerId([9; 16]), message)));
             assert!(decode(&bytes[..16]).is_err());
         }
         assert!(decode(&vec![1; MESSAGE_BYTES_MAX + 1]).is_err());
-        assert_eq!(decode(&[9; 60]), Err(WireError::Kind(9)));
+        assert_eq!(decode(&[10; 60]), Err(WireError::Kind(10)));
     }
 
     #[test]

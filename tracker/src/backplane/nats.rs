@@ -1,6 +1,7 @@
 //! The backplane over NATS. It keeps trying while the server is away, drops what can't be sent then, and tells the hub when it is
-//! back.
+//! back. Any order may be dropped while [`limits::CLUSTER_QUEUE_MAX`] wait; the hub repeats those that matter.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -14,9 +15,10 @@ use tokio_stream::{StreamExt as _, StreamMap};
 use super::{Backplane, Message, Subject, TrackerId, decode, encode};
 use crate::engine::Engine;
 use crate::hub::Input;
+use crate::limits;
 
-/// Messages that wait to be sent; beyond, the newest is dropped.
-const QUEUE_MAX: usize = 4_096;
+/// Orders that are carried out before the subscriptions are looked at again.
+const BATCH_MAX: usize = 64;
 /// Messages of one subscription that wait to be read; beyond, NATS drops them.
 const SUBSCRIPTION_MAX: usize = 1_024;
 /// How long one message may take to be handed over.
@@ -61,7 +63,7 @@ pub(crate) struct NatsTask {
 
 impl Nats {
     pub(crate) fn new(own: TrackerId) -> (Self, NatsTask) {
-        let (sender, orders) = mpsc::channel(QUEUE_MAX);
+        let (sender, orders) = mpsc::channel(limits::CLUSTER_QUEUE_MAX);
         let is_up = Arc::new(AtomicBool::new(false));
         let task = NatsTask {
             own,
@@ -117,17 +119,23 @@ impl NatsTask {
             })
             .connect(url)
             .await?;
-        let mut heard: StreamMap<Subject, Subscriber> = StreamMap::new();
+        let mut heard = Heard::default();
         for subject in [Subject::Networks, Subject::Tracker(self.own)] {
-            heard.insert(subject, client.subscribe(subject.name()).await?);
+            let subscriber = client.subscribe(subject.name()).await?;
+            heard.streams.insert(subject, subscriber);
         }
+        let mut batch = Vec::with_capacity(BATCH_MAX);
         loop {
             tokio::select! {
-                order = self.orders.recv() => match order {
-                    Some(order) => carry_out(&client, &mut heard, order).await,
-                    None => return Ok(()),
-                },
-                Some((subject, message)) = heard.next() => hear(&engine, subject, &message.payload),
+                count = self.orders.recv_many(&mut batch, BATCH_MAX) => {
+                    if count == 0 {
+                        return Ok(());
+                    }
+                    for order in batch.drain(..) {
+                        carry_out(&client, &mut heard, order).await;
+                    }
+                }
+                Some((subject, message)) = heard.streams.next() => hear(&engine, subject, &message.payload),
                 Some(event) = events.recv() => self.on_event(&engine, &event),
             }
         }
@@ -144,7 +152,15 @@ impl NatsTask {
     }
 }
 
-async fn carry_out(client: &Client, heard: &mut StreamMap<Subject, Subscriber>, order: Order) {
+/// What is subscribed to.
+#[derive(Default)]
+struct Heard {
+    streams: StreamMap<Subject, Subscriber>,
+    /// The networks among them: asked often, and the streams are looked through one by one.
+    followed: BTreeSet<ChainId>,
+}
+
+async fn carry_out(client: &Client, heard: &mut Heard, order: Order) {
     let done = async {
         match order {
             // While the server is away nothing is kept for it: all is told anew when it is back.
@@ -153,13 +169,19 @@ async fn carry_out(client: &Client, heard: &mut StreamMap<Subject, Subscriber>, 
                 .publish(to.name(), bytes.into())
                 .await
                 .map_err(|error| error.to_string())?,
+            Order::Follow(chain_id) if heard.followed.contains(&chain_id) => {}
             Order::Follow(chain_id) => {
                 let subject = Subject::Network(chain_id);
                 let subscribed = client.subscribe(subject.name()).await;
                 let subscriber = subscribed.map_err(|error| error.to_string())?;
-                heard.insert(subject, subscriber);
+                heard.streams.insert(subject, subscriber);
+                heard.followed.insert(chain_id);
             }
-            Order::Unfollow(chain_id) => _ = heard.remove(&Subject::Network(chain_id)),
+            Order::Unfollow(chain_id) => {
+                if heard.followed.remove(&chain_id) {
+                    heard.streams.remove(&Subject::Network(chain_id));
+                }
+            }
         }
         Ok::<(), String>(())
     };
@@ -178,11 +200,14 @@ fn hear(engine: &Engine, subject: Subject, bytes: &[u8]) {
         Ok(read) => read,
         Err(error) => return tracing::warn!(%error, "a message of another tracker is malformed"),
     };
-    let is_right = match (&subject, &message) {
-        (Subject::Networks, Message::Network { .. } | Message::Tracker { .. })
-        | (Subject::Tracker(_), Message::About(..)) => true,
-        (Subject::Network(network), Message::About(chain_id, _)) => network == chain_id,
-        _ => false,
+    let is_right = match &message {
+        Message::Network { .. } => matches!(subject, Subject::Networks | Subject::Tracker(_)),
+        Message::Tracker { .. } | Message::Registry(_) => subject == Subject::Networks,
+        Message::About(chain_id, _) => match subject {
+            Subject::Network(network) => network == *chain_id,
+            Subject::Tracker(_) => true,
+            Subject::Networks => false,
+        },
     };
     if is_right {
         engine.handle(Input::ClusterSaid { from, message });

@@ -2,7 +2,7 @@
 //!
 //! Each tracker tells the others that have members in a network which peers it has; what it hears is soft state, forgotten when it
 //! is not repeated for [`PRESENCE_MS_MAX`]. A message to a peer elsewhere goes to that peer's tracker alone, a message to a room to
-//! the trackers with members in it. A peer is in one place: where it joined last.
+//! the trackers with members in it. A peer is in one place: where it joined last. How all of it is repeated is in `telling.rs`.
 //!
 //! Every receipt is judged again: a network's message reaches only members of that network here, and only if its sender is known to
 //! be a member there.
@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use shared::ids::{ChainId, PeerId, TimestampMs};
 
 use super::message::{Listing, Wish};
+use super::telling::{Telling, message_of};
 use super::trackers::{Other, PublicUrl};
 use super::{Hub, Network, Output};
 use crate::backplane::{Content, Message, Subject, TrackerId};
@@ -28,19 +29,12 @@ pub const PRESENCE_MS_MAX: u64 = 16_000;
 pub(super) struct Cluster {
     own: TrackerId,
     remote: BTreeMap<ChainId, BTreeMap<PeerId, Remote>>,
-    /// When the members are told again.
-    pub(super) repeat_at: TimestampMs,
+    /// What is told again, and when.
+    pub(super) telling: Telling,
     /// Where browsers reach this tracker.
     pub(super) public_url: Option<PublicUrl>,
     /// Where they reach the others.
     pub(super) others: BTreeMap<TrackerId, Other>,
-}
-
-impl Cluster {
-    /// Whether there is something to repeat even without members.
-    pub(super) fn has_addresses(&self) -> bool {
-        self.public_url.is_some() || !self.others.is_empty()
-    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -56,7 +50,7 @@ impl Hub {
         self.cluster = Some(Cluster {
             own,
             remote: BTreeMap::new(),
-            repeat_at: TimestampMs(0),
+            telling: Telling::default(),
             public_url,
             others: BTreeMap::new(),
         });
@@ -81,7 +75,7 @@ impl Hub {
         }
     }
 
-    fn publish_about(&mut self, chain_id: ChainId, content: Content) {
+    pub(super) fn publish_about(&mut self, chain_id: ChainId, content: Content) {
         self.publish(
             Subject::Network(chain_id),
             Message::About(chain_id, content),
@@ -157,31 +151,8 @@ impl Hub {
         room.get(&peer).map(|remote| remote.at)
     }
 
-    /// The backplane is there (again): all is told from the start.
-    pub(super) fn on_cluster_up(&mut self, now: TimestampMs) {
-        let networks: Vec<Message> = self.networks.values().filter_map(message_of).collect();
-        for message in networks {
-            self.publish(Subject::Networks, message);
-        }
-        for chain_id in self.rooms.keys().copied().collect::<Vec<_>>() {
-            self.publish_about(chain_id, Content::Hello);
-        }
-        self.publish_address();
-        self.tell_members(now);
-    }
-
-    /// Repeats who is here, and forgets who was not repeated.
-    pub(super) fn on_presence_due(&mut self, now: TimestampMs) {
-        if self
-            .cluster
-            .as_ref()
-            .is_none_or(|cluster| cluster.repeat_at > now)
-        {
-            return;
-        }
-        self.publish_address();
-        self.tell_members(now);
-        self.forget_trackers(now);
+    /// Forgets who was not repeated.
+    pub(super) fn forget_members(&mut self, now: TimestampMs) {
         let mut gone = Vec::new();
         for (chain_id, room) in self.cluster.iter().flat_map(|cluster| &cluster.remote) {
             let late = room.iter().filter(|(_, remote)| remote.until <= now);
@@ -189,19 +160,6 @@ impl Hub {
         }
         for (chain_id, peer) in gone {
             self.on_left_elsewhere(now, chain_id, peer, None);
-        }
-    }
-
-    fn tell_members(&mut self, now: TimestampMs) {
-        if let Some(cluster) = &mut self.cluster {
-            cluster.repeat_at = now.plus_ms(PRESENCE_MS);
-        }
-        let rooms = self.rooms.iter();
-        let members: Vec<(ChainId, Vec<PeerId>)> = rooms
-            .map(|(chain_id, room)| (*chain_id, room.keys().copied().collect()))
-            .collect();
-        for (chain_id, peers) in members {
-            self.publish_about(chain_id, Content::Members(peers));
         }
     }
 
@@ -226,10 +184,12 @@ impl Hub {
                 genesis,
             } => return self.on_network_elsewhere(label, is_listed, genesis),
             Message::Tracker { url } => return self.on_tracker_elsewhere(now, from, &url),
+            Message::Registry(digest) => return self.on_registry_elsewhere(now, from, &digest),
             Message::About(chain_id, content) => (chain_id, content),
         };
         if !self.rooms.contains_key(&chain_id) {
-            return;
+            // The driver may have lost the order when the last member left.
+            return self.outputs.push_back(Output::Unfollow { chain_id });
         }
         match content {
             Content::Hello => {
@@ -371,12 +331,4 @@ impl Hub {
         };
         self.outputs.push_back(Output::Adopt { wish });
     }
-}
-
-fn message_of(network: &Network) -> Option<Message> {
-    Some(Message::Network {
-        label: network.label.to_string(),
-        is_listed: network.listing.is_listed(),
-        genesis: hex::decode(&*network.genesis).ok()?,
-    })
 }

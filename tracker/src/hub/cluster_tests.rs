@@ -9,17 +9,40 @@ use shared::ids::{ChainId, PeerId, TimestampMs};
 use shared::private::{NetworkKey, NetworkKeys};
 
 use super::message::{Listing, parse};
+use super::telling::TELL_AGAIN_MS;
 use super::{
     ConnectionId, Hub, Input, Network, Output, PRESENCE_MS, PRESENCE_MS_MAX, ResetOutcome,
     RoomNetwork,
 };
 use crate::backplane::{Message, Subject, TrackerId, decode, encode};
 use crate::label::Label;
+use crate::limits;
 
 const START: u64 = 1_000_000;
+/// What a driver carries out in a ms.
+const CARRIED_PER_MS: usize = 20;
 
 fn chain(byte: u8) -> ChainId {
     ChainId(Hash([byte; 32]))
+}
+
+/// In place of a genesis, and of the chain that a ledger would find in it.
+fn chain_of(genesis: &[u8]) -> ChainId {
+    match genesis {
+        [byte] => chain(*byte),
+        genesis => ChainId(sha256(&[genesis])),
+    }
+}
+
+fn network_of(label: &str, genesis: &[u8]) -> Network {
+    Network {
+        label: Label::parse(label).unwrap(),
+        chain_id: chain_of(genesis),
+        genesis: hex::encode(genesis).into(),
+        listing: Listing::Unlisted,
+        tip: None,
+        anchor: None,
+    }
 }
 
 fn tracker(index: usize) -> TrackerId {
@@ -28,12 +51,33 @@ fn tracker(index: usize) -> TrackerId {
 
 /// A tracker with its clients.
 struct Node {
+    id: TrackerId,
     hub: Hub,
     follows: BTreeSet<ChainId>,
     heard: BTreeMap<ConnectionId, Vec<ServerMessage>>,
     ended: Vec<ConnectionId>,
     wake_at: Option<u64>,
     is_cut: bool,
+    /// Orders that its driver has not carried out yet; it carries out [`CARRIED_PER_MS`].
+    queued: usize,
+}
+
+impl Node {
+    fn new(index: usize, id: TrackerId) -> Self {
+        let mut hub = Hub::new(Vec::new());
+        let url = format!("wss://t{index}.example/ws");
+        hub.join_cluster(id, Some(url.parse().unwrap()));
+        Self {
+            id,
+            hub,
+            follows: BTreeSet::new(),
+            heard: BTreeMap::new(),
+            ended: Vec::new(),
+            wake_at: None,
+            is_cut: false,
+            queued: 0,
+        }
+    }
 }
 
 struct World {
@@ -44,46 +88,16 @@ struct World {
     draw: u64,
     lost_percent: u64,
     next_connection: u64,
-    published: Vec<Message>,
+    published: Vec<(Subject, Message)>,
 }
 
 impl World {
     fn new(trackers: usize, seed: u64) -> Self {
-        let nodes = (0..trackers).map(|index| {
-            let mut hub = Hub::new(Vec::new());
-            let url = format!("wss://t{index}.example/ws");
-            hub.join_cluster(tracker(index), Some(url.parse().unwrap()));
-            for byte in [1, 2] {
-                let label = Label::parse(&format!("net{byte}")).unwrap();
-                let network = Network {
-                    label,
-                    chain_id: chain(byte),
-                    genesis: "00".into(),
-                    listing: Listing::Unlisted,
-                    tip: None,
-                    anchor: None,
-                };
-                let connection = None;
-                hub.handle(
-                    TimestampMs(START),
-                    Input::Registered {
-                        connection,
-                        network,
-                    },
-                );
-            }
-            Node {
-                hub,
-                follows: BTreeSet::new(),
-                heard: BTreeMap::new(),
-                ended: Vec::new(),
-                wake_at: None,
-                is_cut: false,
-            }
-        });
         let mut world = Self {
             now: START,
-            nodes: nodes.collect(),
+            nodes: (0..trackers)
+                .map(|index| Node::new(index, tracker(index)))
+                .collect(),
             wire: VecDeque::new(),
             draw: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
             lost_percent: 0,
@@ -91,6 +105,9 @@ impl World {
             published: Vec::new(),
         };
         for index in 0..trackers {
+            for byte in [1, 2] {
+                world.hold(index, network_of(&format!("net{byte}"), &[byte]));
+            }
             world.give(index, Input::ClusterReached);
         }
         world
@@ -103,13 +120,66 @@ impl World {
         self.draw % limit
     }
 
+    /// The ledger has a network.
+    fn hold(&mut self, index: usize, network: Network) {
+        let connection = None;
+        let registered = Input::Registered {
+            connection,
+            network,
+        };
+        self.give(index, registered);
+    }
+
+    /// A client registers a network.
+    fn register(&mut self, index: usize, network: Network) {
+        let connection = Some(ConnectionId(0));
+        let registered = Input::Registered {
+            connection,
+            network,
+        };
+        self.give(index, registered);
+    }
+
+    /// A tracker without memory takes the place of another, by a name of its own.
+    fn replace(&mut self, index: usize) {
+        self.nodes[index] = Node::new(index, tracker(index + 100));
+        self.give(index, Input::ClusterReached);
+    }
+
+    fn networks(&self, index: usize) -> usize {
+        self.nodes[index].hub.network_count()
+    }
+
+    /// Whether the driver of a tracker still takes an order.
+    fn takes(&mut self, index: usize) -> bool {
+        let node = &mut self.nodes[index];
+        let takes = node.queued < limits::CLUSTER_QUEUE_MAX;
+        node.queued += usize::from(takes);
+        takes
+    }
+
     fn give(&mut self, index: usize, input: Input) {
         self.nodes[index].hub.handle(TimestampMs(self.now), input);
         while let Some(output) = self.nodes[index].hub.poll() {
             match output {
+                Output::Publish { .. } | Output::Follow { .. } | Output::Unfollow { .. }
+                    if !self.takes(index) => {}
                 Output::Publish { to, message } => self.publish(index, to, message),
                 Output::Follow { chain_id } => _ = self.nodes[index].follows.insert(chain_id),
                 Output::Unfollow { chain_id } => _ = self.nodes[index].follows.remove(&chain_id),
+                Output::Adopt { wish } => {
+                    let label = wish.label.unwrap().to_string();
+                    let network = network_of(&label, &wish.genesis);
+                    let hub = &mut self.nodes[index].hub;
+                    if hub.network_of_chain(network.chain_id).is_none() {
+                        let connection = None;
+                        let registered = Input::Registered {
+                            connection,
+                            network,
+                        };
+                        hub.handle(TimestampMs(self.now), registered);
+                    }
+                }
                 Output::Send { connections, text } => {
                     let message: ServerMessage = serde_json::from_str(&text).unwrap();
                     for connection in connections {
@@ -126,21 +196,20 @@ impl World {
                 | Output::CheckTransaction { .. }
                 | Output::CheckReports { .. }
                 | Output::CheckReset { .. }
-                | Output::Ask(_)
-                | Output::Adopt { .. } => {}
+                | Output::Ask(_) => {}
             }
         }
     }
 
     fn publish(&mut self, from: usize, to: Subject, message: Message) {
-        let bytes = encode(tracker(from), &message);
-        self.published.push(message);
+        let bytes = encode(self.nodes[from].id, &message);
+        self.published.push((to, message));
         for index in 0..self.nodes.len() {
             let node = &self.nodes[index];
             let is_for = match to {
                 Subject::Networks => true,
                 Subject::Network(chain_id) => node.follows.contains(&chain_id),
-                Subject::Tracker(id) => id == tracker(index),
+                Subject::Tracker(id) => id == node.id,
             };
             let is_cut = node.is_cut || self.nodes[from].is_cut;
             if index != from && is_for && !is_cut && self.below(100) >= self.lost_percent {
@@ -163,6 +232,8 @@ impl World {
                 self.give(to, Input::ClusterSaid { from, message });
             }
             for index in 0..self.nodes.len() {
+                let queued = self.nodes[index].queued;
+                self.nodes[index].queued = queued.saturating_sub(CARRIED_PER_MS);
                 if self.nodes[index].wake_at.is_some_and(|at| at <= self.now) {
                     self.nodes[index].wake_at = None;
                     self.give(index, Input::Woken);
@@ -479,7 +550,7 @@ fn trackers_agree_on_the_members_after_loss_delay_and_partition() {
         let all = world
             .published
             .iter()
-            .map(|message| encode(tracker(0), message));
+            .map(|(_, message)| encode(tracker(0), message));
         sha256(&[&all.collect::<Vec<_>>().concat()])
     };
     assert_eq!(trace(7), trace(7));
@@ -498,7 +569,7 @@ fn a_newcomer_elsewhere_is_told_to_a_sample_of_a_large_room() {
             |message| matches!(message, ServerMessage::PeerJoined { peer_id } if *peer_id == newcomer),
         )
     });
-    assert_eq!(told.count(), crate::limits::SAMPLE_PEERS);
+    assert_eq!(told.count(), limits::SAMPLE_PEERS);
 }
 
 /// What a client was told of other trackers last.
@@ -538,4 +609,113 @@ fn clients_are_told_of_the_other_trackers_until_those_go_or_fall_silent() {
     world.nodes[2].is_cut = false;
     world.pass(PRESENCE_MS + 100);
     assert_eq!(others(&world.heard(0, one)), Some(vec![url(2)]));
+}
+
+/// Networks by their number, `many0` and on.
+fn many(count: usize) -> impl Iterator<Item = Network> {
+    (0..count).map(|number| network_of(&format!("many{number}"), &number.to_be_bytes()))
+}
+
+/// Connects a client and joins a network by its label.
+fn join_label(world: &mut World, at: usize, label: &str) -> ConnectionId {
+    let connection = world.join(at, 1, 50);
+    let text = format!(r#"{{"type":"join_network","network_id":"{label}"}}"#);
+    world.heard(at, connection);
+    world.say(at, connection, text);
+    connection
+}
+
+#[test]
+fn a_tracker_that_was_away_learns_the_networks_that_were_registered_meanwhile() {
+    let mut world = World::new(3, 6);
+    world.nodes[1].is_cut = true;
+    world.register(0, network_of("late", &[9]));
+    world.pass(100);
+    assert_eq!((world.networks(1), world.networks(2)), (2, 3));
+    world.nodes[1].is_cut = false;
+    world.pass(PRESENCE_MS + 200);
+    assert_eq!(world.networks(1), 3, "it was only cut off");
+    world.replace(1);
+    world.pass(500);
+    assert_eq!(world.networks(1), 3, "it has no disk of before");
+    let connection = join_label(&mut world, 1, "late");
+    let joined = |message: &ServerMessage| matches!(message, ServerMessage::Joined { .. });
+    assert!(world.heard(1, connection).iter().any(joined));
+}
+
+#[test]
+fn networks_are_told_in_slices_once_at_a_time_until_all_are_known_whatever_gets_lost() {
+    let mut world = World::new(2, 8);
+    for network in many(3_000) {
+        world.hold(0, network);
+    }
+    world.lost_percent = 20;
+    world.replace(1);
+    let newcomer = world.nodes[1].id;
+    world.published.clear();
+    let told = |world: &World| {
+        let networks = world.published.iter();
+        networks
+            .filter(|(to, message)| {
+                *to == Subject::Tracker(newcomer) && matches!(message, Message::Network { .. })
+            })
+            .count()
+    };
+    let mut before = 0;
+    for _ in 0..(TELL_AGAIN_MS - 2_000) / 10 {
+        world.pass(10);
+        let now = told(&world);
+        assert!(now - before <= limits::TOLD_NETWORKS_MAX);
+        before = now;
+    }
+    assert!(before <= 3_002, "{before} were told, to the one that asks");
+    assert!((2_000..3_002).contains(&world.networks(1)));
+    world.pass(3 * TELL_AGAIN_MS);
+    world.lost_percent = 0;
+    world.pass(2 * TELL_AGAIN_MS);
+    assert_eq!(world.networks(1), 3_002);
+    world.published.clear();
+    world.pass(2 * TELL_AGAIN_MS);
+    assert_eq!(told(&world), 0, "who knows all is told nothing");
+}
+
+#[test]
+fn six_thousand_rooms_are_all_told_within_an_interval_through_the_bounded_queue() {
+    let mut world = World::new(1, 9);
+    for network in many(6_000) {
+        let label = network.label.to_string();
+        world.hold(0, network);
+        join_label(&mut world, 0, &label);
+    }
+    assert!(
+        world.nodes[0].follows.len() < 6_000,
+        "some orders were lost"
+    );
+    world.pass(PRESENCE_MS);
+    world.published.clear();
+    world.pass(PRESENCE_MS);
+    let told = world
+        .published
+        .iter()
+        .filter_map(|(_, message)| match message {
+            Message::About(chain_id, crate::backplane::Content::Members(_)) => Some(*chain_id),
+            _ => None,
+        });
+    assert_eq!(told.collect::<BTreeSet<_>>().len(), 6_000);
+    assert!(many(6_000).all(|network| world.nodes[0].follows.contains(&network.chain_id)));
+}
+
+#[test]
+fn a_lost_order_to_follow_or_not_to_is_mended_by_the_next_round() {
+    let mut world = World::new(2, 10);
+    world.join(0, 1, 11);
+    let two = world.join(1, 1, 12);
+    world.nodes[0].follows.clear();
+    world.nodes[0].follows.insert(chain(2));
+    world.join(1, 2, 13);
+    world.pass(2 * PRESENCE_MS + 200);
+    assert_eq!(world.nodes[0].follows, BTreeSet::from([chain(1)]));
+    world.give(1, Input::Closed { connection: two });
+    world.pass(50);
+    assert_eq!(world.seen(0, 1, 99), names(&[11]), "it hears the leave");
 }

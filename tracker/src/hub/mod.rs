@@ -31,6 +31,7 @@ mod listing;
 pub mod message;
 mod reported;
 mod rooms;
+mod telling;
 mod trackers;
 mod traffic;
 
@@ -370,7 +371,7 @@ impl Hub {
             self.push_listing(now);
         }
         self.on_counts_due(now);
-        self.on_presence_due(now);
+        self.on_slice_due(now);
     }
 
     fn on_create(&mut self, now: TimestampMs, connection: ConnectionId, wish: Wish) {
@@ -476,8 +477,7 @@ impl Hub {
     fn schedule(&mut self) {
         let deadline = self.deadlines.first().map(|(at, _)| *at);
         let cluster = self.cluster.as_ref();
-        let cluster = cluster.filter(|cluster| !self.rooms.is_empty() || cluster.has_addresses());
-        let repeat = cluster.map(|cluster| cluster.repeat_at);
+        let repeat = cluster.map(|cluster| cluster.telling.next_at);
         let counts = self.counts_due.first().map(|(at, _)| *at);
         let next = [deadline, self.listing_due, counts, repeat]
             .into_iter()

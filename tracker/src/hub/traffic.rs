@@ -294,7 +294,7 @@ pub enum Output {
         /// What.
         message: Message,
     },
-    /// Hear what other trackers say of a network.
+    /// Hear what other trackers say of a network; it may get lost, and is ordered again and again while there are members.
     Follow {
         /// Which.
         chain_id: ChainId,

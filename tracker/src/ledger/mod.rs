@@ -24,6 +24,7 @@ mod reports;
 mod resets;
 mod traffic;
 mod update;
+mod verdicts;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -42,6 +43,7 @@ pub use self::traffic::{
     Asker, Change, Forwarding, Input, MemberReport, NetworkName, Output, Refusal, RequestId,
     Summary, UpdateVerdict,
 };
+use self::verdicts::Verdicts;
 use crate::hub::message::Listing;
 use crate::hub::{self};
 use crate::label::Label;
@@ -58,6 +60,7 @@ pub struct Ledger {
     resets: BTreeMap<ChainId, resets::Pending>,
     /// When a validator was last asked which resets were executed.
     resets_asked: BTreeMap<ChainId, TimestampMs>,
+    verdicts: Verdicts,
     last_failure: Option<String>,
     /// Updates of any network in a row that the validator did not answer.
     misses: usize,
@@ -76,6 +79,7 @@ impl Ledger {
             outbox: Outbox::default(),
             resets: BTreeMap::new(),
             resets_asked: BTreeMap::new(),
+            verdicts: Verdicts::default(),
             last_failure: None,
             misses: 0,
             wake_at: None,

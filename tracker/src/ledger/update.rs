@@ -12,6 +12,7 @@ use shared::ids::{ChainId, Height, TimestampMs};
 use shared::transaction::Transaction;
 
 use super::book::{Book, Progress, reason_of, transaction_count};
+use super::verdicts::Verdicts;
 use super::{Asker, Change, Ledger, NetworkName, Output, Refusal, UpdateVerdict, shown};
 use crate::hub::{self, ConnectionId, UpdateOutcome};
 
@@ -36,7 +37,7 @@ impl Ledger {
             return;
         };
         let before = book.chain.tip().hash;
-        let taken = take_blocks(book, now, blocks);
+        let taken = take_blocks(book, &mut self.verdicts, now, blocks);
         let (label, tip) = (book.label.clone(), book.tip());
         let is_moved = book.chain.tip().hash != before;
         for change in taken.changes {
@@ -83,14 +84,17 @@ impl Ledger {
             return;
         };
         let height = block.block_id;
+        let verdicts = &mut self.verdicts;
         let checked = UncheckedBlock::try_from(&*block)
             .map_err(|error| reason_of(height, &error))
             .and_then(|unchecked| {
-                unchecked
-                    .check_with(book.chain.genesis(), &mut KnownKeys, |_| false)
-                    .map_err(|error| reason_of(height, &error))
+                if is_kept(book, &unchecked) {
+                    return Ok(());
+                }
+                let checked = verdicts.check(unchecked, book.chain.genesis(), &mut KnownKeys);
+                checked.map(drop).map_err(|error| reason_of(height, &error))
             });
-        let verdict = checked.map(|_| shown(ServerMessage::Block { block }));
+        let verdict = checked.map(|()| shown(ServerMessage::Block { block }));
         self.tell(hub::Input::RelayChecked {
             connection,
             chain_id,
@@ -153,10 +157,22 @@ impl Default for Taken {
     }
 }
 
-fn take_blocks(book: &mut Book, now: TimestampMs, blocks: &[TenantBlock]) -> Taken {
+/// Whether this very block is in the chain or beside it. A known header with another body must still be refused, so the
+/// bodies are compared.
+fn is_kept(book: &Book, block: &UncheckedBlock) -> bool {
+    let known = book.chain.block(&block.header.hash());
+    known.is_some_and(|known| known.encode() == block.encode())
+}
+
+fn take_blocks(
+    book: &mut Book,
+    verdicts: &mut Verdicts,
+    now: TimestampMs,
+    blocks: &[TenantBlock],
+) -> Taken {
     let mut taken = Taken::default();
     for block in blocks {
-        if let Err(refusal) = take_block(book, now, block, &mut taken) {
+        if let Err(refusal) = take_block(book, verdicts, now, block, &mut taken) {
             taken.refusal = Some(refusal);
             break;
         }
@@ -166,6 +182,7 @@ fn take_blocks(book: &mut Book, now: TimestampMs, blocks: &[TenantBlock]) -> Tak
 
 fn take_block(
     book: &mut Book,
+    verdicts: &mut Verdicts,
     now: TimestampMs,
     shape: &TenantBlock,
     taken: &mut Taken,
@@ -176,17 +193,12 @@ fn take_block(
     };
     let unchecked = UncheckedBlock::try_from(shape).map_err(|error| invalid(book, &error))?;
     let hash = unchecked.header.hash();
-    // A known header with another body must still be refused, so the bodies are compared.
-    if book
-        .chain
-        .block(&hash)
-        .is_some_and(|known| known.encode() == unchecked.encode())
-    {
+    if is_kept(book, &unchecked) {
         taken.already_known = taken.already_known.saturating_add(1);
         return Ok(());
     }
-    let block = unchecked
-        .check_with(book.chain.genesis(), &mut KnownKeys, |_| false)
+    let block = verdicts
+        .check(unchecked, book.chain.genesis(), &mut KnownKeys)
         .map_err(|error| invalid(book, &error))?;
     let change = Change::Block {
         chain_id: book.chain_id(),

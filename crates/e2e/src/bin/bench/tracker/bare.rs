@@ -1,7 +1,7 @@
 //! The least that a WebSocket server can do for a connection: accept, upgrade, say two texts and hear one. It knows no room, no
 //! limit and no other connection; what it costs is the floor of the figure of connections.
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use api::ws::{Limits, ServerMessage};
 use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -13,7 +13,8 @@ pub(crate) async fn serve(port: u16) -> Result<()> {
     let listener = TcpListener::bind(("127.0.0.1", port)).await?;
     let (mut health, _) = listener.accept().await?;
     // What is left unread resets the connection, and the answer with it.
-    health.read(&mut [0; 1_024]).await?;
+    let asked = health.read(&mut [0; 1_024]).await?;
+    ensure!(asked > 0, "nothing was asked");
     health
         .write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
         .await?;

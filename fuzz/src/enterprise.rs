@@ -170,6 +170,11 @@ fn identities() -> Vec<Identity> {
         .collect()
 }
 
+/// The set of validators.
+pub(crate) fn validators() -> ValidatorSet {
+    enterprise_genesis().validators().clone()
+}
+
 fn enterprise_genesis() -> EnterpriseGenesis {
     let validators = identities().into_iter().zip('a'..).map(|(identity, name)| {
         let name = NetworkId::parse(&format!("validator-{name}")).expect("a valid label");

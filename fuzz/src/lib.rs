@@ -1,4 +1,4 @@
-//! Every decoder of strangers' bytes, as plain functions over bytes, and a driver that mutates good ones.
+//! Every decoder of strangers' bytes, and of vote logs, as plain functions over bytes, and a driver that mutates good ones.
 //!
 //! A target panics if a decoder does: on any input, or because what it decoded does not encode to the same bytes again (where one
 //! value has one form). The driver ([`Mutator`]) needs nothing but stable Rust; [`TARGETS`] can be handed to libFuzzer or AFL as
@@ -14,6 +14,7 @@ mod mutator;
 mod reported;
 mod targets;
 mod texts;
+mod validators;
 
 pub use self::{
     mutator::Mutator,

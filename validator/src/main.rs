@@ -35,6 +35,11 @@ enum Command {
         /// The file, usually `enterprise_blockchain_{id}.json`
         file: PathBuf,
     },
+    /// Writes the whole chain with what waits for a block as one JSON file that `import` takes, verifying it first
+    Export {
+        /// The file, replaced when the new one is whole; standard output without it
+        file: Option<PathBuf>,
+    },
     /// Makes a directory with a copy of store and head file, also while the validator serves, and verifies it
     Backup {
         /// The directory; it must not exist, and appears when the copy is whole and proved
@@ -218,6 +223,10 @@ async fn main() -> anyhow::Result<()> {
         Some(Command::Import { file }) => {
             let height = validator::export::import(&file, &files.store, &files.head)?;
             tracing::info!(height, store = %files.store.display(), "imported and verified");
+        }
+        Some(Command::Export { file }) => {
+            let height = validator::export::export(&files, &config.id, file.as_deref())?;
+            tracing::info!(height, "verified and exported");
         }
         Some(Command::Backup { to }) => {
             let copied = validator::backup::backup(&config.data, &config.id, &to).await?;

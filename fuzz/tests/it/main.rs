@@ -6,6 +6,7 @@
 mod memory;
 
 use std::{
+    collections::BTreeSet,
     env,
     panic::{AssertUnwindSafe, catch_unwind},
     time::{Duration, Instant},
@@ -83,13 +84,34 @@ fn good_inputs_are_good_and_mutations_repeat() {
     assert_ne!(draw(3), draw(4));
 }
 
+/// A target's good inputs.
+fn good(name: &str) -> Vec<Vec<u8>> {
+    target(name)
+        .map(|target| (target.corpus)())
+        .unwrap_or_default()
+}
+
+#[test]
+fn every_kind_of_what_validators_say_is_among_the_good_inputs() {
+    let wire = good("validator_wire");
+    let kinds = |is_one: fn(&[u8]) -> bool| -> BTreeSet<u8> {
+        let decoded = wire.iter().filter(|bytes| is_one(bytes));
+        decoded.filter_map(|bytes| bytes.first().copied()).collect()
+    };
+    let messages = kinds(|bytes| validator::replica::Message::decode(bytes).is_ok());
+    assert_eq!(messages, (1..=16).collect());
+    let agreed = kinds(|bytes| validator::agreement::Message::decode(bytes).is_ok());
+    assert_eq!(agreed, (1..=4).collect());
+    let records = kinds(|bytes| validator::replica::LogRecord::decode(bytes).is_ok());
+    assert_eq!(records, (1..=4).collect());
+    let shown = wire
+        .iter()
+        .filter(|bytes| validator::agreement::Evidence::decode(bytes).is_ok());
+    assert!(shown.count() > 0);
+}
+
 #[test]
 fn every_kind_of_object_and_message_is_among_the_good_inputs() {
-    let good = |name: &str| {
-        target(name)
-            .map(|target| (target.corpus)())
-            .unwrap_or_default()
-    };
     let objects = good("enterprise");
     let is = [
         objects

@@ -14,7 +14,7 @@ use super::{
     ConnectionId, Hub, Input, Network, Output, PRESENCE_MS, PRESENCE_MS_MAX, ResetOutcome,
     RoomNetwork,
 };
-use crate::backplane::{Message, Subject, TrackerId, decode, encode};
+use crate::backplane::{Content, Message, Subject, TrackerId, decode, encode};
 use crate::label::Label;
 use crate::limits;
 
@@ -694,13 +694,13 @@ fn six_thousand_rooms_are_all_told_within_an_interval_through_the_bounded_queue(
     world.pass(PRESENCE_MS);
     world.published.clear();
     world.pass(PRESENCE_MS);
-    let told = world
-        .published
-        .iter()
-        .filter_map(|(_, message)| match message {
-            Message::About(chain_id, crate::backplane::Content::Members(_)) => Some(*chain_id),
-            _ => None,
-        });
+    let told = world.published.iter().filter_map(|(_, message)| {
+        if let Message::About(chain_id, Content::Members(_)) = message {
+            Some(*chain_id)
+        } else {
+            None
+        }
+    });
     assert_eq!(told.collect::<BTreeSet<_>>().len(), 6_000);
     assert!(many(6_000).all(|network| world.nodes[0].follows.contains(&network.chain_id)));
 }

@@ -112,14 +112,19 @@ impl Record {
             3 => {
                 let round = Round::Some(reader.u32()?);
                 let proposer = Address(reader.public_key()?);
-                let (value, valid) = (BlockId(reader.hash()?), reader.u8()?);
+                let value = BlockId(reader.hash()?);
+                let validity = match reader.u8()? {
+                    0 => Validity::Invalid,
+                    1 => Validity::Valid,
+                    other => return Err(RecordError::Kind(other)),
+                };
                 let value = ProposedValue {
                     height: Height(height.0),
                     round,
                     valid_round: Round::Nil,
                     proposer,
                     value,
-                    validity: Validity::from_bool(valid == 1),
+                    validity,
                 };
                 Input::ProposedValue(value, ValueOrigin::Consensus)
             }

@@ -12,11 +12,12 @@ use service::Problem;
 use shared::enterprise::{EnterpriseHeader, EnterpriseHeight};
 use shared::transaction::{Payload, Transaction};
 
-use super::page::{Asked, PAGE_MAX, Page, Paged, limit, place, query};
+use super::page::{Asked, PAGE_MAX, PageFrom, Paged, limit, place, query};
 use super::status::count;
 use super::{App, TRANSACTIONS_SHOWN_MAX, bad_path, pruned, reading};
 use crate::body::{Body, UncheckedBody};
 use crate::start::bodies;
+use crate::store::Store;
 use crate::view::{TenantView, View};
 
 /// Enterprise blocks, newest first, with header and certificate.
@@ -24,12 +25,12 @@ use crate::view::{TenantView, View};
     get,
     path = "/api/blocks",
     tag = "chain",
-    params(Page),
+    params(PageFrom),
     responses((status = 200, description = "The blocks; the `Link` header leads to the next page", body = Vec<BlockShape>), Problems),
 )]
 pub(super) async fn blocks(
     State(app): State<Arc<App>>,
-    page: Asked<Page>,
+    page: Asked<PageFrom>,
 ) -> Result<Paged<Vec<BlockShape>>, Problem> {
     let page = query(page)?;
     let limit = limit(page.limit, BLOCKS_DEFAULT, PAGE_MAX);
@@ -38,14 +39,15 @@ pub(super) async fn blocks(
         let view = app.handle.view();
         let mut room = TRANSACTIONS_SHOWN_MAX;
         let head = view.head.height.0;
-        let top = below.map_or(head, |below| head.min(below.saturating_sub(1)));
+        let top = below.map(|below| below.saturating_sub(1)).or(page.from);
+        let top = top.map_or(head, |top| head.min(top));
         let lowest = view.lowest.0;
         if top > 0 && top < lowest {
             return Err(pruned("blocks", lowest));
         }
         let heights = (lowest..=top).rev().take(limit);
         heights
-            .map(|height| shape(&app, &view, EnterpriseHeight(height), &mut room))
+            .map(|height| shape(&app.store, &view, EnterpriseHeight(height), &mut room))
             .collect::<Result<Vec<_>, _>>()
     });
     let shapes = shapes.await?;
@@ -78,7 +80,7 @@ pub(super) async fn block(
         if height < view.lowest.0 {
             return Err(pruned("blocks", view.lowest.0));
         }
-        block_shape(&app, &view, EnterpriseHeight(height))
+        block_shape(&app.store, &view, EnterpriseHeight(height))
     });
     shape.await.map(Json)
 }
@@ -88,25 +90,24 @@ pub(super) async fn block(
 /// # Errors
 /// A problem when the store cannot be read.
 pub fn block_shape(
-    app: &App,
+    store: &Store,
     view: &View,
     height: EnterpriseHeight,
 ) -> Result<BlockShape, Problem> {
-    shape(app, view, height, &mut { TRANSACTIONS_SHOWN_MAX })
+    shape(store, view, height, &mut { TRANSACTIONS_SHOWN_MAX })
 }
 
 /// Lists as many transactions as there is room for; the counts are of all.
 pub(super) fn shape(
-    app: &App,
+    store: &Store,
     view: &View,
     height: EnterpriseHeight,
     room: &mut usize,
 ) -> Result<BlockShape, Problem> {
-    let (block, certificate) = app
-        .store
+    let (block, certificate) = store
         .block(height)
         .map_err(|error| Problem::internal(&error))?;
-    let bodies = bodies(app.store.as_ref(), &block).map_err(|error| Problem::internal(&error))?;
+    let bodies = bodies(store, &block).map_err(|error| Problem::internal(&error))?;
     let keys: Vec<_> = crate::store::anchored(&block).collect();
     let mut transactions = Vec::new();
     let mut total = 0_u64;

@@ -130,7 +130,7 @@ fn blocks(app: &App, view: &View, known: EnterpriseHeight) -> Option<Vec<Arc<Eve
     let mut events = Vec::new();
     for height in known.0.saturating_add(1)..=head {
         let height = EnterpriseHeight(height);
-        match shape(app, view, height, &mut room) {
+        match shape(&app.store, view, height, &mut room) {
             Ok(shape) => {
                 let hash = shape.hash.parse().ok()?;
                 events.extend(Event::new(BLOCK, Head { height, hash }, &shape));

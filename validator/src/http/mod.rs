@@ -34,9 +34,9 @@ use crate::store::Store;
 pub use blocks::block_shape;
 pub use events::{Events, KEEP_ALIVE_MS, REPLAY_MAX, present};
 pub use page::PAGE_MAX;
-pub(crate) use status::active_validators;
 pub use status::status_shape;
 pub use tenants::{TENANTS_MAX, TenantsPage, tenants_shape};
+pub(crate) use update::submission;
 
 /// Bytes of a request body.
 pub const BODY_BYTES_MAX: usize = 4 << 20;

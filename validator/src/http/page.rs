@@ -37,7 +37,7 @@ pub(super) struct PageFrom {
     pub(super) limit: Option<usize>,
     /// Where to go on, as the page before said; goes before `from`.
     pub(super) cursor: Option<String>,
-    /// The first item's height or index.
+    /// The height or index of the first item, or of the block it is in.
     pub(super) from: Option<u64>,
 }
 
@@ -52,7 +52,7 @@ impl PageFrom {
     }
 }
 
-/// `?limit=&cursor=&network=`.
+/// `?limit=&cursor=&network=&from=`.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct TransactionsPage {
@@ -62,6 +62,8 @@ pub(super) struct TransactionsPage {
     pub(super) cursor: Option<String>,
     /// One tenant only: its name or chain id.
     pub(super) network: Option<String>,
+    /// The height of the block to begin with: the enterprise block's, or that of the one tenant's block.
+    pub(super) from: Option<u64>,
 }
 
 /// The limit asked for, or `otherwise`; from 1 to `most`.
@@ -108,6 +110,15 @@ impl Position {
         let newer = usize::try_from(number(newer)?).map_err(|_| bad_cursor())?;
         let height = number(height)?;
         Ok(Some(Self { height, newer }))
+    }
+
+    /// The place to begin at: the cursor's, or the newest transaction of the block at a height.
+    ///
+    /// # Errors
+    /// When the cursor is none.
+    pub(super) fn first(cursor: Option<&str>, from: Option<u64>) -> Result<Option<Self>, Problem> {
+        let of_block = |height| Self { height, newer: 0 };
+        Ok(Self::parse(cursor)?.or_else(|| from.map(of_block)))
     }
 
     pub(super) fn cursor(self) -> String {

@@ -10,7 +10,7 @@ use shared::enterprise::EnterpriseHeight;
 use shared::ids::Height;
 
 use super::blocks::transaction_shape;
-use super::page::{Asked, PAGE_MAX, Page, Paged, Position, TransactionsPage, limit, query};
+use super::page::{Asked, PAGE_MAX, PageFrom, Paged, Position, TransactionsPage, limit, query};
 use super::tenants::read_body;
 use super::{App, pruned, reading, tenant_unknown};
 use crate::body::{Body, is_private};
@@ -31,7 +31,7 @@ pub(super) async fn transactions(
 ) -> Result<Paged<Transactions>, Problem> {
     let page = query(page)?;
     let limit = limit(page.limit, TRANSACTIONS_DEFAULT, PAGE_MAX);
-    let from = Position::parse(page.cursor.as_deref())?;
+    let from = Position::first(page.cursor.as_deref(), page.from)?;
     if let Some(id) = page.network {
         let (name, answer) = of_tenant(app, &id, from, limit).await?;
         return Ok(paged(answer, limit).with("network", &name));
@@ -45,17 +45,17 @@ pub(super) async fn transactions(
     get,
     path = "/api/network-transactions/{id}",
     tag = "transactions",
-    params(("id" = String, Path, description = "The tenant's name or chain id"), Page),
+    params(("id" = String, Path, description = "The tenant's name or chain id"), PageFrom),
     responses((status = 200, description = "The transactions", body = Transactions), Problems),
 )]
 pub(super) async fn network_transactions(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
-    page: Asked<Page>,
+    page: Asked<PageFrom>,
 ) -> Result<Paged<Transactions>, Problem> {
     let page = query(page)?;
     let limit = limit(page.limit, TRANSACTIONS_DEFAULT, PAGE_MAX);
-    let from = Position::parse(page.cursor.as_deref())?;
+    let from = Position::first(page.cursor.as_deref(), page.from)?;
     let (_, answer) = of_tenant(app, &id, from, limit).await?;
     Ok(paged(answer, limit))
 }

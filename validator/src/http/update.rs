@@ -112,8 +112,16 @@ fn checked(view: &View, body: &[u8]) -> Result<Submission, Problem> {
             format!("not an update: {error}"),
         )
     })?;
-    let (chain_id, genesis) = tenant_of(view, &update)?;
-    let blocks = of_one_kind(&update, &genesis).and_then(|()| checked_blocks(&update, &genesis));
+    submission(view, &update)
+}
+
+/// Checks every block of an update by itself.
+///
+/// # Errors
+/// The problem that names the block and what does not hold.
+pub(crate) fn submission(view: &View, update: &BlockchainUpdate) -> Result<Submission, Problem> {
+    let (chain_id, genesis) = tenant_of(view, update)?;
+    let blocks = of_one_kind(update, &genesis).and_then(|()| checked_blocks(update, &genesis));
     let blocks = blocks.map_err(|problem| with_tip(view, chain_id, problem))?;
     Ok(Submission {
         genesis,

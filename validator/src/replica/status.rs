@@ -6,7 +6,7 @@ use shared::ids::{NetworkId, PublicKey};
 use super::{ALIVE_MS, Now, Replica};
 
 /// The set at a moment.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Consensus {
     /// The round of the height that is being decided; none while there is nothing to decide.
     pub round: Option<Round>,

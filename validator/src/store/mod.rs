@@ -37,6 +37,7 @@ use crate::agreement::Evidence;
 pub use copy::Wanted;
 pub use head::{Head, HeadFile};
 pub use snapshots::{ChunkKey, StoredSnapshot};
+pub use waiting::Waiting;
 
 /// A tenant block in the store.
 pub type BodyKey = (ChainId, Hash);
@@ -452,18 +453,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the table cannot be read.
     pub fn held(&self) -> Result<Vec<(BodyKey, u64)>, StoreError> {
-        let read = self.database.begin_read().map_err(reading)?;
-        let table = read.open_table(HELD).map_err(reading)?;
-        let mut held = Vec::new();
-        for row in table.iter().map_err(reading)? {
-            let (key, arrival) = row.map_err(reading)?;
-            let key = parse_body_key(key.value()).ok_or_else(|| {
-                StoreError::Damaged("a key of the table held is malformed".into())
-            })?;
-            held.push((key, arrival.value()));
-        }
-        held.sort_by_key(|(_, arrival)| *arrival);
-        Ok(held)
+        held_in(&self.database.begin_read().map_err(reading)?)
     }
 
     /// Keeps proofs that validators have contradicted themselves.
@@ -581,6 +571,19 @@ fn write_decided(
         rows.insert(key.as_slice(), height).map_err(io)?;
     }
     Ok(())
+}
+
+fn held_in(read: &redb::ReadTransaction) -> Result<Vec<(BodyKey, u64)>, StoreError> {
+    let table = read.open_table(HELD).map_err(reading)?;
+    let mut held = Vec::new();
+    for row in table.iter().map_err(reading)? {
+        let (key, arrival) = row.map_err(reading)?;
+        let key = parse_body_key(key.value())
+            .ok_or_else(|| StoreError::Damaged("a key of the table held is malformed".into()))?;
+        held.push((key, arrival.value()));
+    }
+    held.sort_by_key(|(_, arrival)| *arrival);
+    Ok(held)
 }
 
 fn tip_of(read: &redb::ReadTransaction) -> Result<Option<Head>, StoreError> {

@@ -9,6 +9,7 @@
 mod backup;
 mod damage;
 mod document;
+mod export;
 mod finality;
 mod measures;
 mod pages;

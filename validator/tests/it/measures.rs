@@ -68,8 +68,6 @@ async fn measures_are_each_validators_own_and_count_what_they_name() {
         ("distli_updates_waiting", 0.0),
         ("distli_event_streams", 0.0),
         ("distli_writes_failed", 0.0),
-        ("distli_validators_alive", 1.0),
-        ("distli_validators_quorum", 1.0),
         ("distli_no_quorum", 0.0),
         ("distli_validator_evidence", 0.0),
         (

@@ -281,3 +281,40 @@ async fn contradictions_are_paged_by_height_and_counted_after_a_restart() {
     }
     server.stop().await;
 }
+
+#[tokio::test]
+async fn blocks_and_transactions_begin_at_a_height() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::start(directory.path()).await;
+    let mut shop = TestTenant::new("shop", 1, hour_ago());
+    let mut bank = TestTenant::new("bank", 2, hour_ago());
+    for text in ["a", "b", "c"] {
+        for tenant in [&mut shop, &mut bank] {
+            let block = tenant.mine(&[text, &text.to_uppercase()]);
+            server.accepted(&tenant.update(&[block])).await;
+        }
+    }
+    for (from, wanted) in [
+        (4, vec![4, 3, 2, 1]),
+        (9, vec![6, 5, 4, 3, 2, 1]),
+        (0, vec![]),
+    ] {
+        let path = format!("/api/blocks?limit=3&from={from}");
+        let pages: Vec<Vec<EnterpriseBlock>> = all(&server, &path, async |_| {}).await;
+        let heights: Vec<u64> = pages.concat().iter().map(|block| block.height).collect();
+        assert_eq!(heights, wanted, "{path}");
+    }
+    for (path, wanted) in [
+        ("/api/transactions?limit=3&from=4", "BbBbAaAa"),
+        ("/api/transactions?limit=3&network=shop&from=2", "BbAa"),
+        ("/api/network-transactions/bank?limit=1&from=1", "Aa"),
+        ("/api/network-transactions/bank?limit=5&from=7", "CcBbAa"),
+        ("/api/transactions?from=0", ""),
+    ] {
+        let pages: Vec<Transactions> = all(&server, path, async |_| {}).await;
+        assert_eq!(texts(&pages).concat(), wanted, "{path}");
+    }
+    let refused = problem(server.fetch("/api/blocks?from=x").await).await;
+    assert_eq!(refused.kind, "/problems/bad-query");
+    server.stop().await;
+}

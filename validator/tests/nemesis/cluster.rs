@@ -310,7 +310,7 @@ impl Cluster {
         chains
     }
 
-    async fn chain(&self, url: &str) -> Vec<Decided> {
+    pub(crate) async fn chain(&self, url: &str) -> Vec<Decided> {
         let mut chain = Vec::new();
         let mut cursor = String::new();
         let mut failures = 0;

@@ -172,7 +172,14 @@ async fn one_dead_changes_nothing_and_two_dead_stop_decisions_but_lose_nothing()
     cluster.says(0, "no_quorum").await;
     let height = cluster.status(0).await["height"].clone();
     // Two are more than f: they promise to keep it, and cannot decide it.
-    writer.send(&urls[0], &history).await;
+    let before = history.acknowledged();
+    assert!(
+        writer.send(&urls[0], &history).await,
+        "two are more than f, and keep it"
+    );
+    let promised = &history.acknowledged() - &before;
+    assert!(!promised.is_empty(), "nothing new was promised");
+    pause(1_500).await;
     assert_eq!(
         cluster.status(0).await["height"],
         height,
@@ -180,6 +187,12 @@ async fn one_dead_changes_nothing_and_two_dead_stop_decisions_but_lose_nothing()
     );
     cluster.start(2).await;
     cluster.says(0, "healthy").await;
+    // Nobody hands it in again.
+    cluster
+        .eventually("what two promised is decided", async || {
+            check::complete(&cluster.chain(&urls[0]).await, &promised).is_ok()
+        })
+        .await;
     assert!(writer.send(&urls[1], &history).await, "three decide again");
     cluster.start(3).await;
     cluster.in_step().await;

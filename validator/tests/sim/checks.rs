@@ -2,10 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use shared::enterprise::{EnterpriseBlock, Entry, Reset, VoteKind};
+use shared::enterprise::{
+    DecidedBlock, EnterpriseBlock, EnterpriseGenesis, Entry, Reset, VoteKind,
+};
 use shared::hash::{Hash, sha256};
-use shared::ids::{ChainId, PublicKey};
+use shared::ids::{ChainId, PublicKey, TimestampMs};
 use validator::agreement;
+use validator::body::UncheckedBody;
+use validator::ledger::{Ledger, Signatures};
 use validator::replica::Message;
 use validator::store::{BodyKey, Head};
 
@@ -13,9 +17,13 @@ use validator::store::{BodyKey, Head};
 type Slot = (PublicKey, u64, u32, u8);
 
 /// The observer who sees all.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Observer {
+    /// Executes every decided block once more and verifies all of it, signatures too.
+    ledger: Ledger,
     decided: BTreeMap<u64, Hash>,
+    /// When each height was first decided, and in which round.
+    firsts: BTreeMap<u64, (u64, u32)>,
     said: BTreeMap<Slot, Option<Hash>>,
     anchored: BTreeMap<BodyKey, u64>,
     acknowledged: BTreeSet<BodyKey>,
@@ -29,6 +37,71 @@ pub(crate) struct Observer {
 }
 
 impl Observer {
+    pub(crate) fn new(genesis: EnterpriseGenesis) -> Self {
+        Self {
+            ledger: Ledger::new(genesis),
+            decided: BTreeMap::new(),
+            firsts: BTreeMap::new(),
+            said: BTreeMap::new(),
+            anchored: BTreeMap::new(),
+            acknowledged: BTreeSet::new(),
+            reported: BTreeMap::new(),
+            acknowledged_resets: Vec::new(),
+            resets: BTreeMap::new(),
+            adopted: Vec::new(),
+            trace: Hash::default(),
+        }
+    }
+
+    /// Whether nobody has decided this height so far.
+    pub(crate) fn is_new(&self, height: u64) -> bool {
+        !self.decided.contains_key(&height)
+    }
+
+    /// The first decision of a height, at `now`: whatever the validators' judges let pass, the block is valid, and not ahead of
+    /// the `latest` time that a correct clock allows.
+    pub(crate) fn verify(
+        &mut self,
+        seed: u64,
+        (now, latest): (u64, TimestampMs),
+        decided: &DecidedBlock,
+        bodies: Vec<UncheckedBody>,
+    ) {
+        let (block, certificate) = (decided.block().clone(), decided.certificate().clone());
+        let (header, round) = (block.header().clone(), certificate.round.0);
+        let height = header.height;
+        assert!(
+            header.time <= latest,
+            "seed {seed}: height {height} is ahead of all correct clocks"
+        );
+        let replayed = self
+            .ledger
+            .replay(block, certificate, bodies, Signatures::Verify);
+        if let Err(error) = replayed {
+            panic!("seed {seed}: height {height} is decided and invalid: {error}");
+        }
+        let (state, log) = (self.ledger.state(), self.ledger.state().log());
+        assert_eq!(
+            (header.state_root, header.log_root, header.log_size),
+            (state.state_root(), log.root(), log.size()),
+            "seed {seed}: height {height} says another state than its entries make"
+        );
+        drop(self.ledger.take_batch());
+        self.firsts.insert(height.0, (now, round));
+    }
+
+    /// The heights decided first after a time, when, and in which round.
+    pub(crate) fn firsts_after(&self, time: u64) -> Vec<(u64, u64, u32)> {
+        let firsts = self.firsts.iter();
+        let firsts = firsts.map(|(height, (at, round))| (*height, *at, *round));
+        firsts.filter(|(_, at, _)| *at > time).collect()
+    }
+
+    /// Whether a block was decided.
+    pub(crate) fn has_decided(&self, hash: &Hash) -> bool {
+        self.decided.values().any(|decided| decided == hash)
+    }
+
     /// An honest validator has decided a block.
     pub(crate) fn decided(&mut self, seed: u64, block: &EnterpriseBlock) {
         let (height, hash) = (block.header().height.0, block.hash());
@@ -38,9 +111,18 @@ impl Observer {
             "seed {seed}: two blocks decided at height {height}"
         );
         self.note(&hash);
+        let (mut entries, mut anchors) = (BTreeSet::new(), BTreeSet::new());
         for entry in block.entries() {
+            assert!(
+                entries.insert(entry.encode()),
+                "seed {seed}: an entry is twice in the block at height {height}"
+            );
             if let Some(anchor) = entry.anchored() {
                 let key = (anchor.chain_id, anchor.header.hash());
+                assert!(
+                    anchors.insert(key),
+                    "seed {seed}: a tenant block is twice in the block at height {height}"
+                );
                 let at = *self.anchored.entry(key).or_insert(height);
                 assert_eq!(at, height, "seed {seed}: a tenant block is anchored twice");
             }

@@ -2,9 +2,11 @@
 //!
 //! Each run is a function of its seed. What is checked at every step: all honest validators decide the same; none signs two
 //! votes or proposals that exclude each other, also not across a crash; what was acknowledged is in the chain in the end,
-//! once; and after the faults end, the set goes on deciding.
+//! once; every decided block is valid, as the observer finds who executes all of them; and after the faults end, the set goes on
+//! deciding.
 //!
-//! `DISTLI_SIM_SEEDS` and `DISTLI_SIM_SECONDS` say how many further seeds are played, as many as the time allows.
+//! `DISTLI_SIM_SEEDS` and `DISTLI_SIM_SECONDS` say how many further seeds are played; too little time for the seeds that were
+//! asked for is a failure.
 
 #![expect(
     clippy::unwrap_used,

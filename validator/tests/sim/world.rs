@@ -15,7 +15,7 @@ use shared::identity::Identity;
 use shared::ids::{ChainId, NetworkId, PublicKey, TimestampMs};
 use validator::agreement::{Evidence, Tendermint};
 use validator::body::Body;
-use validator::ledger::{Ledger, Submission};
+use validator::ledger::{Ledger, PROPOSAL_AHEAD_MAX_MS, Submission};
 use validator::replica::SNAPSHOT_EVERY;
 use validator::replica::{
     Input, LogRecord, Message, Now, Output, Replica, Start, StoreOrder, blocks, bodies, chunk,
@@ -101,6 +101,8 @@ pub(crate) struct Setup {
     pub(crate) seed: u64,
     pub(crate) validators: u8,
     pub(crate) actors: Vec<(usize, Box<dyn Actor>)>,
+    /// Nodes whose wall clocks are wrong, and by how many ms.
+    pub(crate) clocks: Vec<(usize, i64)>,
     /// Nodes that have the key of another.
     pub(crate) twins: Vec<usize>,
     pub(crate) faults: Faults,
@@ -128,6 +130,7 @@ impl Setup {
             seed,
             validators,
             actors: Vec::new(),
+            clocks: Vec::new(),
             twins: Vec::new(),
             faults: Faults::default(),
             faulty_ms: 6_000,
@@ -157,13 +160,15 @@ struct Disk {
 struct Node {
     seed: u8,
     key: PublicKey,
-    skew: u64,
+    skew: i64,
     disk: Disk,
     replica: Option<Replica>,
     actor: Option<Box<dyn Actor>>,
     is_honest: bool,
     writes: u64,
     ticks: u64,
+    /// How often it said where it stands.
+    beats: u64,
     clients: BTreeMap<u64, (usize, usize, Vec<BodyKey>)>,
     /// Reporters and the owner of the private tenant.
     private: BTreeMap<u64, Asked>,
@@ -221,6 +226,14 @@ pub(crate) struct World {
     changes: Vec<Vec<u8>>,
     followers: BTreeSet<PublicKey>,
     snapshot_every: u64,
+    /// How far a correct clock may be ahead.
+    skew_ms: u64,
+    /// Messages of actors that went out otherwise than a true validator says them, by kind.
+    changed: BTreeMap<&'static str, usize>,
+    /// Who was last sent changed blocks by whom.
+    fooled: BTreeMap<usize, PublicKey>,
+    /// How often such a one turned to another next.
+    noticed: usize,
     pub(crate) observer: Observer,
     pub(crate) evidence: Vec<Evidence>,
 }
@@ -263,7 +276,7 @@ fn clients() -> Vec<Client> {
 }
 
 impl Node {
-    fn new(seed: u8, skew: u64, blocks: BlockLimits, is_honest: bool) -> Self {
+    fn new(seed: u8, skew: i64, blocks: BlockLimits, is_honest: bool) -> Self {
         Self {
             seed,
             key: identity(seed).public_key(),
@@ -280,11 +293,20 @@ impl Node {
             is_honest,
             writes: 0,
             ticks: 0,
+            beats: 0,
             clients: BTreeMap::new(),
             private: BTreeMap::new(),
             members: BTreeSet::new(),
         }
     }
+}
+
+fn private_of((report, reset): (u64, u64)) -> Option<Private> {
+    (report > 0).then(|| Private::new(report, reset))
+}
+
+fn seeds_of<T: FromIterator<Vec<u8>>>(changes: &[(u64, Vec<u8>)]) -> T {
+    changes.iter().map(|(_, seeds)| seeds.clone()).collect()
 }
 
 impl World {
@@ -306,13 +328,19 @@ impl World {
             let is_twin = (usize::from(setup.validators)..twins_end).contains(&index)
                 || setup.twins.contains(&index);
             let skew = draw.below(setup.faults.skew_ms.saturating_add(1));
+            let skew = i64::try_from(skew).unwrap();
             nodes.push(Node::new(*seed, skew, genesis.blocks(), !is_twin));
         }
         for (index, actor) in setup.actors {
             nodes[index].actor = Some(actor);
             nodes[index].is_honest = false;
         }
+        for (index, offset) in setup.clocks {
+            nodes[index].skew = offset;
+        }
         let cut = vec![false; nodes.len()];
+        let observer = Observer::new(genesis.clone());
+        let skew_ms = setup.faults.skew_ms;
         let mut world = Self {
             setup_seed: setup.seed,
             now: 0,
@@ -326,19 +354,17 @@ impl World {
             arrives: BTreeMap::new(),
             cut,
             clients: clients(),
-            private: Some(setup.private_every_ms)
-                .filter(|(report, _)| *report > 0)
-                .map(|(report, reset)| Private::new(report, reset)),
+            private: private_of(setup.private_every_ms),
             next_client: 0,
             submit_every_ms: setup.submit_every_ms,
-            changes: setup
-                .changes
-                .iter()
-                .map(|(_, seeds)| seeds.clone())
-                .collect(),
+            changes: seeds_of(&setup.changes),
             followers,
             snapshot_every: setup.snapshot_every,
-            observer: Observer::default(),
+            skew_ms,
+            changed: BTreeMap::new(),
+            fooled: BTreeMap::new(),
+            noticed: 0,
+            observer,
             evidence: Vec::new(),
         };
         for index in 0..world.nodes.len() {
@@ -535,8 +561,9 @@ impl World {
     }
 
     fn clock(&self, node: usize) -> Now {
+        let right = START.0 + 1_000 + self.now;
         Now {
-            wall: START.plus_ms(1_000 + self.now + self.nodes[node].skew),
+            wall: TimestampMs(right.saturating_add_signed(self.nodes[node].skew)),
             steady: TimestampMs(STEADY_START + self.now),
         }
     }
@@ -581,8 +608,15 @@ impl World {
         self.step(index, Input::Tick);
     }
 
-    /// The machine stops: what was not flushed is lost in part.
+    /// The machine stops, and starts again after a while.
     fn crash(&mut self, index: usize) {
+        self.kill(index);
+        let delay = 20 + self.draw.below(1_500);
+        self.after(delay, Event::Restart(index));
+    }
+
+    /// The machine stops: what was not flushed is lost in part.
+    pub(crate) fn kill(&mut self, index: usize) {
         let node = &mut self.nodes[index];
         let kept = self.draw.index(node.disk.buffer.len() + 1);
         let torn: Vec<LogRecord> = node.disk.buffer.drain(..).take(kept).collect();
@@ -605,8 +639,6 @@ impl World {
                 self.after(1, Event::Linked(other, key, false));
             }
         }
-        let delay = 20 + self.draw.below(1_500);
-        self.after(delay, Event::Restart(index));
     }
 
     /// Hands one fact in, and carries out what is ordered.
@@ -657,7 +689,7 @@ impl World {
             }
             Output::BeginLog => {
                 self.carry_out(index);
-                if self.nodes[index].replica.is_some() {
+                if self.nodes[index].replica.is_some() && !self.crashes_at_write(index) {
                     self.nodes[index].disk.has_log = true;
                 }
             }
@@ -695,7 +727,7 @@ impl World {
                 if is_decision && self.draw.percent(5) {
                     // The log is cut back, once the store has all that it holds.
                     self.carry_out(index);
-                    if self.nodes[index].replica.is_some() {
+                    if self.nodes[index].replica.is_some() && !self.crashes_at_write(index) {
                         self.nodes[index].disk.log.clear();
                         self.nodes[index].disk.buffer.clear();
                     }
@@ -760,7 +792,16 @@ impl World {
         if let Some(decided) = &batch.decided
             && self.nodes[index].is_honest
         {
-            self.observer.decided(self.setup_seed, decided.block());
+            let block = decided.block();
+            if self.observer.is_new(block.header().height.0) {
+                let bodies =
+                    validator::start::bodies(&self.nodes[index].disk.store, block).unwrap();
+                let ahead = 1_000 + self.skew_ms + PROPOSAL_AHEAD_MAX_MS;
+                let times = (self.now, START.plus_ms(self.now + ahead));
+                self.observer
+                    .verify(self.setup_seed, times, decided, bodies);
+            }
+            self.observer.decided(self.setup_seed, block);
         }
         if let (None, Some(head)) = (&batch.decided, batch.head())
             && self.nodes[index].is_honest
@@ -793,14 +834,67 @@ impl World {
         if node.is_honest {
             self.observer.told(self.setup_seed, by, &message);
         }
+        if matches!(message, Message::Status { .. }) {
+            node.beats += 1;
+        }
+        if matches!(message, Message::GetBlocks { .. })
+            && let Some(liar) = self.fooled.remove(&from)
+        {
+            self.noticed += usize::from(liar != to);
+        }
         let chain: ChainId = self.genesis.chain_id();
         let out = match &mut node.actor {
             None => vec![message],
-            Some(actor) => actor.send(&identity(node.seed), chain, &to, message),
+            Some(actor) => {
+                let out = actor.send(&identity(node.seed), chain, &to, message.clone());
+                self.watch(by, to, &message, &out);
+                out
+            }
         };
         for message in out {
             self.transmit(from, to, &message);
         }
+    }
+
+    /// Counts what an actor changes.
+    fn watch(&mut self, by: PublicKey, to: PublicKey, message: &Message, out: &[Message]) {
+        if out == std::slice::from_ref(message) {
+            return;
+        }
+        let kind = match message {
+            Message::Agreement(_) => "agreement",
+            Message::Block { .. } => "block",
+            Message::Blocks(_) => "blocks",
+            Message::Snapshot(_) => "snapshot",
+            Message::Chunk { .. } => "chunk",
+            _ => "other",
+        };
+        *self.changed.entry(kind).or_default() += 1;
+        let asker = self.nodes.iter().position(|node| node.key == to);
+        if let (Message::Blocks(_), Some(asker)) = (message, asker) {
+            self.fooled.insert(asker, by);
+        }
+    }
+
+    /// How many messages of a kind actors have changed.
+    pub(crate) fn changed(&self, kind: &str) -> usize {
+        self.changed.get(kind).copied().unwrap_or(0)
+    }
+
+    /// How often one that was sent changed blocks turned to another next.
+    pub(crate) const fn noticed(&self) -> usize {
+        self.noticed
+    }
+
+    /// The blocks that actors proposed and nobody may decide.
+    pub(crate) fn bad_blocks(&self) -> Vec<Hash> {
+        let actors = self.nodes.iter().filter_map(|node| node.actor.as_ref());
+        actors.flat_map(|actor| actor.bad_blocks()).collect()
+    }
+
+    /// How often each node said where it stands.
+    pub(crate) fn beats(&self) -> Vec<u64> {
+        self.nodes.iter().map(|node| node.beats).collect()
     }
 
     fn transmit(&mut self, from: usize, to: PublicKey, message: &Message) {
@@ -872,6 +966,14 @@ impl World {
         self.step(index, Input::Submit { client, submission });
     }
 
+    /// Every client mines one more block.
+    pub(crate) fn mine_everywhere(&mut self) {
+        let at = START.plus_ms(1_000 + self.now);
+        for client in &mut self.clients {
+            client.blocks.push(client.tenant.mine_at(at, &["one more"]));
+        }
+    }
+
     /// Hands everything in again at every honest validator.
     pub(crate) fn hand_in_everywhere(&mut self) {
         for tenant in 0..self.clients.len() {
@@ -914,6 +1016,12 @@ impl World {
             is_done,
             "seed {seed}: not all of the private tenant is acknowledged"
         );
+        for bad in self.bad_blocks() {
+            assert!(
+                !self.observer.has_decided(&bad),
+                "seed {seed}: the bad block {bad} is decided"
+            );
+        }
         self.observer.finish(seed);
     }
 

@@ -1,6 +1,6 @@
-//! Proposes blocks that are wrong: another state root, a false proposer, an entry twice, or cut bytes.
+//! Proposes blocks that are wrong: another state root, an entry twice, another log size, or cut bytes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use shared::enterprise::{BlockLimits, EnterpriseBlock};
 use shared::hash::{Hash, sha256};
@@ -12,6 +12,8 @@ use super::{Actor, ChainId, Identity, Message, PublicKey};
 pub(crate) struct InvalidProposer {
     turn: u64,
     others: BTreeMap<Hash, Hash>,
+    /// What it also signed a proposal for.
+    proposed: BTreeSet<Hash>,
 }
 
 impl Actor for InvalidProposer {
@@ -29,11 +31,11 @@ impl Actor for InvalidProposer {
                 let (mut header, mut entries) = (good.header().clone(), good.entries().to_vec());
                 match good.header().height.0 % 4 {
                     0 => header.state_root = sha256(&[b"no such state"]),
-                    1 => {
+                    1 if !entries.is_empty() => {
                         entries.extend(entries.first().cloned());
                         header.data_root = EnterpriseBlock::data_root(&entries);
                     }
-                    2 => header.log_size += 1,
+                    1 | 2 => header.log_size += 1,
                     _ => {
                         let cut = block[..block.len() / 2].to_vec();
                         let (round, block) = (*round, cut);
@@ -49,11 +51,16 @@ impl Actor for InvalidProposer {
                 let Some(bad) = said.proposed().and_then(|hash| self.others.get(&hash)) else {
                     return vec![message];
                 };
+                self.proposed.insert(*bad);
                 let slot = (said.height(), said.round());
                 let bad = agreement::Message::signed_proposal(identity, chain, slot, *bad);
                 vec![Message::Agreement(bad)]
             }
             _ => vec![message],
         }
+    }
+
+    fn bad_blocks(&self) -> Vec<Hash> {
+        self.proposed.iter().copied().collect()
     }
 }

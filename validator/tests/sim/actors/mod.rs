@@ -11,6 +11,7 @@ pub(crate) mod stale_snapshot;
 pub(crate) mod stale_voter;
 pub(crate) mod truncated_snapshot;
 
+use shared::hash::Hash;
 use shared::identity::Identity;
 use shared::ids::{ChainId, PublicKey};
 use validator::replica::Message;
@@ -25,4 +26,9 @@ pub(crate) trait Actor {
         to: &PublicKey,
         message: Message,
     ) -> Vec<Message>;
+
+    /// The blocks it proposed that nobody may decide.
+    fn bad_blocks(&self) -> Vec<Hash> {
+        Vec::new()
+    }
 }

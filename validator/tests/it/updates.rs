@@ -130,7 +130,7 @@ type Case = (&'static str, fn(&mut BlockchainUpdate), u16, &'static str);
 const CASES: [Case; 12] = [
     (
         "no work",
-        |u| set_header(u, |bytes| bytes[112..].copy_from_slice(&[0xff; 4])),
+        |u| set_header(u, |bytes| take_work(bytes)),
         422,
         "invalid-block",
     ),
@@ -209,6 +209,18 @@ fn set_header(update: &mut BlockchainUpdate, change: fn(&mut Vec<u8>)) {
     change(&mut bytes);
     block.block_hash = shared::hash::sha256(&[&bytes]).to_string();
     block.header = hex::encode(bytes);
+}
+
+/// Takes a nonce that does not do: an easy target is met by many.
+fn take_work(header: &mut [u8]) {
+    let target = shared::header::Header::decode(header).unwrap();
+    let target = target.target.target();
+    for nonce in (0..u32::MAX).rev() {
+        header[112..].copy_from_slice(&nonce.to_be_bytes());
+        if !target.is_met_by(&shared::hash::sha256(&[&*header])) {
+            return;
+        }
+    }
 }
 
 /// Flips a bit of the signature and repeats the id, so that only the body root can tell.

@@ -35,6 +35,10 @@ pub const QUEUE_MAX: usize = 1_024;
 /// Commands of one cycle.
 const BATCH_MAX: usize = 512;
 
+/// Said in the log when a write has failed.
+pub(crate) const TAKES_NO_MORE: &str =
+    "the validator takes no more writes: free space or mend the disk, then restart it";
+
 /// Why a write has no answer of its own.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -397,7 +401,7 @@ impl Run {
     fn cycle(&mut self, batch: Vec<Input>) -> Result<(), Arc<str>> {
         let mut job = Job::default();
         if let Err(error) = self.work(batch, &mut job) {
-            tracing::error!(%error, "the validator takes no more writes");
+            tracing::error!(%error, "{TAKES_NO_MORE}");
             let reason: Arc<str> = error.to_string().into();
             job.view = Some(Arc::new(self.shown.failed(&reason)));
             self.writer.put(job);

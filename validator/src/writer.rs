@@ -18,7 +18,7 @@ use shared::ids::{ChainId, PublicKey};
 use tokio::sync::{oneshot, watch};
 
 use crate::agreement::Evidence;
-use crate::engine::{Unavailable, Verdict};
+use crate::engine::{TAKES_NO_MORE, Unavailable, Verdict};
 use crate::replica::{blocks, bodies, chunk};
 use crate::store::{Batch, BodyKey, ChunkKey, HeadFile, Store, StoreError};
 use crate::transport::Links;
@@ -185,7 +185,7 @@ impl Desk {
             if failure.get().is_none()
                 && let Err(error) = self.commit(&mut merged)
             {
-                tracing::error!(%error, "the validator takes no more writes");
+                tracing::error!(%error, "{TAKES_NO_MORE}");
                 let reason: Arc<str> = error.to_string().into();
                 let failed = self.view.borrow().failed(&reason);
                 self.view.send_replace(Arc::new(failed));

@@ -44,7 +44,8 @@ impl Default for Timeouts {
         Self {
             propose_ms: 400,
             prevote_ms: 200,
-            precommit_ms: 200,
+            // A dead leader costs the first round both this and `propose_ms`; late precommits still decide it.
+            precommit_ms: 50,
             growth_ms: 200,
             max_ms: 10_000,
         }

@@ -1,5 +1,6 @@
 //! `/api/blocks`: enterprise blocks with the tenant transactions they anchor.
 
+use std::fmt;
 use std::sync::Arc;
 
 use api::openapi::Problems;
@@ -104,10 +105,16 @@ pub(super) fn shape(
     height: EnterpriseHeight,
     room: &mut usize,
 ) -> Result<BlockShape, Problem> {
-    let (block, certificate) = store
-        .block(height)
-        .map_err(|error| Problem::internal(&error))?;
-    let bodies = bodies(store, &block).map_err(|error| Problem::internal(&error))?;
+    let lost = |error: &dyn fmt::Display| match store.base() {
+        // A snapshot took its place since the picture was made.
+        Ok(Some(base)) if base.height >= height => {
+            pruned("blocks", base.height.0.saturating_add(1))
+        }
+        Ok(_) | Err(_) => Problem::internal(error),
+    };
+    let found = store.block(height);
+    let (block, certificate) = found.map_err(|error| lost(&error))?;
+    let bodies = bodies(store, &block).map_err(|error| lost(&error))?;
     let keys: Vec<_> = crate::store::anchored(&block).collect();
     let mut transactions = Vec::new();
     let mut total = 0_u64;

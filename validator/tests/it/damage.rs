@@ -195,6 +195,32 @@ async fn an_old_copy_of_the_store_is_refused() {
 }
 
 #[tokio::test]
+async fn a_crash_at_any_byte_of_the_head_file_stops_no_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let head = files(directory.path()).head;
+    let mut tenant = TestTenant::new("shop", 1, hour_ago());
+    let mut heads = Vec::new();
+    for _ in 0..2 {
+        let server = Server::start(directory.path()).await;
+        let block = tenant.mine_many(1);
+        server.accepted(&tenant.update(&block)).await;
+        server.stop().await;
+        heads.push(fs::read(&head).unwrap());
+    }
+    let [old, new] = heads.try_into().unwrap();
+    assert_eq!(old.len(), new.len());
+    for torn in 0..=new.len() {
+        // The store is at block 2: what is behind, torn or cut says nothing against it.
+        for found in [[&new[..torn], &old[torn..]].concat(), new[..torn].to_vec()] {
+            fs::write(&head, &found).unwrap();
+            let opened = open(&files(directory.path()), &id(), None, None);
+            let opened = opened.unwrap_or_else(|error| panic!("torn at {torn}: {error}"));
+            assert_eq!(opened.ledger.verifier().height().0, 2);
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_missing_store_or_key_is_not_begun_anew() {
     let directory = decided().await;
     let Files { key, store, .. } = files(directory.path());

@@ -104,13 +104,25 @@ impl Cluster {
     }
 
     pub(crate) async fn start(&mut self, index: usize) {
+        self.run(index, Command::new(PROGRAM)).await;
+    }
+
+    /// Starts it with no file growing beyond so many MiB: to the program it is a full disk.
+    pub(crate) async fn start_on_a_full_disk(&mut self, index: usize, mib: u32) {
+        let mut shell = Command::new("sh");
+        let blocks = mib * 2_048;
+        let limited = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"");
+        shell.args(["-c", &limited, PROGRAM]);
+        self.run(index, shell).await;
+    }
+
+    async fn run(&mut self, index: usize, mut command: Command) {
         let name = Self::name(index);
         let log = File::options()
             .create(true)
             .append(true)
             .open(self.log(index))
             .unwrap();
-        let mut command = Command::new(PROGRAM);
         // The end of its log is its reason, not a stack.
         command.env("RUST_BACKTRACE", "0");
         command
@@ -145,7 +157,7 @@ impl Cluster {
         panic!("{name} does not answer:\n{}", self.tail(index));
     }
 
-    fn tail(&self, index: usize) -> String {
+    pub(crate) fn tail(&self, index: usize) -> String {
         let text = std::fs::read_to_string(self.log(index)).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(25)..].join("\n")
@@ -313,7 +325,6 @@ impl Cluster {
     pub(crate) async fn chain(&self, url: &str) -> Vec<Decided> {
         let mut chain = Vec::new();
         let mut cursor = String::new();
-        let mut failures = 0;
         loop {
             let page = format!("{url}/api/blocks?limit=50{cursor}");
             let answer = self.client.get(page).send().await.unwrap();
@@ -321,16 +332,7 @@ impl Cluster {
                 // Below its snapshot.
                 break;
             }
-            let status = answer.status();
             let text = answer.text().await.unwrap();
-            if status.is_server_error() {
-                // As it changes from the blocks it had to those above a snapshot; a client asks again.
-                println!("{url}: {status} {text}");
-                failures += 1;
-                assert!(failures < 10, "{text}");
-                tokio::time::sleep(Duration::from_millis(300)).await;
-                continue;
-            }
             let blocks: Vec<Value> =
                 serde_json::from_str(&text).unwrap_or_else(|_| panic!("{text}"));
             let Some(last) = blocks.last() else {

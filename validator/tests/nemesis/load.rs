@@ -52,8 +52,18 @@ impl Writer {
 
     /// Mines a block, and sends it with all that is not acknowledged; true if it is now.
     pub(crate) async fn send(&mut self, url: &str, history: &History) -> bool {
+        self.send_with(&["nemesis"], url, history).await
+    }
+
+    /// The same with these messages in the block.
+    pub(crate) async fn send_with(
+        &mut self,
+        messages: &[&str],
+        url: &str,
+        history: &History,
+    ) -> bool {
         if self.waiting.len() < 20 {
-            let block = self.tenant.mine(&["nemesis"]);
+            let block = self.tenant.mine(messages);
             self.all.push(block.clone());
             self.waiting.push(block);
         }

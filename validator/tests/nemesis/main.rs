@@ -202,6 +202,54 @@ async fn one_dead_changes_nothing_and_two_dead_stop_decisions_but_lose_nothing()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_of_one_stops_that_one_alone_and_loses_nothing() {
+    // The vote log takes its 8 MiB when it is made, so that the store fails above, and a new log below.
+    for (mib, messages, fails) in [
+        (9, 40, "I/O error"),
+        (6, 1, "the vote log cannot be written"),
+    ] {
+        let mut cluster = Cluster::start_all().await;
+        let history = Arc::new(History::default());
+        let (mut writer, urls) = (load::Writer::new(1), cluster.urls());
+        assert!(writer.send(&urls[0], &history).await, "four are alive");
+        cluster.in_step().await;
+        cluster.kill(3);
+        if mib < 8 {
+            cluster.wipe(3);
+        }
+        cluster.start_on_a_full_disk(3, mib).await;
+        let long = "long ".repeat(800);
+        for sent in 0.. {
+            assert!(sent < 1_000, "its disk never was full");
+            let block = vec![long.as_str(); messages];
+            assert!(
+                writer.send_with(&block, &urls[0], &history).await,
+                "three take all"
+            );
+            if cluster.get(3, "/health").await.0 == 503 {
+                break;
+            }
+        }
+        assert_eq!(cluster.status(3).await["validator_status"], "read_only");
+        let log = cluster.tail(3);
+        assert!(log.contains(fails), "{log}");
+        assert!(log.contains("free space"), "{log}");
+        assert!(!writer.send(&urls[3], &history).await, "it took an update");
+        for _ in 0..20 {
+            assert!(writer.send(&urls[1], &history).await, "three decide");
+        }
+        cluster.kill(3);
+        cluster.start(3).await;
+        cluster.in_step().await;
+        assert!(writer.send(&urls[3], &history).await, "it takes updates");
+        let chains = settled(&cluster, &history).await;
+        check::same(&chains).unwrap();
+        check::complete(&chains[0], &history.acknowledged()).unwrap();
+        cluster.end_and_verify().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wiped_validator_comes_back_by_a_snapshot() {
     let mut cluster = Cluster::start_all().await;
     let history = Arc::new(History::default());

@@ -407,8 +407,8 @@ fn idle_networks_make_no_blocks_and_stay_alive() {
     assert!(world.observer.height() > height, "it slept too deeply");
 }
 
-/// A proposal and the precommits are waited for, 400 and 200 ms, and some messages.
-const TRIED_AGAIN_MS: u64 = 650;
+/// A proposal and the precommits are waited for, 400 and 50 ms, and some messages.
+const TRIED_AGAIN_MS: u64 = 500;
 
 #[test]
 fn a_dead_leader_costs_nothing_once_its_absence_is_decided_until_it_is_tried_again() {

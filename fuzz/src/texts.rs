@@ -233,6 +233,13 @@ fn server_messages() -> Vec<ServerMessage> {
                 relay_bytes_per_second: 1_000_000,
             },
         },
+        ServerMessage::IceServers {
+            ice_servers: vec![IceServer {
+                urls: vec![String::from("turn:192.0.2.1:3478")],
+                username: Some(String::from("1700000000:07")),
+                credential: Some(String::from("AAAA")),
+            }],
+        },
         ServerMessage::Joined {
             network_id: network_id.clone(),
             chain_id: genesis().chain_id().to_string(),

@@ -105,8 +105,8 @@ pub struct Config {
     /// The file with that secret
     #[arg(long, env = "DISTLI_TURN_SECRET_FILE", requires = "turn_urls")]
     pub turn_secret_file: Option<PathBuf>,
-    /// How long such a credential is good for, in hours
-    #[arg(long, env = "DISTLI_TURN_LIFETIME_HOURS", default_value_t = TURN_LIFETIME_HOURS_DEFAULT)]
+    /// How long such a credential is good for, in hours; a client gets another at half of it
+    #[arg(long, env = "DISTLI_TURN_LIFETIME_HOURS", default_value_t = TURN_LIFETIME_HOURS_DEFAULT, value_parser = clap::value_parser!(u32).range(1..))]
     pub turn_lifetime_hours: u32,
 }
 
@@ -220,12 +220,20 @@ mod tests {
         config: Config,
     }
 
+    fn parsed(flags: &[&str]) -> Result<Config, clap::Error> {
+        let arguments = std::iter::once("tracker").chain(flags.iter().copied());
+        <Arguments as clap::Parser>::try_parse_from(arguments).map(|parsed| parsed.config)
+    }
+
+    #[test]
+    fn a_turn_credential_is_good_for_an_hour_at_least() {
+        let hours = |hours| parsed(&["--turn-lifetime-hours", hours]);
+        assert_eq!(hours("1").unwrap().turn_lifetime_hours, 1);
+        assert!(hours("0").is_err());
+    }
+
     #[test]
     fn a_turn_secret_and_its_servers_need_each_other() {
-        let parsed = |flags: &[&str]| {
-            let arguments = std::iter::once("tracker").chain(flags.iter().copied());
-            <Arguments as clap::Parser>::try_parse_from(arguments).map(|parsed| parsed.config)
-        };
         let (url, secret) = (["--turn-url", "turn:t"], ["--turn-secret-file", "f"]);
         // A browser refuses a server without an address.
         let refused = parsed(&secret).unwrap_err();

@@ -126,6 +126,10 @@ pub const REQUEST_TIMEOUT_MS: u64 = 30_000;
 pub const FILES_RESERVE: usize = 256;
 /// The longest TURN secret, in bytes.
 pub const TURN_SECRET_BYTES_MAX: usize = 1_024;
+/// The least time between two TURN credentials of a connection, in ms.
+pub const TURN_RENEWAL_MS_MIN: u64 = 1_000;
+/// TURN credentials that are renewed at once; the others follow 50 ms later, and so on.
+pub const TURN_RENEWALS_AT_ONCE: usize = 64;
 /// How soon after the order to move the first clients come back, in ms.
 pub const MOVE_FIRST_MS: u32 = 250;
 /// Over how long the clients that have to move are spread, in ms.

@@ -86,6 +86,22 @@ impl Turn {
             credential: Some(credential),
         }
     }
+
+    /// How long after one credential the next is due, in ms: half its life.
+    pub(crate) fn renewal_ms(&self) -> u64 {
+        let half = self.lifetime_seconds.saturating_mul(500);
+        half.max(limits::TURN_RENEWAL_MS_MIN)
+    }
+
+    /// When a credential ends, in seconds since 1970, as a TURN server with the secret reads it; none if it is no such one.
+    #[cfg(test)]
+    pub(crate) fn end_of(&self, server: &IceServer) -> Option<u64> {
+        let username = server.username.as_ref()?;
+        let password = BASE64.decode(server.credential.as_ref()?).ok()?;
+        let is_ours = password == authentication_code(&self.secret, username.as_bytes());
+        let (end, _) = username.split_once(':')?;
+        end.parse().ok().filter(|_| is_ours)
+    }
 }
 
 /// HMAC-SHA1 (RFC 2104).

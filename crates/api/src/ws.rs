@@ -155,6 +155,12 @@ pub enum ServerMessage {
         /// What the tracker accepts.
         limits: Limits,
     },
+    /// The STUN and TURN servers anew, in place of those told before, for the connections that are made from now on. Sent at half
+    /// the life of each TURN credential.
+    IceServers {
+        /// All of them, as in `welcome`.
+        ice_servers: Vec<IceServer>,
+    },
     /// The network is registered.
     NetworkCreated {
         /// The label under which it is kept.

@@ -60,6 +60,11 @@ impl Engine {
                     host,
                 }
             }
+            ServerMessage::IceServers { ice_servers } => {
+                // For the links that are made from now on: those that are there gather no more candidates.
+                self.ice_servers = ice_servers;
+                return Some(());
+            }
             ServerMessage::NetworkCreated { chain_id, .. } => FromTracker::Created {
                 chain: chain_id.parse().ok()?,
             },

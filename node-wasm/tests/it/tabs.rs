@@ -3,7 +3,7 @@
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
-use node_wasm::seam::{Event, MiningWhen, Transport};
+use node_wasm::seam::{Event, Input, MiningWhen, Transport};
 
 use crate::world::World;
 
@@ -42,6 +42,47 @@ fn message_is_pending_in_both_tabs_and_mined_into_one_chain() {
     }
     let confirmed = |event: &Event| matches!(event, Event::Confirmed { height: 1, .. });
     assert!(world.tabs[0].events.iter().any(confirmed));
+}
+
+#[test]
+fn connections_are_made_with_the_servers_that_the_tracker_told_last() {
+    let mut world = World::new(3);
+    world.connect(0);
+    world.connect(1);
+    world.run(2_000);
+    let renewed = r#"{"type":"ice_servers","ice_servers":[{"urls":["turn:renewed"],"username":"1:00","credential":"AA=="}]}"#;
+    // One that is not as it should be takes nothing away.
+    let malformed = r#"{"type":"ice_servers","ice_servers":[{"username":"2:00"}]}"#;
+    for text in [renewed, malformed] {
+        let text = text.to_owned();
+        world.give(0, Input::TrackerMessage { text });
+    }
+    world.connect(2);
+    world.run(2_000);
+    assert_eq!(world.tabs[0].made_with, ["stun:example", "turn:renewed"]);
+    for tab in [1, 2] {
+        assert_eq!(world.tabs[tab].made_with, ["stun:example"; 2]);
+    }
+    for tab in &world.tabs {
+        let peers = tab.engine.status().peers;
+        let is_direct = |transport| transport == Transport::Direct;
+        assert!(peers.iter().all(|peer| is_direct(peer.transport)));
+        assert_eq!(peers.len(), 2);
+    }
+    let refused =
+        |event: &&Event| matches!(event, Event::Refused { source, .. } if source == "tracker");
+    assert_eq!(world.tabs[0].events.iter().filter(refused).count(), 1);
+}
+
+#[test]
+fn a_message_of_a_newer_tracker_is_ignored() {
+    let mut world = World::connected(2);
+    let text = r#"{"type":"what_nobody_knows_yet","peers":7}"#.to_owned();
+    world.give(0, Input::TrackerMessage { text });
+    world.run(1_000);
+    let refused = |event: &Event| matches!(event, Event::Refused { .. });
+    assert!(!world.tabs[0].events.iter().any(refused));
+    assert_eq!(world.tabs[0].engine.status().peers.len(), 1);
 }
 
 #[test]

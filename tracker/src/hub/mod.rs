@@ -18,11 +18,13 @@
 //! Limits: [`limits::ROOM_PEERS_MAX`] peers a room (then `full`); [`limits::MESSAGE_BURST`] messages at once and
 //! [`limits::MESSAGES_PER_SECOND`] after that, relayed bytes likewise (then the client is read from more slowly, see
 //! [`Output::Pause`]); [`limits::CREATION_BURST`] registrations, and of an address what the driver says (then `rate_limited`); [`limits::MISTAKES_MAX`]
-//! malformed messages (then a disconnect); [`limits::JOIN_TIMEOUT_MS`] until a connection must have done something.
+//! malformed messages (then a disconnect); [`limits::JOIN_TIMEOUT_MS`] until a connection must have done something;
+//! [`limits::TURN_RENEWALS_AT_ONCE`] TURN credentials renewed at once (`credentials.rs`).
 //! The driver bounds the connections.
 
 mod bucket;
 mod cluster;
+mod credentials;
 mod drain;
 mod facts;
 mod forward;
@@ -72,6 +74,8 @@ pub struct Hub {
     subscribers: BTreeSet<ConnectionId>,
     /// When connections that have done nothing are closed.
     deadlines: BTreeSet<(TimestampMs, ConnectionId)>,
+    /// When connections get another TURN credential.
+    renewals: credentials::Renewals,
     /// When the public list is pushed next, if it changed.
     listing_due: Option<TimestampMs>,
     listed_at: TimestampMs,
@@ -96,6 +100,8 @@ struct Connection {
     /// Until when the nonce admits to a private room; none once it did.
     fresh_until: Option<TimestampMs>,
     host: Arc<str>,
+    /// When its TURN credential is renewed; none without one.
+    renewed_at: Option<TimestampMs>,
     place: Place,
     messages: Bucket,
     bytes: Bucket,
@@ -154,6 +160,7 @@ impl Hub {
             labels: BTreeMap::new(),
             subscribers: BTreeSet::new(),
             deadlines: BTreeSet::new(),
+            renewals: credentials::Renewals::default(),
             listing_due: None,
             listed_at: TimestampMs(0),
             news: BTreeMap::new(),
@@ -283,6 +290,7 @@ impl Hub {
                 nonce,
                 fresh_until: Some(now.plus_ms(limits::NONCE_MS)),
                 host,
+                renewed_at: None,
                 place: Place::Door { deadline },
                 messages: Bucket::new(limits::MESSAGE_BURST, limits::MESSAGES_PER_SECOND, now),
                 bytes: Bucket::new(
@@ -294,11 +302,10 @@ impl Hub {
                 mistakes: 0,
             },
         );
-        let credential = self.turn.as_ref().map(|turn| turn.credential(now, peer));
         let welcome = ServerMessage::Welcome {
             peer_id: peer.to_string(),
             nonce: hex::encode(nonce),
-            ice_servers: self.ice_servers.iter().cloned().chain(credential).collect(),
+            ice_servers: self.ice_servers_for(now, connection, peer),
             limits: announced_limits(),
         };
         self.send(connection, &welcome);
@@ -351,6 +358,7 @@ impl Hub {
     fn on_closed(&mut self, now: TimestampMs, connection: ConnectionId) {
         self.leave_room(now, connection);
         self.leave_door(connection);
+        self.forget_renewal(connection);
         self.subscribers.remove(&connection);
         self.connections.remove(&connection);
     }
@@ -370,6 +378,7 @@ impl Hub {
         if self.listing_due.is_some_and(|due| due <= now) {
             self.push_listing(now);
         }
+        self.on_renewals_due(now);
         self.on_counts_due(now);
         self.on_slice_due(now);
     }
@@ -479,7 +488,8 @@ impl Hub {
         let cluster = self.cluster.as_ref();
         let repeat = cluster.map(|cluster| cluster.telling.next_at);
         let counts = self.counts_due.first().map(|(at, _)| *at);
-        let next = [deadline, self.listing_due, counts, repeat]
+        let renewal = self.renewals.next_at();
+        let next = [deadline, renewal, self.listing_due, counts, repeat]
             .into_iter()
             .flatten()
             .min();

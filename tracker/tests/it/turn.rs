@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use api::ws::{IceServer, ServerMessage};
 use futures_util::StreamExt as _;
+use shared::ids::TimestampMs;
+use tracker::turn::Turn;
 
-use crate::support::Running;
+use crate::support::{Client, Running};
 
 const SECRET: &str = "of tracker and turn server";
 
@@ -132,4 +134,43 @@ async fn coturn_takes_the_credential_that_a_browser_is_told_and_no_expired_or_ch
         !allocates(port, &changed),
         "the end of a credential can't be moved"
     );
+}
+
+#[tokio::test]
+async fn a_connection_that_lasts_is_told_another_credential() {
+    let data = tempfile::tempdir().unwrap();
+    let secret = data.path().join("secret");
+    std::fs::write(&secret, SECRET).unwrap();
+    let urls = vec![String::from("turn:t.example")];
+    let stun = IceServer {
+        urls: vec![String::from("stun:s.example")],
+        username: None,
+        credential: None,
+    };
+    // No life at all, which no flag allows: then the least time between two credentials counts, a second.
+    let tracker = Running::start_with(data.path(), |config| {
+        config.ice_servers = vec![stun.clone()];
+        config.turn_urls = urls.clone();
+        config.turn_secret_file = Some(secret.clone());
+        config.turn_lifetime_hours = 0;
+    });
+    let tracker = tracker.await;
+    let mut client = Client::connect(&tracker).await;
+    let renewed = |message: &ServerMessage| match message {
+        ServerMessage::IceServers { ice_servers } => Some(ice_servers.clone()),
+        _ => None,
+    };
+    let turn = Turn::open(urls, &secret, 0).unwrap();
+    let mut before = 0;
+    for _ in 0..2 {
+        let servers = client.until(renewed).await;
+        let username = servers[1].username.as_deref().unwrap();
+        let (end, _) = username.split_once(':').unwrap();
+        let end: u64 = end.parse().unwrap();
+        assert!(end > before, "{end} after {before}");
+        before = end;
+        let made = turn.credential(TimestampMs(end * 1_000), client.provisional);
+        assert_eq!(servers, [stun.clone(), made]);
+    }
+    tracker.stop().await;
 }

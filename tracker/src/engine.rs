@@ -4,23 +4,22 @@
 //! receivers' queues, so that every receiver sees one order of events. Nothing under the lock waits: a full queue
 //! closes its connection, and what needs the disk or a chain goes to the ledger's own thread.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use api::ws::ErrorCode;
 use api::{TenantBlock, TipReference};
 use axum::extract::ws::Utf8Bytes;
 use shared::ids::{ChainId, PeerId, TimestampMs};
 use shared::private::RoomId;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 
 use crate::backplane::Backplane;
 use crate::hub::message::Wish;
 use crate::hub::{Asked, ConnectionId, Hub, Input, Output, ResetOutcome, UpdateOutcome};
 use crate::ledger::{self, MemberReport};
-use crate::limits;
+use crate::queue::{Gate, Orders, Room, until};
 use crate::recorder::LedgerSender;
 use crate::turns::{Turn, Turns};
 
@@ -42,30 +41,8 @@ pub(crate) struct Engine {
 struct State {
     hub: Hub,
     queues: BTreeMap<ConnectionId, Arc<Gate>>,
-}
-
-/// The receiving end of one connection's queue.
-#[derive(Debug)]
-pub(crate) struct Orders {
-    gate: Arc<Gate>,
-}
-
-/// One connection's queue; it holds no memory while nothing waits.
-#[derive(Debug, Default)]
-struct Gate {
-    waiting: Mutex<Waiting>,
-    /// Set once: the connection is to end for this reason, whatever waits.
-    closing: OnceLock<&'static str>,
-    /// Something waits, or the connection is to end.
-    changed: Notify,
-    /// Nothing is read from the client before this time, in ms.
-    resume_at: AtomicU64,
-}
-
-#[derive(Debug, Default)]
-struct Waiting {
-    texts: VecDeque<Utf8Bytes>,
-    bytes: usize,
+    /// What all queues share.
+    room: Arc<Room>,
 }
 
 impl Engine {
@@ -78,6 +55,7 @@ impl Engine {
         let state = Mutex::new(State {
             hub,
             queues: BTreeMap::new(),
+            room: Arc::default(),
         });
         Self {
             state,
@@ -103,8 +81,8 @@ impl Engine {
         host: Arc<str>,
     ) -> (ConnectionId, Orders) {
         let connection = ConnectionId(self.next_connection.fetch_add(1, Ordering::Relaxed));
-        let gate = Arc::new(Gate::default());
         let mut state = self.lock();
+        let gate = Arc::new(Gate::new(Arc::clone(&state.room)));
         state.queues.insert(connection, Arc::clone(&gate));
         self.step(
             &mut state,
@@ -115,7 +93,7 @@ impl Engine {
                 host,
             },
         );
-        (connection, Orders { gate })
+        (connection, Orders::of(gate))
     }
 
     /// Takes out a connection that ended.
@@ -192,7 +170,7 @@ impl Engine {
             }
             Output::Pause { connection, until } => {
                 if let Some(gate) = state.queues.get(&connection) {
-                    gate.resume_at.store(until.0, Ordering::Relaxed);
+                    gate.resume_at(until);
                 }
             }
             Output::Register { connection, wish } => self.register(state, now, connection, wish),
@@ -389,76 +367,6 @@ fn busy_with_reset(connection: ConnectionId, room: RoomId) -> Input {
         number: 0,
         outcome: ResetOutcome::Refused(BUSY.into()),
     }
-}
-
-impl Gate {
-    fn send(&self, text: Utf8Bytes) {
-        let mut waiting = self.lock();
-        let bytes = waiting.bytes.saturating_add(text.len());
-        let is_full = waiting.texts.len() >= limits::QUEUE_MESSAGES_MAX;
-        if is_full || bytes > limits::QUEUE_BYTES_MAX {
-            drop(waiting);
-            return self.close("too slow");
-        }
-        waiting.bytes = bytes;
-        waiting.texts.push_back(text);
-        drop(waiting);
-        self.changed.notify_one();
-    }
-
-    fn take(&self) -> Option<Utf8Bytes> {
-        let mut waiting = self.lock();
-        let text = waiting.texts.pop_front()?;
-        waiting.bytes = waiting.bytes.saturating_sub(text.len());
-        if waiting.texts.is_empty() {
-            waiting.texts = VecDeque::new();
-        }
-        Some(text)
-    }
-
-    fn close(&self, reason: &'static str) {
-        // Only the first reason counts.
-        let _ = self.closing.set(reason);
-        self.changed.notify_one();
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Orders {
-    /// The next text to send, or why to close. Cancel safe.
-    pub(crate) async fn next(&mut self) -> Result<Utf8Bytes, &'static str> {
-        loop {
-            if let Some(reason) = self.gate.closing.get() {
-                return Err(reason);
-            }
-            if let Some(text) = self.gate.take() {
-                return Ok(text);
-            }
-            self.gate.changed.notified().await;
-        }
-    }
-
-    /// The next text, if one waits.
-    pub(crate) fn next_now(&mut self) -> Option<Utf8Bytes> {
-        self.gate.take()
-    }
-
-    /// How long to read nothing from the client; zero nearly always.
-    pub(crate) fn pause(&self) -> Duration {
-        let resume_at = self.gate.resume_at.load(Ordering::Relaxed);
-        if resume_at == 0 {
-            Duration::ZERO
-        } else {
-            until(TimestampMs(resume_at))
-        }
-    }
-}
-
-fn until(at: TimestampMs) -> Duration {
-    Duration::from_millis(at.since(TimestampMs(service::now_ms())))
 }
 
 /// Why connections are closed when the tracker stops.

@@ -26,6 +26,7 @@ mod metrics;
 mod operations;
 mod origin;
 mod pace;
+mod queue;
 mod recorder;
 mod socket;
 pub mod store;

@@ -14,6 +14,8 @@ pub const WRITE_BUFFER_BYTES: usize = 8 * 1024;
 pub const QUEUE_MESSAGES_MAX: usize = 1024;
 /// Bytes that wait for one slow connection; beyond, it is disconnected.
 pub const QUEUE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Bytes that wait for all connections together, beside one message each: one has a quarter of what is left of them.
+pub const QUEUES_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// How soon after connecting a client must have joined, created or asked for the list, in ms.
 pub const JOIN_TIMEOUT_MS: u64 = 10_000;
 /// How long the nonce of `welcome` admits to a private room, in ms.

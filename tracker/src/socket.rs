@@ -26,11 +26,12 @@ use tokio::time::{Instant, sleep_until, timeout};
 use crate::App;
 use crate::addresses::Source;
 use crate::edge::{self, Held};
-use crate::engine::{Engine, Orders, STOPPING};
+use crate::engine::{Engine, STOPPING};
 use crate::hub::message::{self, Incoming, MessageError};
 use crate::hub::{ConnectionId, Input};
 use crate::limits;
 use crate::pace::{Due, Pace};
+use crate::queue::Orders;
 use crate::turns::Turn;
 
 /// The WebSocket, described by `GET /api/asyncapi.json`: taken if the page's origin may connect and there is room.

@@ -17,6 +17,7 @@ use shared::private::RoomId;
 use tokio::sync::{Notify, mpsc, watch};
 
 use crate::backplane::Backplane;
+use crate::ending::Ending;
 use crate::hub::message::Wish;
 use crate::hub::{Asked, ConnectionId, Hub, Input, Output, ResetOutcome, UpdateOutcome};
 use crate::ledger::{self, MemberReport};
@@ -55,7 +56,7 @@ pub(crate) struct Orders {
 struct Gate {
     waiting: Mutex<Waiting>,
     /// Set once: the connection is to end for this reason, whatever waits.
-    closing: OnceLock<&'static str>,
+    closing: OnceLock<Ending>,
     /// Something waits, or the connection is to end.
     changed: Notify,
     /// Nothing is read from the client before this time, in ms.
@@ -136,7 +137,7 @@ impl Engine {
     }
 
     /// Asks every connection to close.
-    pub(crate) fn close_all(&self, reason: &'static str) {
+    pub(crate) fn close_all(&self, reason: Ending) {
         for gate in self.lock().queues.values() {
             gate.close(reason);
         }
@@ -398,7 +399,7 @@ impl Gate {
         let is_full = waiting.texts.len() >= limits::QUEUE_MESSAGES_MAX;
         if is_full || bytes > limits::QUEUE_BYTES_MAX {
             drop(waiting);
-            return self.close("too slow");
+            return self.close(Ending::QueueFull);
         }
         waiting.bytes = bytes;
         waiting.texts.push_back(text);
@@ -416,7 +417,7 @@ impl Gate {
         Some(text)
     }
 
-    fn close(&self, reason: &'static str) {
+    fn close(&self, reason: Ending) {
         // Only the first reason counts.
         let _ = self.closing.set(reason);
         self.changed.notify_one();
@@ -429,10 +430,10 @@ impl Gate {
 
 impl Orders {
     /// The next text to send, or why to close. Cancel safe.
-    pub(crate) async fn next(&mut self) -> Result<Utf8Bytes, &'static str> {
+    pub(crate) async fn next(&mut self) -> Result<Utf8Bytes, Ending> {
         loop {
             if let Some(reason) = self.gate.closing.get() {
-                return Err(reason);
+                return Err(*reason);
             }
             if let Some(text) = self.gate.take() {
                 return Ok(text);
@@ -461,6 +462,4 @@ fn until(at: TimestampMs) -> Duration {
     Duration::from_millis(at.since(TimestampMs(service::now_ms())))
 }
 
-/// Why connections are closed when the tracker stops.
-pub(crate) const STOPPING: &str = "the tracker stops";
 const BUSY: &str = "the tracker is busy; try again";

@@ -25,6 +25,7 @@ mod bucket;
 mod cluster;
 mod drain;
 mod facts;
+mod figures;
 mod forward;
 mod join;
 mod listing;
@@ -37,6 +38,7 @@ mod traffic;
 
 pub(crate) use self::bucket::Bucket;
 pub use self::cluster::{PRESENCE_MS, PRESENCE_MS_MAX};
+pub use self::figures::{Figures, Limited, Load, Relayed};
 pub use self::join::{JOIN_DOMAIN, join_bytes};
 pub use self::trackers::PublicUrl;
 pub use self::traffic::{
@@ -52,6 +54,7 @@ use shared::private::RoomId;
 
 use self::message::{Incoming, MessageError, Wish};
 use self::rooms::SEALED_ONLY;
+use crate::ending::Ending;
 use crate::label::Label;
 use crate::limits;
 use crate::turn::Turn;
@@ -86,6 +89,8 @@ pub struct Hub {
     wake_at: Option<TimestampMs>,
     /// What other trackers have; none of a tracker alone.
     cluster: Option<cluster::Cluster>,
+    relayed: Relayed,
+    limited: Limited,
     outputs: VecDeque<Output>,
 }
 
@@ -122,13 +127,7 @@ impl Connection {
         message: &Result<Incoming, MessageError>,
         bytes: usize,
     ) -> Option<TimestampMs> {
-        if matches!(
-            message,
-            Ok(Incoming::Relay(_)
-                | Incoming::Update { .. }
-                | Incoming::Report(_)
-                | Incoming::Block(_))
-        ) {
+        if message.as_ref().is_ok_and(figures::is_bulk) {
             let weight = u32::try_from(bytes)
                 .unwrap_or(u32::MAX)
                 .max(limits::RELAY_FRAME_BYTES_MIN);
@@ -162,6 +161,8 @@ impl Hub {
             counts_changed: Vec::new(),
             wake_at: None,
             cluster: None,
+            relayed: Relayed::default(),
+            limited: Limited::default(),
             outputs: VecDeque::new(),
         }
     }
@@ -240,16 +241,6 @@ impl Hub {
         self.outputs.pop_front()
     }
 
-    /// How many connections there are.
-    pub fn connection_count(&self) -> usize {
-        self.connections.len()
-    }
-
-    /// How many networks are registered.
-    pub fn network_count(&self) -> usize {
-        self.networks.len()
-    }
-
     /// The network kept under `label`.
     pub fn network(&self, label: &Label) -> Option<&Network> {
         self.labels
@@ -316,6 +307,8 @@ impl Hub {
             return;
         };
         if let Some(until) = state.charge(now, &message, bytes) {
+            self.limited
+                .count_pause(message.as_ref().is_ok_and(figures::is_bulk));
             self.outputs.push_back(Output::Pause { connection, until });
         }
         let message = match message {
@@ -364,7 +357,7 @@ impl Hub {
             self.deadlines.remove(&(deadline, connection));
             self.outputs.push_back(Output::Disconnect {
                 connection,
-                reason: "no join in time",
+                reason: Ending::Idle,
             });
         }
         if self.listing_due.is_some_and(|due| due <= now) {
@@ -380,6 +373,7 @@ impl Hub {
             return;
         };
         if state.creations.take(now, 1).is_some() {
+            self.limited.count_creation();
             let message = format!(
                 "{} networks created from here, try again later",
                 limits::CREATION_BURST
@@ -403,7 +397,7 @@ impl Hub {
         if state.mistakes > limits::MISTAKES_MAX {
             self.outputs.push_back(Output::Disconnect {
                 connection,
-                reason: "too many malformed messages",
+                reason: Ending::Malformed,
             });
         } else {
             self.send_error(connection, error.code, error.message);

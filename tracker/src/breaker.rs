@@ -20,6 +20,32 @@ pub struct Breaker {
     circuits: Vec<Circuit>,
 }
 
+/// How one validator's circuit stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It is asked.
+    Closed,
+    /// It is left alone, or nothing was to be asked since.
+    Open,
+    /// One request is on its way, and its end decides.
+    HalfOpen,
+}
+
+impl State {
+    /// Each once.
+    pub const ALL: [Self; 3] = [Self::Closed, Self::Open, Self::HalfOpen];
+
+    /// The word by which it is shown.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open => "open",
+            Self::HalfOpen => "half_open",
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 enum Circuit {
     Closed { failures: u32 },
@@ -34,6 +60,17 @@ impl Breaker {
         Self {
             circuits: vec![Circuit::Closed { failures: 0 }; count],
         }
+    }
+
+    /// How each stands, in their order.
+    #[must_use]
+    pub fn states(&self) -> Vec<State> {
+        let states = self.circuits.iter().map(|circuit| match circuit {
+            Circuit::Closed { .. } => State::Closed,
+            Circuit::Open { .. } => State::Open,
+            Circuit::HalfOpen { .. } => State::HalfOpen,
+        });
+        states.collect()
     }
 
     /// Whether to ask this one now. If so, its end has to be told by [`Self::succeeded`] or [`Self::failed`].
@@ -105,11 +142,14 @@ mod tests {
         let mut breaker = Breaker::new(2);
         open(&mut breaker, START);
         assert!(breaker.allows(START, 1), "the other one is asked");
+        assert_eq!(breaker.states(), [State::Open, State::Closed]);
         let later = START.plus_ms(limits::BREAKER_FIRST_MS);
         assert!(!breaker.allows(TimestampMs(later.0 - 1), 0));
         assert!(breaker.allows(later, 0));
         assert!(!breaker.allows(later, 0), "one request only");
+        assert_eq!(breaker.states(), [State::HalfOpen, State::Closed]);
         breaker.succeeded(0);
+        assert_eq!(breaker.states(), [State::Closed; 2]);
         assert!((0..10).all(|_| breaker.allows(later, 0)));
         assert!(!breaker.allows(later, 2), "there is none");
     }

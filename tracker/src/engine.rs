@@ -16,6 +16,7 @@ use shared::private::RoomId;
 use tokio::sync::{mpsc, watch};
 
 use crate::backplane::Backplane;
+use crate::ending::Ending;
 use crate::hub::message::Wish;
 use crate::hub::{Asked, ConnectionId, Hub, Input, Output, ResetOutcome, UpdateOutcome};
 use crate::ledger::{self, MemberReport};
@@ -114,7 +115,7 @@ impl Engine {
     }
 
     /// Asks every connection to close.
-    pub(crate) fn close_all(&self, reason: &'static str) {
+    pub(crate) fn close_all(&self, reason: Ending) {
         for gate in self.lock().queues.values() {
             gate.close(reason);
         }
@@ -369,6 +370,4 @@ fn busy_with_reset(connection: ConnectionId, room: RoomId) -> Input {
     }
 }
 
-/// Why connections are closed when the tracker stops.
-pub(crate) const STOPPING: &str = "the tracker stops";
 const BUSY: &str = "the tracker is busy; try again";

@@ -1,7 +1,7 @@
 //! Posts updates and resets to the first validator that [`Breaker`] lets it ask and that answers, and asks it for resets; it reports
 //! the answer. It decides nothing: see [`crate::ledger`].
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use api::{
@@ -12,7 +12,7 @@ use shared::ids::{ChainId, Height, TimestampMs};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::breaker::Breaker;
+use crate::breaker::{Breaker, State};
 use crate::ledger::{Acceptance, Answer, Input, ResetAnswer};
 use crate::limits;
 use crate::recorder::{LedgerSender, Posting};
@@ -22,6 +22,7 @@ pub(crate) async fn run(
     mut postings: mpsc::UnboundedReceiver<Posting>,
     ledger: LedgerSender,
     validators: Vec<String>,
+    circuits: Circuits,
 ) {
     let client = reqwest::Client::builder()
         .timeout(Duration::from_millis(limits::FORWARD_TIMEOUT_MS))
@@ -32,7 +33,7 @@ pub(crate) async fn run(
         Err(error) => return tracing::error!(%error, "no HTTP client: nothing is forwarded"),
     };
     let way = Arc::new(Way {
-        breaker: Mutex::new(Breaker::new(validators.len())),
+        circuits,
         client,
         validators,
     });
@@ -57,7 +58,27 @@ pub(crate) async fn run(
 struct Way {
     client: reqwest::Client,
     validators: Vec<String>,
-    breaker: Mutex<Breaker>,
+    circuits: Circuits,
+}
+
+/// The breaker, which `/metrics` and `/health` read.
+#[derive(Clone, Debug)]
+pub(crate) struct Circuits(Arc<Mutex<Breaker>>);
+
+impl Circuits {
+    /// For so many validators.
+    pub(crate) fn new(count: usize) -> Self {
+        Self(Arc::new(Mutex::new(Breaker::new(count))))
+    }
+
+    /// How each stands.
+    pub(crate) fn states(&self) -> Vec<State> {
+        self.lock().states()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Breaker> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// What a validator answered.
@@ -117,7 +138,7 @@ impl Way {
         path: &str,
         request: impl Fn(&str) -> reqwest::RequestBuilder,
     ) -> Result<Reply, String> {
-        let breaker = || self.breaker.lock().unwrap_or_else(PoisonError::into_inner);
+        let breaker = || self.circuits.lock();
         let now = || TimestampMs(service::now_ms());
         let mut failed = "every validator failed repeatedly and is left alone for a while".into();
         for (index, base) in self.validators.iter().enumerate() {

@@ -13,6 +13,7 @@ pub mod breaker;
 pub mod config;
 pub mod derived;
 mod edge;
+pub mod ending;
 mod engine;
 #[expect(unused_qualifications, reason = "of the code that `IntoParams` writes")]
 mod enterprise;
@@ -49,8 +50,10 @@ use self::backplane::{Backplane, Nats, NatsTask, TrackerId};
 pub use self::config::{Config, OperationsBind};
 use self::derived::Derived;
 use self::edge::Edge;
+use self::ending::Ending;
 use self::engine::Engine;
 use self::enterprise::Enterprise;
+use self::forwarder::Circuits;
 pub use self::http::asyncapi_document;
 use self::hub::{Hub, PublicUrl};
 use self::ledger::{Forwarding, Ledger};
@@ -92,8 +95,8 @@ pub(crate) struct App {
     engine: Arc<Engine>,
     ledger: LedgerSender,
     origins: Origins,
-    /// The validator's address, if there is one.
-    validator: Option<String>,
+    /// How the ways to the validators stand; none of a tracker without.
+    circuits: Circuits,
     enterprise: Arc<Enterprise>,
     /// The way to other trackers, if there are any.
     cluster: Option<Nats>,
@@ -176,7 +179,7 @@ pub async fn run_with(
             () = tokio::time::sleep_until(at + patience) => {}
             () = hurry => {}
         }
-        app.engine.close_all(engine::STOPPING);
+        app.engine.close_all(Ending::Stopping);
     };
     let permits = u32::try_from(app.connections_max).unwrap_or(u32::MAX);
     let moved = async {
@@ -304,9 +307,10 @@ async fn start(config: &Config) -> Result<(Arc<App>, Recorded), Error> {
         });
     }
     let recorded = spawn_recorder(recorder, desk)?;
+    let circuits = Circuits::new(validators.len());
     if !validators.is_empty() {
-        let validators = validators.clone();
-        tokio::spawn(forwarder::run(posted, sender.clone(), validators));
+        let (ledger, circuits) = (sender.clone(), circuits.clone());
+        tokio::spawn(forwarder::run(posted, ledger, validators, circuits));
     }
     let connections_max = config.connections_max.min(Semaphore::MAX_PERMITS);
     let app = App {
@@ -314,7 +318,7 @@ async fn start(config: &Config) -> Result<(Arc<App>, Recorded), Error> {
         engine,
         ledger: sender,
         origins: Origins::new(&config.allow_origins, &config.public_hosts),
-        validator: validators.first().cloned(),
+        circuits,
         enterprise,
         cluster: nats,
         connections: Arc::new(Semaphore::new(connections_max)),

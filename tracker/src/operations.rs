@@ -18,7 +18,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::App;
-use crate::http;
+use crate::http::health;
 
 /// Whether the tracker is about to stop.
 #[derive(Debug, Default)]
@@ -43,7 +43,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
 pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
         .routes(routes!(metrics))
-        .routes(routes!(http::health))
+        .routes(routes!(health::health))
         .routes(routes!(ready))
 }
 
@@ -66,7 +66,8 @@ struct Ready {
     ready: bool,
 }
 
-/// Whether clients may be sent here: no longer from the signal to stop on.
+/// Whether clients may be sent here: no longer from the signal to stop on, and not while the store does not answer. Without the
+/// other trackers or the validators this one serves its members and keeps what they report, so it stays ready; `/health` says it.
 #[utoipa::path(
     get,
     path = "/ready",

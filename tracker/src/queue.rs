@@ -16,6 +16,7 @@ use axum::extract::ws::Utf8Bytes;
 use shared::ids::TimestampMs;
 use tokio::sync::Notify;
 
+use crate::ending::Ending;
 use crate::limits;
 
 /// What all queues share: the bytes that wait in them.
@@ -45,7 +46,7 @@ pub(crate) struct Gate {
     room: Arc<Room>,
     waiting: Mutex<Waiting>,
     /// Set once: the connection is to end for this reason, whatever waits.
-    closing: OnceLock<&'static str>,
+    closing: OnceLock<Ending>,
     /// Something waits, or the connection is to end.
     changed: Notify,
     /// Nothing is read from the client before this time, in ms.
@@ -80,7 +81,7 @@ impl Gate {
         let is_behind = !waiting.texts.is_empty() && bytes > self.room.allows();
         if is_full || is_behind {
             drop(waiting);
-            return self.close("too slow");
+            return self.close(Ending::QueueFull);
         }
         self.room.bytes.fetch_add(text.len(), Ordering::Relaxed);
         waiting.bytes = bytes;
@@ -101,7 +102,7 @@ impl Gate {
     }
 
     /// Ends the connection; only the first reason counts. What waits is let go.
-    pub(crate) fn close(&self, reason: &'static str) {
+    pub(crate) fn close(&self, reason: Ending) {
         let _ = self.closing.set(reason);
         self.empty();
         self.changed.notify_one();
@@ -134,10 +135,10 @@ impl Orders {
     }
 
     /// The next text to send, or why to close. Cancel safe.
-    pub(crate) async fn next(&mut self) -> Result<Utf8Bytes, &'static str> {
+    pub(crate) async fn next(&mut self) -> Result<Utf8Bytes, Ending> {
         loop {
             if let Some(reason) = self.gate.closing.get() {
-                return Err(reason);
+                return Err(*reason);
             }
             if let Some(text) = self.gate.take() {
                 return Ok(text);

@@ -26,7 +26,8 @@ use tokio::time::{Instant, sleep_until, timeout};
 use crate::App;
 use crate::addresses::Source;
 use crate::edge::{self, Held};
-use crate::engine::{Engine, STOPPING};
+use crate::ending::{Ending, Unbegun};
+use crate::engine::Engine;
 use crate::hub::message::{self, Incoming, MessageError};
 use crate::hub::{ConnectionId, Input};
 use crate::limits;
@@ -50,6 +51,7 @@ pub(crate) async fn upgrade(
     let upgrade = match upgrade {
         Ok(upgrade) => upgrade,
         Err(rejection) => {
+            app.metrics.count_unbegun(Unbegun::NoUpgrade);
             let (status, detail) = (rejection.status(), rejection.body_text());
             return Problem::new(status, "no-upgrade", detail).into_response();
         }
@@ -61,10 +63,12 @@ pub(crate) async fn upgrade(
             .and_then(|value| value.to_str().ok())
             .unwrap_or("?");
         tracing::info!(origin, "a page of another origin was refused");
+        app.metrics.count_unbegun(Unbegun::Origin);
         let detail = "pages of this origin may not connect; allow it with --allow-origin";
         return Problem::new(StatusCode::FORBIDDEN, "origin-not-allowed", detail).into_response();
     }
     let Ok(permit) = Arc::clone(&app.connections).try_acquire_owned() else {
+        app.metrics.count_unbegun(Unbegun::Full);
         let detail = "the tracker has as many connections as it may; try again later";
         return Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -75,7 +79,10 @@ pub(crate) async fn upgrade(
     };
     let held = match app.edge.connect(source) {
         Ok(held) => held,
-        Err(refusal) => return edge::refused(refusal),
+        Err(refusal) => {
+            app.metrics.count_unbegun(Unbegun::from(&refusal));
+            return edge::refused(refusal);
+        }
     };
     let host = app.origins.host(&headers);
     upgrade
@@ -108,7 +115,8 @@ async fn serve(
     let reason = converse(&mut socket, client, orders).await;
     drop(app.engine.turn().await);
     app.engine.disconnect(connection);
-    tracing::debug!(connection = connection.0, reason, "connection ended");
+    app.metrics.count_ending(reason);
+    tracing::debug!(connection = connection.0, ?reason, "connection ended");
     say_goodbye(&mut socket, reason).await;
     drop(place);
 }
@@ -121,21 +129,21 @@ struct Client<'a> {
     connection: ConnectionId,
 }
 
-async fn say_goodbye(socket: &mut WebSocket, reason: &'static str) {
-    let code = if reason == STOPPING {
+async fn say_goodbye(socket: &mut WebSocket, reason: Ending) {
+    let code = if reason == Ending::Stopping {
         close_code::AWAY
     } else {
         close_code::POLICY
     };
     let frame = CloseFrame {
         code,
-        reason: Utf8Bytes::from_static(reason),
+        reason: Utf8Bytes::from_static(reason.words()),
     };
     let _ = timeout(PONG_TIMEOUT, socket.send(Message::Close(Some(frame)))).await;
 }
 
 /// Reads and writes until one side ends it; says why.
-async fn converse(socket: &mut WebSocket, client: Client<'_>, mut orders: Orders) -> &'static str {
+async fn converse(socket: &mut WebSocket, client: Client<'_>, mut orders: Orders) -> Ending {
     let mut pace = Pace::new(Instant::now());
     // What was there already when a turn ended, and its place in the queue.
     let mut waiting = None;
@@ -166,7 +174,7 @@ async fn converse(socket: &mut WebSocket, client: Client<'_>, mut orders: Orders
                 match due {
                     Due::Nothing => Ok(Step::Handled(None)),
                     Due::Ping => Ok(Step::Write(Message::Ping(Vec::new().into()))),
-                    Due::End => Err("silent"),
+                    Due::End => Err(Ending::Silent),
                 }
             }
         };
@@ -228,7 +236,7 @@ fn take_turn(
     client: Client<'_>,
     orders: &Orders,
     pace: &mut Pace,
-) -> Result<Option<Received>, &'static str> {
+) -> Result<Option<Received>, Ending> {
     pace.begins(Instant::now());
     let mut received = Some(received);
     while let Some(message) = received {
@@ -236,8 +244,9 @@ fn take_turn(
             Some(Ok(Message::Text(text))) => take_text(client, text),
             Some(Ok(Message::Binary(_))) => refuse_binary(client),
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-            Some(Ok(Message::Close(_))) => return Err("closed by the client"),
-            Some(Err(_)) | None => return Err("gone"),
+            Some(Ok(Message::Close(_))) => return Err(Ending::Closed),
+            Some(Err(error)) => return Err(Ending::of_failed_read(&error)),
+            None => return Err(Ending::Gone),
         }
         received = socket.recv().now_or_never();
         if !orders.pause().is_zero() || pace.is_over(Instant::now()) {
@@ -280,11 +289,7 @@ fn refuse_binary(client: Client<'_>) {
 }
 
 /// Writes this and the texts that wait behind it, with one flush.
-async fn write(
-    socket: &mut WebSocket,
-    first: Message,
-    orders: &mut Orders,
-) -> Result<(), &'static str> {
+async fn write(socket: &mut WebSocket, first: Message, orders: &mut Orders) -> Result<(), Ending> {
     let write = async {
         socket.feed(first).await?;
         for _ in 1..FLUSH_MESSAGES_MAX {
@@ -295,7 +300,8 @@ async fn write(
     };
     match timeout(PONG_TIMEOUT, write).await {
         Ok(Ok(())) => Ok(()),
-        Ok(Err(_)) | Err(_) => Err("too slow"),
+        Ok(Err(_)) => Err(Ending::Gone),
+        Err(_) => Err(Ending::WriteTimeout),
     }
 }
 

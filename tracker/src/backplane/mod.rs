@@ -15,7 +15,7 @@ pub use digest::{Digest, Shares};
 pub use message::{
     Content, MESSAGE_BYTES_MAX, Message, Subject, TrackerId, WireError, decode, encode,
 };
-pub(crate) use nats::{Nats, NatsTask};
+pub(crate) use nats::{Dropped, Nats, NatsTask};
 
 /// Carries messages to other trackers. Never waits, and may lose one.
 pub(crate) trait Backplane: Send + Sync + std::fmt::Debug {

@@ -3,13 +3,14 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_nats::connection::State;
 use async_nats::{Client, ConnectOptions, Event, Subscriber};
 use shared::ids::ChainId;
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio_stream::{StreamExt as _, StreamMap};
 
 use super::{Backplane, Message, Subject, TrackerId, decode, encode};
@@ -29,7 +30,34 @@ const SEND_TIMEOUT: Duration = Duration::from_secs(1);
 pub(crate) struct Nats {
     own: TrackerId,
     orders: mpsc::Sender<Order>,
-    is_up: Arc<AtomicBool>,
+    standing: Arc<Standing>,
+}
+
+/// What both ends know of the server.
+#[derive(Debug, Default)]
+struct Standing {
+    is_up: AtomicBool,
+    dropped_full: AtomicU64,
+    dropped_away: AtomicU64,
+    dropped_failed: AtomicU64,
+}
+
+/// Orders that were not carried out since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Dropped {
+    /// As many waited as may.
+    pub(crate) queue_full: u64,
+    /// The server was away.
+    pub(crate) away: u64,
+    /// The client refused it or took too long.
+    pub(crate) failed: u64,
+}
+
+/// Why one was not.
+#[derive(Debug)]
+enum Lost {
+    Away,
+    Failed(String),
 }
 
 #[derive(Debug)]
@@ -58,35 +86,49 @@ impl Backplane for Nats {
 pub(crate) struct NatsTask {
     own: TrackerId,
     orders: mpsc::Receiver<Order>,
-    is_up: Arc<AtomicBool>,
+    standing: Arc<Standing>,
 }
 
 impl Nats {
     pub(crate) fn new(own: TrackerId) -> (Self, NatsTask) {
         let (sender, orders) = mpsc::channel(limits::CLUSTER_QUEUE_MAX);
-        let is_up = Arc::new(AtomicBool::new(false));
+        let standing = Arc::new(Standing::default());
         let task = NatsTask {
             own,
             orders,
-            is_up: Arc::clone(&is_up),
+            standing: Arc::clone(&standing),
         };
         let nats = Self {
             own,
             orders: sender,
-            is_up,
+            standing,
         };
         (nats, task)
     }
 
     /// Whether the server is reached.
     pub(crate) fn is_up(&self) -> bool {
-        self.is_up.load(Ordering::Relaxed)
+        self.standing.is_up.load(Ordering::Relaxed)
+    }
+
+    /// What was dropped since the start.
+    pub(crate) fn dropped(&self) -> Dropped {
+        Dropped {
+            queue_full: self.standing.dropped_full.load(Ordering::Relaxed),
+            away: self.standing.dropped_away.load(Ordering::Relaxed),
+            failed: self.standing.dropped_failed.load(Ordering::Relaxed),
+        }
     }
 
     fn order(&self, order: Order) {
-        if self.orders.try_send(order).is_err() {
-            tracing::debug!("the backplane is slow: a message to other trackers is dropped");
-        }
+        let counter = match self.orders.try_send(order) {
+            Ok(()) => return,
+            Err(TrySendError::Full(_)) => &self.standing.dropped_full,
+            // The URL can't be used, or the tracker stops.
+            Err(TrySendError::Closed(_)) => &self.standing.dropped_away,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+        tracing::debug!("a message to other trackers is dropped");
     }
 }
 
@@ -132,7 +174,8 @@ impl NatsTask {
                         return Ok(());
                     }
                     for order in batch.drain(..) {
-                        carry_out(&client, &mut heard, order).await;
+                        let done = carry_out(&client, &mut heard, order).await;
+                        done.unwrap_or_else(|lost| self.standing.count(&lost));
                     }
                 }
                 Some((subject, message)) = heard.streams.next() => hear(&engine, subject, &message.payload),
@@ -144,10 +187,10 @@ impl NatsTask {
     fn on_event(&self, engine: &Engine, event: &Event) {
         tracing::info!(tracker = %self.own, %event, "the backplane");
         if matches!(event, Event::Connected) {
-            self.is_up.store(true, Ordering::Relaxed);
+            self.standing.is_up.store(true, Ordering::Relaxed);
             engine.handle(Input::ClusterReached);
         } else if matches!(event, Event::Disconnected) {
-            self.is_up.store(false, Ordering::Relaxed);
+            self.standing.is_up.store(false, Ordering::Relaxed);
         }
     }
 }
@@ -160,20 +203,35 @@ struct Heard {
     followed: BTreeSet<ChainId>,
 }
 
-async fn carry_out(client: &Client, heard: &mut Heard, order: Order) {
+impl Standing {
+    fn count(&self, lost: &Lost) {
+        let counter = match lost {
+            Lost::Away => &self.dropped_away,
+            Lost::Failed(reason) => {
+                tracing::warn!(reason, "other trackers are not told");
+                &self.dropped_failed
+            }
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+async fn carry_out(client: &Client, heard: &mut Heard, order: Order) -> Result<(), Lost> {
     let done = async {
         match order {
             // While the server is away nothing is kept for it: all is told anew when it is back.
-            Order::Publish(..) if client.connection_state() != State::Connected => {}
+            Order::Publish(..) if client.connection_state() != State::Connected => {
+                return Err(Lost::Away);
+            }
             Order::Publish(to, bytes) => client
                 .publish(to.name(), bytes.into())
                 .await
-                .map_err(|error| error.to_string())?,
+                .map_err(|error| Lost::Failed(error.to_string()))?,
             Order::Follow(chain_id) if heard.followed.contains(&chain_id) => {}
             Order::Follow(chain_id) => {
                 let subject = Subject::Network(chain_id);
                 let subscribed = client.subscribe(subject.name()).await;
-                let subscriber = subscribed.map_err(|error| error.to_string())?;
+                let subscriber = subscribed.map_err(|error| Lost::Failed(error.to_string()))?;
                 heard.streams.insert(subject, subscriber);
                 heard.followed.insert(chain_id);
             }
@@ -183,15 +241,10 @@ async fn carry_out(client: &Client, heard: &mut Heard, order: Order) {
                 }
             }
         }
-        Ok::<(), String>(())
+        Ok(())
     };
     let done = tokio::time::timeout(SEND_TIMEOUT, done).await;
-    let failure = match done {
-        Ok(Ok(())) => return,
-        Ok(Err(reason)) => reason,
-        Err(_) => "it took too long".into(),
-    };
-    tracing::warn!(reason = failure, "other trackers are not told");
+    done.unwrap_or_else(|_| Err(Lost::Failed("it took too long".into())))
 }
 
 /// Takes a message if it is what its subject is for.

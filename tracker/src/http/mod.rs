@@ -1,6 +1,7 @@
 //! The HTTP routes, as COMPATIBILITY names them, their documents, and the browser app.
 
 mod asyncapi;
+pub(crate) mod health;
 mod openapi;
 
 pub use self::asyncapi::document as asyncapi_document;
@@ -11,10 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::openapi::Problems;
-use api::{
-    BlockchainUpdate, Health, HealthStatus, NetworkGenesis, NetworkListItem, UpdateAccepted,
-    UpdateStatus,
-};
+use api::{BlockchainUpdate, NetworkGenesis, NetworkListItem, UpdateAccepted, UpdateStatus};
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{DefaultBodyLimit, Path, Request, State};
 use axum::http::{HeaderValue, Method, StatusCode, header};
@@ -30,7 +28,7 @@ use tower_http::services::ServeDir;
 use crate::App;
 use crate::edge;
 use crate::label::Label;
-use crate::ledger::{NetworkName, Refusal, Summary};
+use crate::ledger::{NetworkName, Refusal};
 use crate::limits;
 
 /// All routes over `app`, with the browser app of `www`.
@@ -198,81 +196,6 @@ fn network_of(update: &BlockchainUpdate) -> Result<NetworkName, Problem> {
                 .map_err(|error| bad_request(format!("chain_id: {error}")))?;
             Ok(NetworkName::Chain(chain_id))
         }
-    }
-}
-
-/// How the tracker judges itself.
-#[utoipa::path(
-    get,
-    path = "/health",
-    tag = "operations",
-    responses((status = 200, description = "It works", body = Health), (status = 503, description = "It takes no updates", body = Health), Problems),
-)]
-pub(crate) async fn health(State(app): State<Arc<App>>) -> (StatusCode, Json<Health>) {
-    let summary = app.ledger.summary().await;
-    let (connections, networks) = app
-        .engine
-        .read(|hub| (hub.connection_count(), hub.network_count()));
-    let mut checks = BTreeMap::new();
-    checks.insert(
-        "connections".to_owned(),
-        format!("{connections} of {}", app.connections_max),
-    );
-    checks.insert("networks".to_owned(), networks.to_string());
-    if let Some(cluster) = &app.cluster {
-        let state = if cluster.is_up() {
-            "other trackers are reached"
-        } else {
-            "other trackers are not reached"
-        };
-        checks.insert("cluster".to_owned(), state.to_owned());
-    }
-    let status = match &summary {
-        Err(_) => {
-            checks.insert(
-                "storage".to_owned(),
-                "the ledger does not answer".to_owned(),
-            );
-            HealthStatus::Unhealthy
-        }
-        Ok(summary) => {
-            checks.insert("storage".to_owned(), "durable".to_owned());
-            checks.insert("validator".to_owned(), validator_check(&app, summary));
-            let is_degraded = app.validator.is_some() && summary.failing > 0;
-            if is_degraded {
-                HealthStatus::Degraded
-            } else {
-                HealthStatus::Healthy
-            }
-        }
-    };
-    let code = if status == HealthStatus::Unhealthy {
-        StatusCode::SERVICE_UNAVAILABLE
-    } else {
-        StatusCode::OK
-    };
-    let health = Health {
-        status,
-        timestamp: service::now_ms(),
-        service: app.id.clone(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        checks,
-    };
-    (code, Json(health))
-}
-
-fn validator_check(app: &App, summary: &Summary) -> String {
-    let waiting = format!(
-        "{} blocks of {} networks wait",
-        summary.unconfirmed_blocks, summary.unconfirmed_networks
-    );
-    match (&app.validator, &summary.last_failure) {
-        (None, _) => "none configured: blocks are kept and not reported".to_owned(),
-        (Some(_), None) if summary.unconfirmed_networks == 0 => {
-            "has confirmed every verified block".to_owned()
-        }
-        (Some(_), None) => waiting,
-        (Some(_), Some(failure)) => format!("{waiting}; {failure}"),
     }
 }
 

@@ -36,7 +36,7 @@ pub(super) fn api() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(super::network_list))
         .routes(routes!(super::genesis))
         .routes(routes!(super::blockchain_update))
-        .routes(routes!(super::health))
+        .routes(routes!(super::health::health))
         .routes(routes!(enterprise::finality))
         .routes(routes!(enterprise::genesis))
         .routes(routes!(openapi))

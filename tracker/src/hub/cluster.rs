@@ -16,6 +16,7 @@ use super::telling::{Telling, message_of};
 use super::trackers::{Other, PublicUrl};
 use super::{Hub, Network, Output};
 use crate::backplane::{Content, Message, Subject, TrackerId};
+use crate::ending::Ending;
 use crate::label::Label;
 use crate::limits;
 
@@ -126,6 +127,7 @@ impl Hub {
         let Some(at) = self.place_of(chain_id, to) else {
             return false;
         };
+        self.relayed.to_trackers.count(&text);
         let content = Content::Forward { from, to, text };
         self.publish(Subject::Tracker(at), Message::About(chain_id, content));
         true
@@ -211,6 +213,7 @@ impl Hub {
                 if let Some(receiver) = receiver
                     && self.place_of(chain_id, sender) == Some(from)
                 {
+                    self.relayed.from_trackers.count(&text);
                     self.outputs.push_back(Output::Send {
                         connections: vec![receiver],
                         text,
@@ -272,7 +275,7 @@ impl Hub {
                 self.leave_room(now, connection);
                 self.outputs.push_back(Output::Disconnect {
                     connection,
-                    reason: "joined again elsewhere",
+                    reason: Ending::Replaced,
                 });
             } else {
                 return;

@@ -147,7 +147,7 @@ impl World {
     }
 
     fn networks(&self, index: usize) -> usize {
-        self.nodes[index].hub.network_count()
+        self.nodes[index].hub.figures().networks
     }
 
     /// Whether the driver of a tracker still takes an order.

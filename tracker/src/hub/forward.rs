@@ -35,9 +35,11 @@ impl Hub {
             };
             return self.send(connection, &error);
         };
+        let text = forward.from_sender(sender);
+        self.relayed.here.count(&text);
         self.outputs.push_back(Output::Send {
             connections: vec![receiver],
-            text: forward.from_sender(sender),
+            text,
         });
     }
 

@@ -11,6 +11,7 @@ use shared::ids::{ChainId, PeerId, PublicKey, Signature, TimestampMs};
 
 use super::bucket::Bucket;
 use super::{Connection, ConnectionId, Hub, Output, Place};
+use crate::ending::Ending;
 use crate::label::Label;
 use crate::limits;
 
@@ -101,7 +102,7 @@ impl Hub {
             self.leave_room(now, earlier);
             self.outputs.push_back(Output::Disconnect {
                 connection: earlier,
-                reason: "joined again elsewhere",
+                reason: Ending::Replaced,
             });
         }
     }

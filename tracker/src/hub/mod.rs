@@ -27,6 +27,7 @@ mod cluster;
 mod credentials;
 mod drain;
 mod facts;
+mod figures;
 mod forward;
 mod join;
 mod listing;
@@ -39,6 +40,7 @@ mod traffic;
 
 pub(crate) use self::bucket::Bucket;
 pub use self::cluster::{PRESENCE_MS, PRESENCE_MS_MAX};
+pub use self::figures::{Figures, Limited, Load, Relayed};
 pub use self::join::{JOIN_DOMAIN, join_bytes};
 pub use self::trackers::PublicUrl;
 pub use self::traffic::{
@@ -54,6 +56,7 @@ use shared::private::RoomId;
 
 use self::message::{Incoming, MessageError, Wish};
 use self::rooms::SEALED_ONLY;
+use crate::ending::Ending;
 use crate::label::Label;
 use crate::limits;
 use crate::turn::Turn;
@@ -90,6 +93,8 @@ pub struct Hub {
     wake_at: Option<TimestampMs>,
     /// What other trackers have; none of a tracker alone.
     cluster: Option<cluster::Cluster>,
+    relayed: Relayed,
+    limited: Limited,
     outputs: VecDeque<Output>,
 }
 
@@ -128,13 +133,7 @@ impl Connection {
         message: &Result<Incoming, MessageError>,
         bytes: usize,
     ) -> Option<TimestampMs> {
-        if matches!(
-            message,
-            Ok(Incoming::Relay(_)
-                | Incoming::Update { .. }
-                | Incoming::Report(_)
-                | Incoming::Block(_))
-        ) {
+        if message.as_ref().is_ok_and(figures::is_bulk) {
             let weight = u32::try_from(bytes)
                 .unwrap_or(u32::MAX)
                 .max(limits::RELAY_FRAME_BYTES_MIN);
@@ -169,6 +168,8 @@ impl Hub {
             counts_changed: Vec::new(),
             wake_at: None,
             cluster: None,
+            relayed: Relayed::default(),
+            limited: Limited::default(),
             outputs: VecDeque::new(),
         }
     }
@@ -247,16 +248,6 @@ impl Hub {
         self.outputs.pop_front()
     }
 
-    /// How many connections there are.
-    pub fn connection_count(&self) -> usize {
-        self.connections.len()
-    }
-
-    /// How many networks are registered.
-    pub fn network_count(&self) -> usize {
-        self.networks.len()
-    }
-
     /// The network kept under `label`.
     pub fn network(&self, label: &Label) -> Option<&Network> {
         self.labels
@@ -323,6 +314,8 @@ impl Hub {
             return;
         };
         if let Some(until) = state.charge(now, &message, bytes) {
+            self.limited
+                .count_pause(message.as_ref().is_ok_and(figures::is_bulk));
             self.outputs.push_back(Output::Pause { connection, until });
         }
         let message = match message {
@@ -372,7 +365,7 @@ impl Hub {
             self.deadlines.remove(&(deadline, connection));
             self.outputs.push_back(Output::Disconnect {
                 connection,
-                reason: "no join in time",
+                reason: Ending::Idle,
             });
         }
         if self.listing_due.is_some_and(|due| due <= now) {
@@ -389,6 +382,7 @@ impl Hub {
             return;
         };
         if state.creations.take(now, 1).is_some() {
+            self.limited.count_creation();
             let message = format!(
                 "{} networks created from here, try again later",
                 limits::CREATION_BURST
@@ -412,7 +406,7 @@ impl Hub {
         if state.mistakes > limits::MISTAKES_MAX {
             self.outputs.push_back(Output::Disconnect {
                 connection,
-                reason: "too many malformed messages",
+                reason: Ending::Malformed,
             });
         } else {
             self.send_error(connection, error.code, error.message);

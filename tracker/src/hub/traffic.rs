@@ -9,6 +9,7 @@ use shared::private::RoomId;
 
 use super::message::{Incoming, Listing, MessageError, Wish};
 use crate::backplane::{Message, Subject, TrackerId};
+use crate::ending::Ending;
 use crate::label::Label;
 use crate::ledger::MemberReport;
 
@@ -225,8 +226,8 @@ pub enum Output {
     Disconnect {
         /// Which one.
         connection: ConnectionId,
-        /// Why, for the close frame.
-        reason: &'static str,
+        /// Why.
+        reason: Ending,
     },
     /// Read nothing more from a connection until then: it sent faster than it may.
     Pause {

@@ -13,6 +13,7 @@ use shared::report::SealedBlock;
 
 use super::branches::{Batch, Branches, Stored, genesis_hex};
 use super::forward::Acceptance;
+use super::waiting::Waiting;
 use crate::hub::message::Listing;
 use crate::hub::{Network, RoomNetwork};
 use crate::label::Label;
@@ -31,6 +32,7 @@ pub(crate) struct Book {
     /// Transactions of the main chain; nobody here knows those of a private network.
     transactions: u64,
     pub(crate) confirmed: Option<Confirmed>,
+    waiting: Waiting,
     /// Resets that the enterprise chain executed.
     pub(crate) resets: u32,
 }
@@ -73,6 +75,7 @@ impl Book {
             chain: Branches::new(genesis),
             transactions: 0,
             confirmed: None,
+            waiting: Waiting::default(),
             resets: 0,
         }
     }
@@ -106,7 +109,7 @@ impl Book {
             return Ok(Progress::Known);
         };
         let inserted = chain.insert(block, now)?;
-        Ok(self.progress(inserted))
+        Ok(self.progress(now, inserted))
     }
 
     /// Inserts a checked report.
@@ -116,7 +119,7 @@ impl Book {
         now: TimestampMs,
     ) -> Result<Progress, ChainError> {
         let inserted = self.chain.insert_reported(block, now)?;
-        Ok(self.progress(inserted))
+        Ok(self.progress(now, inserted))
     }
 
     /// Puts a stored block back.
@@ -129,7 +132,7 @@ impl Book {
         inserted.map(drop).map_err(|error| error.to_string())
     }
 
-    fn progress(&mut self, inserted: Inserted) -> Progress {
+    fn progress(&mut self, now: TimestampMs, inserted: Inserted) -> Progress {
         match inserted {
             Inserted::AlreadyKnown => Progress::Known,
             Inserted::Stored => Progress::Beside,
@@ -144,6 +147,7 @@ impl Book {
                     .saturating_add(joined);
                 let first = connected.first().and_then(|hash| self.chain.header(hash));
                 let from = first.map_or(Height(1), |header| header.height);
+                self.waiting.changed(now, from);
                 Progress::Connected { from }
             }
         }
@@ -217,9 +221,9 @@ impl Book {
             return false;
         }
         let transactions = self.transactions_up_to(height);
-        let height = height.0;
+        self.waiting.confirmed(height, self.chain.tip().height);
         self.confirmed = Some(Confirmed {
-            height,
+            height: height.0,
             hash,
             transactions,
             enterprise_height,
@@ -255,10 +259,29 @@ impl Book {
     }
 
     /// Takes an executed reset in: what it voids is gone, and nothing counts as confirmed before the validator said so anew.
-    pub(crate) fn reset(&mut self, number: u32, from: Height) {
+    pub(crate) fn reset(&mut self, now: TimestampMs, number: u32, from: Height) {
         self.resets = number;
-        self.confirmed = None;
         self.chain.reset(from);
+        self.unconfirm(now);
+    }
+
+    /// The enterprise chain has none of it any more.
+    pub(crate) fn unconfirm(&mut self, now: TimestampMs) {
+        self.confirmed = None;
+        self.waits_since(now);
+    }
+
+    /// What is not confirmed waits from now on: it is not known since when it did.
+    pub(crate) fn waits_since(&mut self, now: TimestampMs) {
+        let tip = self.chain.tip().height;
+        let confirmed = Height(tip.0.saturating_sub(self.unconfirmed()));
+        self.waiting.began_anew(now);
+        self.waiting.confirmed(confirmed, tip);
+    }
+
+    /// Since when the oldest block that is not confirmed waits.
+    pub(crate) fn waiting_since(&self) -> Option<TimestampMs> {
+        self.waiting.since().filter(|_| !self.is_confirmed())
     }
 
     /// A private network as the hub may know it.

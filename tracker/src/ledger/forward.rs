@@ -221,7 +221,7 @@ impl Ledger {
                 .as_ref()
                 .is_some_and(|confirmed| confirmed.height > height.0);
         if has_lost {
-            book.confirmed = None;
+            book.unconfirm(now);
             self.outputs.push_back(Output::Persist(Change::Confirmed {
                 chain_id,
                 confirmed: None,

@@ -25,6 +25,7 @@ mod resets;
 mod traffic;
 mod update;
 mod verdicts;
+mod waiting;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -181,6 +182,9 @@ impl Ledger {
 
     /// Ends the restoring: tells the hub of every network and plans to ask the validator what it has.
     pub fn restored(&mut self, now: TimestampMs) {
+        for book in self.books.values_mut() {
+            book.waits_since(now);
+        }
         for book in self.books.values() {
             let fact = book.room_network().map_or_else(
                 || hub::Input::Registered {
@@ -209,9 +213,17 @@ impl Ledger {
                 .iter()
                 .map(|book| u64::from(book.unconfirmed()))
                 .sum(),
+            waiting_since: self.waiting_since(),
             failing: self.failing(),
             last_failure: self.last_failure.clone(),
         }
+    }
+
+    /// Since when the oldest block of the outbox waits; a tracker alone has no outbox.
+    fn waiting_since(&self) -> Option<TimestampMs> {
+        let is_on = self.forwarding == Forwarding::On;
+        let books = self.books.values().filter(|_| is_on);
+        books.filter_map(Book::waiting_since).min()
     }
 
     /// What `tracker_integration.json` says.

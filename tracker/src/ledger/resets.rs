@@ -225,7 +225,7 @@ impl Ledger {
         let Some(book) = self.books.get_mut(&chain_id) else {
             return;
         };
-        book.reset(number, from);
+        book.reset(now, number, from);
         let pending = self.resets.get(&chain_id);
         let is_done = pending.is_some_and(|pending| pending.reset == *reset);
         if is_done {

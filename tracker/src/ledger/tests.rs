@@ -241,6 +241,7 @@ fn a_failed_update_is_repeated_until_it_is_confirmed_by_hash() {
         assert_eq!(forwarded(&drain(&mut ledger)), Some((1, 1)));
     }
     assert_eq!(ledger.summary().unconfirmed_blocks, 1);
+    assert_eq!(ledger.summary().waiting_since, Some(NOW));
     let outputs = answer(&mut ledger, now, id, acceptance(&block));
     assert!(
         matches!(
@@ -433,6 +434,17 @@ fn everything_is_restored_from_what_was_persisted() {
         Some((3, 3)),
         "the newest confirmed block asks what is there"
     );
+    assert_eq!(restored.summary().waiting_since, None);
+    let (later, newer) = (NOW.plus_ms(5_000), mine(&mut chain, 0));
+    restored.handle(
+        later,
+        Input::BlocksReported {
+            asker: PEER,
+            network: NetworkName::Chain(id),
+            blocks: vec![(&newer).into()],
+        },
+    );
+    assert_eq!(restored.summary().waiting_since, Some(later));
 }
 
 #[test]

@@ -296,6 +296,8 @@ pub struct Summary {
     pub unconfirmed_networks: usize,
     /// Main chain blocks that are not confirmed.
     pub unconfirmed_blocks: u64,
+    /// Since when the oldest of them waits, as far as this run of the tracker knows; none without a validator.
+    pub waiting_since: Option<TimestampMs>,
     /// Networks whose last update failed.
     pub failing: usize,
     /// Why the last update that failed did.

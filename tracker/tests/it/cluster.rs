@@ -6,6 +6,7 @@ use std::time::Duration;
 use api::ws::{ClientMessage, ServerMessage};
 use tokio::net::TcpStream;
 
+use crate::metrics::Measures;
 use crate::support::{Client, Network, Running, identity};
 
 /// A nats-server of this test.
@@ -208,4 +209,44 @@ async fn trackers_of_a_cluster_are_one_to_their_clients_whatever_dies() {
     for tracker in trackers {
         tracker.stop().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_nats_it_is_degraded_and_says_so_until_that_is_back_and_ready_all_the_time() {
+    let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
+    let Some(server) = Server::start(port).await else {
+        return;
+    };
+    let measures = Measures::free().await;
+    let tracker = Running::start_with(folder.path(), |config| {
+        config.ops_bind = measures.bind();
+        config.nats_url = Some(format!("nats://127.0.0.1:{port}"));
+    })
+    .await;
+    let up = "distli_tracker_cluster_up";
+    let dropped = r#"distli_tracker_cluster_orders_dropped_total{reason="away"}"#;
+    reached(&tracker, true).await;
+    measures.until(up, |value| value == 1.0).await;
+    assert_eq!(measures.health().await["status"], "healthy");
+
+    drop(server);
+    measures.until(up, |value| value == 0.0).await;
+    let health = measures.health().await;
+    assert_eq!(health["status"], "degraded");
+    let said = health["checks"]["cluster"].as_str().unwrap();
+    assert!(said.contains("start the NATS server"), "{said}");
+    assert_eq!(tracker.get("/health").await.status(), 200);
+    assert_eq!(measures.get("/ready").await.status(), 200);
+    // It serves its own, and what it would tell others is dropped.
+    let network = Network::new("alone", 1);
+    let mut client = Client::connect(&tracker).await;
+    client.create(&network).await;
+    client.join(&network, &identity(11)).await;
+    measures.until(dropped, |count| count >= 1.0).await;
+
+    let server = Server::start(port).await.unwrap();
+    measures.until(up, |value| value == 1.0).await;
+    assert_eq!(measures.health().await["status"], "healthy");
+    drop(server);
+    tracker.stop().await;
 }

@@ -24,6 +24,8 @@ mod isolation;
 #[cfg(test)]
 mod joining;
 #[cfg(test)]
+mod metrics;
+#[cfg(test)]
 mod operations;
 #[cfg(test)]
 mod private;

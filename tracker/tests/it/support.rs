@@ -105,6 +105,18 @@ impl Client {
     pub(crate) async fn connect(tracker: &Running) -> Self {
         let url = format!("ws://{}/ws", tracker.address);
         let (socket, _) = tokio_tungstenite::connect_async(url).await.unwrap();
+        Self::welcomed(socket).await
+    }
+
+    /// The same, over a stream to the tracker.
+    pub(crate) async fn over(stream: TcpStream, tracker: &Running) -> Self {
+        let url = format!("ws://{}/ws", tracker.address);
+        let stream = MaybeTlsStream::Plain(stream);
+        let connected = tokio_tungstenite::client_async(url, stream).await;
+        Self::welcomed(connected.unwrap().0).await
+    }
+
+    async fn welcomed(socket: WebSocketStream<MaybeTlsStream<TcpStream>>) -> Self {
         let mut client = Self {
             socket,
             provisional: PeerId(Hash([0; 32])),

@@ -128,8 +128,8 @@ async fn who_is_not_let_in_is_counted_by_the_reason() {
     let (data, measures) = (tempdir().unwrap(), Measures::free().await);
     let tracker = Running::start_with(data.path(), |config| {
         config.ops_bind = measures.bind();
-        config.connections_max = 2;
-        config.address_connections = 1;
+        // Of sockets that are no connections yet, as many again.
+        config.address_connections = 2;
     })
     .await;
     let url = format!("ws://{}/ws", tracker.address);
@@ -138,13 +138,15 @@ async fn who_is_not_let_in_is_counted_by_the_reason() {
     foreign.headers_mut().insert("origin", origin);
     let refusal = tokio_tungstenite::connect_async(foreign).await.unwrap_err();
     assert!(refusal.to_string().contains("403"), "{refusal}");
-    assert_eq!(tracker.get("/ws").await.status(), 400);
-    let client = Client::connect(&tracker).await;
+    let clients = [
+        Client::connect(&tracker).await,
+        Client::connect(&tracker).await,
+    ];
     let refusal = tokio_tungstenite::connect_async(&url).await.unwrap_err();
     assert!(refusal.to_string().contains("429"), "{refusal}");
     for (reason, count) in [
         ("origin", 1.0),
-        ("no_upgrade", 1.0),
+        ("no_upgrade", 0.0),
         ("address_connections", 1.0),
         ("full", 0.0),
     ] {
@@ -154,7 +156,7 @@ async fn who_is_not_let_in_is_counted_by_the_reason() {
             "{reason}"
         );
     }
-    drop(client);
+    drop(clients);
     tracker.stop().await;
 
     let (data, measures) = (tempdir().unwrap(), Measures::free().await);
@@ -168,6 +170,8 @@ async fn who_is_not_let_in_is_counted_by_the_reason() {
     let refusal = tokio_tungstenite::connect_async(&url).await.unwrap_err();
     assert!(refusal.to_string().contains("503"), "{refusal}");
     assert_eq!(measures.read(&refused("full")).await, Some(1.0));
+    assert_eq!(tracker.get("/ws").await.status(), 400);
+    assert_eq!(measures.read(&refused("no_upgrade")).await, Some(1.0));
     drop(client);
     tracker.stop().await;
 }

@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 export COMPOSE_PROJECT_NAME=distli-check
-export DISTLI_TRACKER_PORT=13030 DISTLI_VALIDATOR_PORT=18080 DISTLI_DASHBOARD_PORT=19090
+export DISTLI_TRACKER_PORT=13030 DISTLI_TRACKER_OPS_PORT=13031 DISTLI_VALIDATOR_PORT=18080 DISTLI_DASHBOARD_PORT=19090
 tracker=http://127.0.0.1:$DISTLI_TRACKER_PORT
 validator=http://127.0.0.1:$DISTLI_VALIDATOR_PORT
 dashboard=http://127.0.0.1:$DISTLI_DASHBOARD_PORT
@@ -73,6 +73,7 @@ pages_are_served() {
   local module
   answers "$tracker/" '<script type="module"' || fail "the tracker does not serve the app"
   answers "$dashboard/" '<script type="module"' || fail "the dashboard does not serve its page"
+  answers "http://127.0.0.1:$DISTLI_TRACKER_OPS_PORT/metrics" distli_tracker_connections || fail "the tracker shows no measures"
   module=$(curl -fsS -o /dev/null -w '%{content_type} %{size_download}' "$tracker/pkg/node_wasm_bg.wasm")
   [[ $module =~ ^application/wasm\ [0-9]{5,}$ ]] || fail "the app's module is served as: $module"
 }

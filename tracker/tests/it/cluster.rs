@@ -6,7 +6,7 @@ use std::time::Duration;
 use api::ws::{ClientMessage, ServerMessage};
 use tokio::net::TcpStream;
 
-use crate::support::{Client, Network, Running, identity};
+use crate::support::{Client, Network, Running, identity, skip_without};
 
 /// A nats-server of this test.
 struct Server {
@@ -24,10 +24,7 @@ impl Server {
         let process = match spawned {
             Ok(process) => process,
             Err(error) => {
-                eprintln!(
-                    "SKIPPED: nats-server is not here ({error}); on Debian, apt-get install nats-server"
-                );
-                assert!(std::env::var_os("DISTLI_NATS_NEEDED").is_none());
+                skip_without("nats-server", "nats-server", &error);
                 return None;
             }
         };

@@ -6,7 +6,7 @@ use std::time::Duration;
 use api::ws::{IceServer, ServerMessage};
 use futures_util::StreamExt as _;
 
-use crate::support::Running;
+use crate::support::{Running, skip_without};
 
 const SECRET: &str = "of tracker and turn server";
 
@@ -47,9 +47,7 @@ impl Coturn {
         let server = match spawned {
             Ok(process) => Self(process),
             Err(error) => {
-                eprintln!(
-                    "SKIPPED: coturn is not here ({error}); on Debian, apt-get install coturn"
-                );
+                skip_without("turnserver", "coturn", &error);
                 return None;
             }
         };

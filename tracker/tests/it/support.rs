@@ -135,8 +135,18 @@ impl Client {
         self.socket.send(Message::text(text)).await.unwrap();
     }
 
+    pub(crate) async fn send_binary(&mut self, bytes: Vec<u8>) {
+        self.socket.send(Message::binary(bytes)).await.unwrap();
+    }
+
     /// The next message; none when the tracker closed the connection.
     pub(crate) async fn receive_or_end(&mut self) -> Option<ServerMessage> {
+        let text = self.text_or_end().await?;
+        Some(serde_json::from_str(&text).unwrap())
+    }
+
+    /// The same as it came.
+    pub(crate) async fn text_or_end(&mut self) -> Option<String> {
         loop {
             let next = tokio::time::timeout(PATIENCE, self.socket.next())
                 .await
@@ -144,7 +154,7 @@ impl Client {
             match next {
                 Some(Ok(Message::Text(text))) => {
                     schema::check(Side::Tracker, &text);
-                    return Some(serde_json::from_str(&text).unwrap());
+                    return Some(text.to_string());
                 }
                 Some(Ok(Message::Close(_)) | Err(_)) | None => return None,
                 Some(Ok(_)) => {}

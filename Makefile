@@ -13,7 +13,11 @@ TOOLS := $(abspath $(or $(DISTLI_TOOLS),.tools))/bin
 WASM := wasm32-unknown-unknown
 BARE := thumbv7m-none-eabi
 DIST := www/dist
-export PATH := $(TOOLS):$(PATH)
+# Debian keeps servers in /usr/sbin, which users have not always in their PATH.
+export PATH := $(TOOLS):$(PATH):/usr/sbin
+
+# Tests that need nats-server or coturn fail without them; without this variable, as in a bare `cargo test`, they say that they skip.
+export DISTLI_SERVERS_NEEDED := 1
 
 # The version of wasm-bindgen that Cargo.lock holds, and the one that crates/wasm-tools builds.
 BINDGEN := $(shell sed -n '/^name = "wasm-bindgen"$$/{n;s/^version = "\(.*\)"$$/\1/p;q}' Cargo.lock)
@@ -75,7 +79,7 @@ build-web: setup ## Build the browser app into www/dist
 # --- checks ------------------------------------------------------------------------------------------------------
 
 .PHONY: test
-test: setup browser nats ## Prove it: every check and test there is, in order, with the time each took
+test: setup browser servers ## Prove it: every check and test there is, in order, with the time each took
 	@mkdir -p artifacts; : > artifacts/times; \
 	for step in fmt names clippy doc unit js-test purity fuzz sim wasm-test e2e; do \
 	  what=$$(sed -n "s/^$$step:.*## \(.*\)/\1/p" Makefile); \
@@ -117,7 +121,7 @@ doc: ## The documentation builds without a warning
 	@RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --locked $(OURS) --no-deps --document-private-items
 
 .PHONY: unit
-unit: ## Unit and integration tests of every crate
+unit: servers ## Unit and integration tests of every crate
 	@$(call tests_of,not (package(sim) + package(e2e) + package(fuzz)),$(OURS) --exclude sim --exclude e2e --exclude fuzz)
 
 .PHONY: js-test
@@ -154,7 +158,7 @@ wasm-test: setup browser ## The chain's rules and the browser node's own tests a
 	  cargo test --locked --target $(WASM) -p node-wasm -p shared --test it --test web
 
 .PHONY: e2e
-e2e: build-web browser ## The whole story with real browsers and real processes; screenshots in artifacts/
+e2e: build-web browser servers ## The whole story with real browsers and real processes; screenshots in artifacts/
 	@cargo build --locked $(OURS) --bins
 	@$(call tests_of,package(e2e),-p e2e) $(if $(NEXTEST),--test-threads 1,-- --test-threads 1)
 
@@ -162,21 +166,27 @@ e2e: build-web browser ## The whole story with real browsers and real processes;
 browser:
 	@if ! { command -v chromedriver && { command -v chromium || command -v google-chrome || command -v chrome; }; } >/dev/null 2>&1; then \
 	  echo "No Chrome or Chromium with its chromedriver found: installing Debian's chromium and chromium-driver"; \
-	  install="apt-get install -y --no-install-recommends chromium chromium-driver"; \
-	  if [ "$$(id -u)" = 0 ]; then apt-get update -q && $$install; \
-	  elif sudo -n true 2>/dev/null; then sudo apt-get update -q && sudo $$install; \
-	  else echo "That needs root. Run: sudo $$install"; exit 1; fi; \
+	  $(call debian,chromium chromium-driver); \
 	fi
 
-# Debian's NATS server is for the tests of a cluster of trackers; where it can't be installed they say that they are skipped.
-.PHONY: nats
-nats:
-	@if ! command -v nats-server >/dev/null; then \
-	  install="apt-get install -y --no-install-recommends nats-server"; \
-	  if [ "$$(id -u)" = 0 ]; then apt-get update -q && $$install; \
-	  elif sudo -n true 2>/dev/null; then sudo apt-get update -q && sudo $$install; \
-	  else echo "nats-server is not here, and installing it needs root: sudo $$install"; fi || true; \
+# The tracker's tests run against a real NATS server (a cluster of trackers) and a real TURN server.
+.PHONY: servers
+servers:
+	@missing=""; \
+	command -v nats-server >/dev/null || missing="nats-server"; \
+	{ command -v turnserver && command -v turnutils_uclient; } >/dev/null || missing="$${missing:+$$missing }coturn"; \
+	if [ -n "$$missing" ]; then \
+	  echo "Not found: $$missing, which tests of the tracker need: installing Debian's"; \
+	  $(call debian,$$missing); \
 	fi
+
+# Installs packages where apt-get and root are at hand, else says how to do it by hand and fails.
+debian = install="apt-get install -y --no-install-recommends $(1)"; \
+  if ! command -v apt-get >/dev/null; then \
+    echo "There is no apt-get here. Install what Debian calls $(1) by hand, so that it is found in PATH, and run this again"; exit 1; \
+  elif [ "$$(id -u)" = 0 ]; then apt-get update -q && $$install; \
+  elif sudo -n true 2>/dev/null; then sudo apt-get update -q && sudo $$install; \
+  else echo "That needs root. Run: sudo $$install"; exit 1; fi
 
 .PHONY: docker
 docker: ## Build the image and prove docker-compose.yml, where docker is (ports 13030, 18080, 19090; not part of test)

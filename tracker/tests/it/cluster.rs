@@ -7,7 +7,7 @@ use api::ws::{ClientMessage, ServerMessage};
 use tokio::net::TcpStream;
 
 use crate::metrics::Measures;
-use crate::support::{Client, Network, Running, identity};
+use crate::support::{Client, Network, Running, identity, skip_without};
 
 /// A nats-server of this test.
 struct Server {
@@ -25,10 +25,7 @@ impl Server {
         let process = match spawned {
             Ok(process) => process,
             Err(error) => {
-                eprintln!(
-                    "SKIPPED: nats-server is not here ({error}); on Debian, apt-get install nats-server"
-                );
-                assert!(std::env::var_os("DISTLI_NATS_NEEDED").is_none());
+                skip_without("nats-server", "nats-server", &error);
                 return None;
             }
         };

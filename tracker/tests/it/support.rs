@@ -1,5 +1,6 @@
 //! A running tracker, clients of it, networks to join, and a validator's double that confirms or is out.
 
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -146,8 +147,18 @@ impl Client {
         self.socket.send(Message::text(text)).await.unwrap();
     }
 
+    pub(crate) async fn send_binary(&mut self, bytes: Vec<u8>) {
+        self.socket.send(Message::binary(bytes)).await.unwrap();
+    }
+
     /// The next message; none when the tracker closed the connection.
     pub(crate) async fn receive_or_end(&mut self) -> Option<ServerMessage> {
+        let text = self.text_or_end().await?;
+        Some(serde_json::from_str(&text).unwrap())
+    }
+
+    /// The same as it came.
+    pub(crate) async fn text_or_end(&mut self) -> Option<String> {
         loop {
             let next = tokio::time::timeout(PATIENCE, self.socket.next())
                 .await
@@ -155,7 +166,7 @@ impl Client {
             match next {
                 Some(Ok(Message::Text(text))) => {
                     schema::check(Side::Tracker, &text);
-                    return Some(serde_json::from_str(&text).unwrap());
+                    return Some(text.to_string());
                 }
                 Some(Ok(Message::Close(_)) | Err(_)) | None => return None,
                 Some(Ok(_)) => {}
@@ -464,6 +475,17 @@ impl Network {
 
 pub(crate) fn identity(seed: u8) -> Identity {
     Identity::from_seed([seed; 32])
+}
+
+/// Says, also where a test's output is kept back, that it is skipped without this program of a Debian package.
+///
+/// Fails where `DISTLI_SERVERS_NEEDED` is set, as `make` does: there nothing may be skipped.
+pub(crate) fn skip_without(program: &str, package: &str, error: &std::io::Error) {
+    let text = format!("{program} is not here ({error}); on Debian, apt-get install {package}");
+    let is_needed = std::env::var_os("DISTLI_SERVERS_NEEDED").is_some();
+    assert!(!is_needed, "{text}; `make servers` does it");
+    let line = format!("SKIPPED: {text}\n");
+    std::io::stderr().write_all(line.as_bytes()).unwrap();
 }
 
 /// How long a test waits for something that must come.

@@ -8,7 +8,7 @@ use futures_util::StreamExt as _;
 use shared::ids::TimestampMs;
 use tracker::turn::Turn;
 
-use crate::support::{Client, Running};
+use crate::support::{Client, Running, skip_without};
 
 const SECRET: &str = "of tracker and turn server";
 
@@ -49,9 +49,7 @@ impl Coturn {
         let server = match spawned {
             Ok(process) => Self(process),
             Err(error) => {
-                eprintln!(
-                    "SKIPPED: coturn is not here ({error}); on Debian, apt-get install coturn"
-                );
+                skip_without("turnserver", "coturn", &error);
                 return None;
             }
         };

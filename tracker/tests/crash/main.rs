@@ -1,15 +1,17 @@
-//! The tracker as a real process, killed at any time, over damaged files, sent signals, and through a long outage of the validator.
+//! The tracker as a real process, killed at any time, over damaged files, sent signals, under abuse, and through a long outage of the validator.
 //!
 //! `DISTLI_CRASH_KILLS` says how often it is killed, `DISTLI_CRASH_SEED` when.
 
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
+    clippy::print_stdout,
     clippy::disallowed_methods,
     clippy::wildcard_enum_match_arm,
     reason = "a test says what failed by panicking; it drives real processes"
 )]
 
+mod abuse;
 #[path = "../it/certificates.rs"]
 #[expect(dead_code, reason = "the integration tests use what these do not")]
 mod certificates;

@@ -74,6 +74,21 @@ impl Process {
         line.unwrap().split_whitespace().nth(3).unwrap().to_owned()
     }
 
+    /// The most memory that it ever had, in bytes.
+    pub(crate) fn memory_peak(&self) -> usize {
+        let status = format!("/proc/{}/status", self.child.id());
+        let status = std::fs::read_to_string(status).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.unwrap().trim().trim_end_matches(" kB");
+        kib.parse::<usize>().unwrap() * 1_024
+    }
+
+    /// How many files and sockets it has open.
+    pub(crate) fn open_now(&self) -> usize {
+        let open = format!("/proc/{}/fd", self.child.id());
+        std::fs::read_dir(open).unwrap().count()
+    }
+
     /// Whether it serves; false once it has ended by itself.
     pub(crate) async fn serves(&mut self, address: SocketAddr) -> bool {
         let deadline = Instant::now() + PATIENCE;

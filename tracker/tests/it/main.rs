@@ -6,8 +6,6 @@
 )]
 
 #[cfg(test)]
-mod abuse;
-#[cfg(test)]
 mod addresses;
 #[cfg(test)]
 mod certificates;

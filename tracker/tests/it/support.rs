@@ -104,7 +104,11 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) async fn connect(tracker: &Running) -> Self {
-        let url = format!("ws://{}/ws", tracker.address);
+        Self::dial(tracker.address).await
+    }
+
+    pub(crate) async fn dial(address: SocketAddr) -> Self {
+        let url = format!("ws://{address}/ws");
         let (socket, _) = tokio_tungstenite::connect_async(url).await.unwrap();
         Self::welcomed(socket).await
     }
@@ -135,12 +139,6 @@ impl Client {
         let text = serde_json::to_string(message).unwrap();
         schema::check(Side::Client, &text);
         self.send_text(text).await;
-    }
-
-    /// Whether the tracker still takes something.
-    pub(crate) async fn try_send(&mut self, message: &ClientMessage) -> bool {
-        let text = serde_json::to_string(message).unwrap();
-        self.socket.send(Message::text(text)).await.is_ok()
     }
 
     pub(crate) async fn send_text(&mut self, text: String) {

@@ -141,6 +141,12 @@ impl Client {
         self.send_text(text).await;
     }
 
+    /// Whether the tracker still takes something.
+    pub(crate) async fn try_send(&mut self, message: &ClientMessage) -> bool {
+        let text = serde_json::to_string(message).unwrap();
+        self.socket.send(Message::text(text)).await.is_ok()
+    }
+
     pub(crate) async fn send_text(&mut self, text: String) {
         self.socket.send(Message::text(text)).await.unwrap();
     }

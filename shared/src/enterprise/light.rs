@@ -28,7 +28,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use super::checkpoint::{Checkpoint, CheckpointError, SplitProof, Trust};
+use super::checkpoint::{Checkpoint, CheckpointError, Trust};
 use super::error::EnterpriseError;
 use super::finality::FinalBlock;
 use super::genesis::EnterpriseGenesis;
@@ -106,7 +106,7 @@ pub enum LightError {
         /// The height.
         height: EnterpriseHeight,
         /// What shows it to anybody.
-        proof: Box<SplitProof>,
+        proof: Box<Split>,
     },
 }
 
@@ -184,19 +184,11 @@ impl FinalityProof {
         let genesis = EnterpriseGenesis::decode(reader.counted_bytes("a genesis", u32::MAX)?)?;
         let mut links = Vec::new();
         if format == Self::FORMAT_WITH_LINKS {
-            let count = usize::from(reader.u16()?);
-            if !(1..=LINKS_MAX).contains(&count) {
-                return Err(EnterpriseError::Range {
-                    field: "changes of the validators",
-                    found: u64::try_from(count).unwrap_or(u64::MAX),
-                    allowed: "1 to 1,024",
-                }
-                .into());
+            let count = reader.u16()?;
+            if count == 0 {
+                return Err(links_out_of_range(count));
             }
-            for _ in 0..count {
-                let link = reader.counted_bytes("a change of the validators", u32::MAX)?;
-                links.push(SetLink::decode(link)?);
-            }
+            links = read_links(&mut reader, count)?;
         }
         let receipt = Receipt::decode(reader.counted_bytes("a receipt", u32::MAX)?)?;
         let from_size = reader.u64()?;
@@ -325,23 +317,15 @@ impl LightClient {
     }
 
     /// Follows the validators from the genesis to the receipt, on the way that was verified before.
-    pub(super) fn trust(&self, proof: &FinalityProof) -> Result<Trust, LightError> {
+    fn trust(&self, proof: &FinalityProof) -> Result<Trust, LightError> {
         let mut trust = Trust::new(&proof.genesis, self.pinned)?;
         let mut height = EnterpriseHeight(0);
         for link in &proof.links {
-            let header = &link.checkpoint.header;
-            if header.height <= height {
-                let (found, expected) = (header.height, height.next());
-                return Err(EnterpriseError::Height { found, expected }.into());
-            }
-            height = header.height;
+            height = check_rises(height, link.checkpoint.header.height)?;
             trust.follow(link)?;
         }
         let newest = proof.receipt.checkpoint.header.height;
-        if newest <= height && !proof.links.is_empty() {
-            let (found, expected) = (newest, height.next());
-            return Err(EnterpriseError::Height { found, expected }.into());
-        }
+        check_rises(height, newest)?;
         // Whoever was a validator once could go on from there with others of its own.
         let known = self.links.iter().filter(|(height, _)| *height < newest);
         for (index, (height, hash)) in known.enumerate() {
@@ -363,9 +347,10 @@ impl LightClient {
             return Ok(());
         }
         if is_same_height {
-            let split = SplitProof::new(known.clone(), next.clone(), trust)?;
+            let root = (&proof.genesis, self.pinned);
+            let split = Split::new(root, &proof.links, (known.clone(), next.clone()))?;
             return Err(LightError::Split {
-                height: next.header.height,
+                height: split.height(),
                 proof: Box::new(split),
             });
         }
@@ -375,4 +360,38 @@ impl LightClient {
         }
         Ok(next.verify_after(known, &proof.consistency, trust)?)
     }
+}
+
+/// The changes of the validators in a proof, each with its length.
+pub(super) fn read_links(reader: &mut Reader<'_>, count: u16) -> Result<Vec<SetLink>, LightError> {
+    if usize::from(count) > LINKS_MAX {
+        return Err(links_out_of_range(count));
+    }
+    let mut links = Vec::new();
+    for _ in 0..count {
+        let link = reader.counted_bytes("a change of the validators", u32::MAX)?;
+        links.push(SetLink::decode(link)?);
+    }
+    Ok(links)
+}
+
+fn links_out_of_range(count: u16) -> LightError {
+    let error = EnterpriseError::Range {
+        field: "changes of the validators",
+        found: count.into(),
+        allowed: "1 to 1,024",
+    };
+    error.into()
+}
+
+/// Changes of the validators and what follows them are in the order of their heights; answers the higher one.
+pub(super) fn check_rises(
+    below: EnterpriseHeight,
+    found: EnterpriseHeight,
+) -> Result<EnterpriseHeight, LightError> {
+    if found > below {
+        return Ok(found);
+    }
+    let expected = below.next();
+    Err(EnterpriseError::Height { found, expected }.into())
 }

@@ -73,7 +73,7 @@ pub use snapshot::{
     SNAPSHOT_CHUNK_BYTES, SNAPSHOT_CHUNKS_MAX, SNAPSHOT_PROOF_BYTES_MAX, SnapshotManifest,
     SnapshotProof,
 };
-pub use split::Split;
+pub use split::{SPLIT_BYTES_MAX, Split};
 pub use tenants::{INCIDENTS_MAX, Tenants};
 pub use validators::{VALIDATORS_MAX, ValidatorInfo, ValidatorSet, quorum};
 pub use verifier::Verifier;

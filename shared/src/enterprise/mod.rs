@@ -46,6 +46,8 @@ mod voiding;
 #[cfg(test)]
 mod finality_tests;
 #[cfg(test)]
+mod light_tests;
+#[cfg(test)]
 mod receipt_tests;
 #[cfg(test)]
 mod reset_receipt_tests;

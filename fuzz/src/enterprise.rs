@@ -164,7 +164,7 @@ pub(crate) fn run(bytes: &[u8]) {
     );
 }
 
-fn identities() -> Vec<Identity> {
+pub(crate) fn identities() -> Vec<Identity> {
     (1..=4)
         .map(|seed| Identity::from_seed([seed; 32]))
         .collect()
@@ -175,7 +175,7 @@ pub(crate) fn validators() -> ValidatorSet {
     enterprise_genesis().validators().clone()
 }
 
-fn enterprise_genesis() -> EnterpriseGenesis {
+pub(crate) fn enterprise_genesis() -> EnterpriseGenesis {
     let validators = identities().into_iter().zip('a'..).map(|(identity, name)| {
         let name = NetworkId::parse(&format!("validator-{name}")).expect("a valid label");
         let key = identity.public_key();

@@ -12,6 +12,7 @@ mod enterprise;
 mod machines;
 mod mutator;
 mod reported;
+mod splits;
 mod targets;
 mod texts;
 mod validators;

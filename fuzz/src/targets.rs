@@ -15,7 +15,7 @@ use tracker::hub::ConnectionId;
 use tracker::hub::message::{Incoming, parse};
 use tracker::ledger::{self, Forwarding, Ledger};
 
-use crate::{corpus, enterprise, machines, reported, texts, validators};
+use crate::{corpus, enterprise, machines, reported, splits, texts, validators};
 
 /// One decoder.
 #[derive(Debug, Clone, Copy)]
@@ -95,6 +95,11 @@ pub const TARGETS: &[Target] = &[
         name: "reported",
         run: reported::run,
         corpus: reported::corpus,
+    },
+    Target {
+        name: "split",
+        run: splits::run,
+        corpus: splits::corpus,
     },
     Target {
         name: "validator_wire",

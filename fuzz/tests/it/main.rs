@@ -17,7 +17,7 @@ use shared::{
     enterprise::{
         BlockLimits, Certificate, Checkpoint, EnterpriseBlock, EnterpriseGenesis, EnterpriseHeader,
         Entry, FinalBlock, FinalityProof, Receipt, Reset, ResetReceipt, SnapshotManifest,
-        SnapshotProof,
+        SnapshotProof, Split,
     },
     report::{Report, UncheckedSealed},
     snapshot::Snapshot,
@@ -108,6 +108,26 @@ fn every_kind_of_what_validators_say_is_among_the_good_inputs() {
         .iter()
         .filter(|bytes| validator::agreement::Evidence::decode(bytes).is_ok());
     assert!(shown.count() > 0);
+}
+
+#[test]
+fn a_split_is_shown_by_no_bytes_with_one_bit_changed() {
+    let splits = good("split");
+    let genesis = good("enterprise").into_iter();
+    let mut genesis = genesis.filter_map(|bytes| EnterpriseGenesis::decode(&bytes).ok());
+    let pinned = genesis.next().map(|genesis| genesis.hash());
+    let pinned = pinned.expect("a genesis is among the good inputs");
+    assert_eq!(splits.len(), 3, "before, at and after a change of the set");
+    for bytes in splits {
+        let split = Split::decode(&bytes, pinned).expect("a good one");
+        assert_eq!(split.culprits().len(), 2, "three and three of four");
+        for at in 0..bytes.len() {
+            let mut changed = bytes.clone();
+            changed[at] ^= 1 << (at % 8);
+            let shown = Split::decode(&changed, pinned);
+            assert!(shown.is_err(), "byte {at} may be changed");
+        }
+    }
 }
 
 #[test]

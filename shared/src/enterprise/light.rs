@@ -5,8 +5,13 @@
 //! and the final block's place in the log under that header.
 //!
 //! The client remembers the newest header it accepted and demands of every later one that its log extends the log
-//! verified before (RFC 9162 §2.1.4). Two headers of one height that are both signed by a quorum are proof that more than
-//! a third of the validators lied: [`SplitProof`].
+//! verified before (RFC 9162 §2.1.4), and that it came by the same validators. Two headers of one height that a quorum of one set
+//! signed each are proof that more than a third of that set lied: [`Split`]. Compared are all headers that the client holds, the newest
+//! and those at which the validators changed, with all in the proof. What contradicts without such a pair is refused, and proves
+//! nothing: [`LightError::OtherValidators`] says why.
+//!
+//! A proof may leave out changes that cancel each other (a set that gives way and comes back); who learns of them later takes that for no contradiction,
+//! as long as every change that it knows is there.
 //!
 //! A private tenant may be reset: a final block that names more resets is news, whatever its height, and one that names
 //! fewer is none. What a client can't see is a reset that nobody shows it: that nothing later in the log voids a block is
@@ -28,7 +33,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use super::checkpoint::{Checkpoint, CheckpointError, SplitProof, Trust};
+use super::checkpoint::{Checkpoint, CheckpointError, Trust};
 use super::error::EnterpriseError;
 use super::finality::FinalBlock;
 use super::genesis::EnterpriseGenesis;
@@ -82,12 +87,15 @@ pub enum LightError {
         /// This one.
         allowed: ChainId,
     },
-    /// The proof follows other validators than the one verified before.
+    /// The proof follows other validators than the one verified before, and no header in it is of the height of a known one and
+    /// signed by the same set: that would be a [`Self::Split`]. This is a refusal and no proof that names anybody. A set
+    /// may come back, so that a header at which the set changes does not contradict a later one of the same set; and of two sets at one
+    /// height nobody need have signed for both. Retired validators, or whoever has their keys, can make such a proof alone.
     #[error(
-        "the proof changes the validators at height {height} otherwise than the one verified before: the validators are split, and what they call final does not count until their operators mend it"
+        "the proof has other validators at height {height} than the one verified before: it is refused, and shows nobody's guilt, since retired validators could have made it"
     )]
     OtherValidators {
-        /// The enterprise height of the first difference.
+        /// The enterprise height of a known change that it lacks, or of the newest known header, where it has another set.
         height: EnterpriseHeight,
     },
     /// The proof starts from another log than the one verified before.
@@ -106,7 +114,7 @@ pub enum LightError {
         /// The height.
         height: EnterpriseHeight,
         /// What shows it to anybody.
-        proof: Box<SplitProof>,
+        proof: Box<Split>,
     },
 }
 
@@ -184,19 +192,11 @@ impl FinalityProof {
         let genesis = EnterpriseGenesis::decode(reader.counted_bytes("a genesis", u32::MAX)?)?;
         let mut links = Vec::new();
         if format == Self::FORMAT_WITH_LINKS {
-            let count = usize::from(reader.u16()?);
-            if !(1..=LINKS_MAX).contains(&count) {
-                return Err(EnterpriseError::Range {
-                    field: "changes of the validators",
-                    found: u64::try_from(count).unwrap_or(u64::MAX),
-                    allowed: "1 to 1,024",
-                }
-                .into());
+            let count = reader.u16()?;
+            if count == 0 {
+                return Err(links_out_of_range(count));
             }
-            for _ in 0..count {
-                let link = reader.counted_bytes("a change of the validators", u32::MAX)?;
-                links.push(SetLink::decode(link)?);
-            }
+            links = read_links(&mut reader, count)?;
         }
         let receipt = Receipt::decode(reader.counted_bytes("a receipt", u32::MAX)?)?;
         let from_size = reader.u64()?;
@@ -213,6 +213,13 @@ impl FinalityProof {
             consistency,
         })
     }
+
+    /// The changes of the validators that are in force at a height.
+    fn links_below(&self, height: EnterpriseHeight) -> &[SetLink] {
+        let is_below = |link: &SetLink| link.checkpoint.header.height < height;
+        let count = self.links.partition_point(is_below);
+        self.links.get(..count).unwrap_or_default()
+    }
 }
 
 /// The verified part of the enterprise chain, as one browser knows it.
@@ -224,8 +231,8 @@ pub struct LightClient {
     last: Option<FinalBlock>,
     /// What the newest proof was verified with.
     trust: Option<Trust>,
-    /// Height and hash of the headers by which the validators changed.
-    links: Vec<(EnterpriseHeight, Hash)>,
+    /// The headers by which the validators changed, oldest first.
+    links: Vec<Checkpoint>,
 }
 
 impl LightClient {
@@ -308,13 +315,10 @@ impl LightClient {
             .iter()
             .filter(|validator| verified.signers().contains(&validator.key));
         self.signers = signed.map(|validator| validator.name.clone()).collect();
-        let header_of = |link: &SetLink| {
-            let header = &link.checkpoint.header;
-            (header.height, header.hash())
-        };
-        if proof.links.len() > self.links.len() {
-            self.links = proof.links.iter().map(header_of).collect();
-        }
+        let known = self.height();
+        let new = proof.links.into_iter().map(|link| link.checkpoint);
+        self.links
+            .extend(new.filter(|link| link.header.height >= known));
         self.newest = Some(proof.receipt.checkpoint);
         self.trust = Some(trust);
         let is_news = self.last.is_none_or(|last| block.is_after(&last));
@@ -325,49 +329,80 @@ impl LightClient {
     }
 
     /// Follows the validators from the genesis to the receipt, on the way that was verified before.
-    pub(super) fn trust(&self, proof: &FinalityProof) -> Result<Trust, LightError> {
+    fn trust(&self, proof: &FinalityProof) -> Result<Trust, LightError> {
         let mut trust = Trust::new(&proof.genesis, self.pinned)?;
         let mut height = EnterpriseHeight(0);
         for link in &proof.links {
-            let header = &link.checkpoint.header;
-            if header.height <= height {
-                let (found, expected) = (header.height, height.next());
-                return Err(EnterpriseError::Height { found, expected }.into());
-            }
-            height = header.height;
+            height = check_rises(height, link.checkpoint.header.height)?;
             trust.follow(link)?;
         }
-        let newest = proof.receipt.checkpoint.header.height;
-        if newest <= height && !proof.links.is_empty() {
-            let (found, expected) = (newest, height.next());
-            return Err(EnterpriseError::Height { found, expected }.into());
+        let newest = &proof.receipt.checkpoint;
+        check_rises(height, newest.header.height)?;
+        for found in proof.links.iter().map(|link| &link.checkpoint) {
+            self.check_contradiction(proof, found)?;
         }
-        // Whoever was a validator once could go on from there with others of its own.
-        let known = self.links.iter().filter(|(height, _)| *height < newest);
-        for (index, (height, hash)) in known.enumerate() {
-            let link = proof.links.get(index).map(|link| &link.checkpoint.header);
-            if link.is_none_or(|header| header.height != *height || header.hash() != *hash) {
-                return Err(LightError::OtherValidators { height: *height });
-            }
-        }
+        self.check_contradiction(proof, newest)?;
+        self.check_way(proof)?;
         Ok(trust)
     }
 
-    /// The new header does not contradict the newest one known.
+    /// No header of the proof contradicts a known one of its height under one set, so that who signed both could be named.
+    fn check_contradiction(
+        &self,
+        proof: &FinalityProof,
+        found: &Checkpoint,
+    ) -> Result<(), LightError> {
+        let height = found.header.height;
+        let mut known = self.links.iter().chain(&self.newest);
+        let known = known.find(|known| known.header.height == height);
+        let Some(known) = known.filter(|known| known.header != found.header) else {
+            return Ok(());
+        };
+        let below = proof.links_below(height);
+        let root = (&proof.genesis, self.pinned);
+        match Split::new(root, below, (known.clone(), found.clone())) {
+            Ok(split) => Err(LightError::Split {
+                height,
+                proof: Box::new(split),
+            }),
+            // Of another set, or not signed: what comes after this refuses it.
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// The proof has the known changes of the validators below its newest header, and the known set at the newest known one.
+    /// Whoever was a validator once could go on from there with others of its own.
+    fn check_way(&self, proof: &FinalityProof) -> Result<(), LightError> {
+        let newest = proof.receipt.checkpoint.header.height;
+        for known in self.links.iter().map(|link| &link.header) {
+            let mut found = proof.links.iter().map(|link| &link.checkpoint.header);
+            if known.height < newest && !found.any(|found| found == known) {
+                let height = known.height;
+                return Err(LightError::OtherValidators { height });
+            }
+        }
+        let known = self.newest.as_ref().map(|known| &known.header);
+        let Some(known) = known.filter(|known| known.height <= newest) else {
+            return Ok(());
+        };
+        let set = match proof.links_below(known.height).last() {
+            Some(link) => link.next.hash(),
+            None => proof.genesis.validators().hash(),
+        };
+        if set != known.validators {
+            let height = known.height;
+            return Err(LightError::OtherValidators { height });
+        }
+        Ok(())
+    }
+
+    /// The new header follows the newest one known.
     fn check_history(&self, proof: &FinalityProof, trust: &Trust) -> Result<(), LightError> {
         let (Some(known), next) = (&self.newest, &proof.receipt.checkpoint) else {
             return Ok(());
         };
-        let is_same_height = known.header.height == next.header.height;
-        if is_same_height && known.header == next.header {
+        if known.header == next.header {
             return Ok(());
-        }
-        if is_same_height {
-            let split = SplitProof::new(known.clone(), next.clone(), trust)?;
-            return Err(LightError::Split {
-                height: next.header.height,
-                proof: Box::new(split),
-            });
         }
         if proof.from_size != known.header.log_size {
             let (found, allowed) = (proof.from_size, known.header.log_size);
@@ -375,4 +410,38 @@ impl LightClient {
         }
         Ok(next.verify_after(known, &proof.consistency, trust)?)
     }
+}
+
+/// The changes of the validators in a proof, each with its length.
+pub(super) fn read_links(reader: &mut Reader<'_>, count: u16) -> Result<Vec<SetLink>, LightError> {
+    if usize::from(count) > LINKS_MAX {
+        return Err(links_out_of_range(count));
+    }
+    let mut links = Vec::new();
+    for _ in 0..count {
+        let link = reader.counted_bytes("a change of the validators", u32::MAX)?;
+        links.push(SetLink::decode(link)?);
+    }
+    Ok(links)
+}
+
+fn links_out_of_range(count: u16) -> LightError {
+    let error = EnterpriseError::Range {
+        field: "changes of the validators",
+        found: count.into(),
+        allowed: "1 to 1,024",
+    };
+    error.into()
+}
+
+/// Changes of the validators and what follows them are in the order of their heights; answers the higher one.
+pub(super) fn check_rises(
+    below: EnterpriseHeight,
+    found: EnterpriseHeight,
+) -> Result<EnterpriseHeight, LightError> {
+    if found > below {
+        return Ok(found);
+    }
+    let expected = below.next();
+    Err(EnterpriseError::Height { found, expected }.into())
 }

@@ -46,6 +46,8 @@ mod voiding;
 #[cfg(test)]
 mod finality_tests;
 #[cfg(test)]
+mod light_tests;
+#[cfg(test)]
 mod receipt_tests;
 #[cfg(test)]
 mod reset_receipt_tests;
@@ -73,7 +75,7 @@ pub use snapshot::{
     SNAPSHOT_CHUNK_BYTES, SNAPSHOT_CHUNKS_MAX, SNAPSHOT_PROOF_BYTES_MAX, SnapshotManifest,
     SnapshotProof,
 };
-pub use split::Split;
+pub use split::{SPLIT_BYTES_MAX, Split};
 pub use tenants::{INCIDENTS_MAX, Tenants};
 pub use validators::{VALIDATORS_MAX, ValidatorInfo, ValidatorSet, quorum};
 pub use verifier::Verifier;

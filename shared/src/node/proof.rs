@@ -12,7 +12,7 @@ use alloc::{string::ToString, vec::Vec};
 
 use super::{Event, Node, Output, limits, question::Question, records::Key};
 use crate::{
-    enterprise::{FinalBlock, LightClient, LightError, Split, SplitProof},
+    enterprise::{FinalBlock, LightClient, LightError, Split},
     genesis::Genesis,
     ids::{Height, TimestampMs},
 };
@@ -92,7 +92,7 @@ impl Node {
             }
             Err(error) => {
                 self.proofs.question.on_failed(now);
-                self.on_proof_refused(&error, bytes);
+                self.on_proof_refused(&error);
             }
         }
     }
@@ -109,9 +109,9 @@ impl Node {
         }
     }
 
-    fn on_proof_refused(&mut self, error: &LightError, bytes: &[u8]) {
+    fn on_proof_refused(&mut self, error: &LightError) {
         if let LightError::Split { proof, .. } = error {
-            self.on_split(proof, bytes);
+            self.on_split(proof);
         }
         self.event(Event::ProofRefused {
             reason: error.to_string(),
@@ -119,12 +119,11 @@ impl Node {
     }
 
     /// One is kept, however many follow: it is enough to show the split.
-    fn on_split(&mut self, split: &SplitProof, bytes: &[u8]) {
-        let (first, _) = split.checkpoints();
-        let record = Split::join(first, bytes);
-        if self.proofs.split.is_none() && self.take_split(&record).is_ok() {
-            let height = first.header.height;
-            self.persist(alloc::vec![Key::Split.put(record)]);
+    fn on_split(&mut self, split: &Split) {
+        if self.proofs.split.is_none() {
+            let height = split.height();
+            self.proofs.split = Some(split.clone());
+            self.persist(alloc::vec![Key::Split.put(split.bytes().to_vec())]);
             self.event(Event::EnterpriseSplit { height });
         }
     }

@@ -1,7 +1,7 @@
 //! Finality on the ledger: deadlines, receipts, refused forks, and the same after a replay.
 
 use shared::enterprise::{
-    CheckpointError, DecidedBlock, LightClient, LightError, Receipt as FinalReceipt, Trust,
+    CheckpointError, DecidedBlock, LightClient, LightError, Receipt as FinalReceipt, Split, Trust,
 };
 use shared::merkle;
 
@@ -245,6 +245,18 @@ fn two_decided_blocks_of_one_height_are_shown_as_a_split() {
     let Err(LightError::Split { proof, .. }) = client.accept(id, &contradiction) else {
         panic!("not noticed")
     };
-    let trust = Trust::new(&genesis(), genesis().hash()).unwrap();
-    assert_eq!(proof.culprits(&trust), [validator().public_key()]);
+    assert_eq!(proof.culprits(), [validator().public_key()]);
+    no_changed_byte_shows_a_split(&proof);
+}
+
+fn no_changed_byte_shows_a_split(split: &Split) {
+    let (bytes, pinned) = (split.bytes(), genesis().hash());
+    assert_eq!(Split::decode(bytes, pinned).as_ref(), Ok(split));
+    for at in 0..bytes.len() {
+        let mut changed = bytes.to_vec();
+        changed[at] ^= 1 << (at % 8);
+        let shown = Split::decode(&changed, pinned);
+        assert!(shown.is_err(), "byte {at} may be changed");
+        assert!(Split::decode(&bytes[..at], pinned).is_err());
+    }
 }

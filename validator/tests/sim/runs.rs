@@ -1,6 +1,6 @@
 //! The runs.
 
-use shared::enterprise::{LightClient, LightError, ValidatorSet, Vote};
+use shared::enterprise::{LightClient, LightError, Split, ValidatorSet, Vote};
 use shared::hash::Hash;
 
 use crate::actors::Actor;
@@ -249,7 +249,7 @@ fn light_client_follows_the_changes_of_the_set_and_no_others() {
                 .is_err()
         );
     }
-    // Whoever was a quorum once goes on from there with a set of its own: who knows better is not led astray.
+    // Whoever was a quorum once goes on from there with a set of its own: who knows better shows that they signed both.
     let mut forged = proof.clone();
     let link = &mut forged.links[0];
     let others = ledger.genesis().validators().clone();
@@ -268,7 +268,11 @@ fn light_client_follows_the_changes_of_the_set_and_no_others() {
     certificate.signatures.sort_by_key(|(index, _)| *index);
     forged.links.truncate(1);
     let refused = client.accept(tenant, &forged.encode());
-    assert!(matches!(refused, Err(LightError::OtherValidators { height: at }) if at == height));
+    let Err(LightError::Split { proof: split, .. }) = refused else {
+        panic!("not noticed: {refused:?}")
+    };
+    assert_eq!((split.height(), split.culprits().len() > 1), (height, true));
+    assert_eq!(Split::decode(split.bytes(), pinned), Ok(*split));
     assert!(client.accept(tenant, &proof.encode()).unwrap().is_none());
 
     let bytes = proof.encode();

@@ -51,6 +51,8 @@ impl Metrics {
             gauge(STORE_FAILED, summary.is_err().into());
             if let Ok(summary) = &summary {
                 gauge(UNCONFIRMED, summary.unconfirmed_blocks);
+                gauge(KEPT, summary.kept_bytes);
+                gauge(KEPT_MAX, summary.kept_bytes_max);
             }
             if let Some(bytes) = resident_bytes() {
                 gauge(MEMORY, bytes);
@@ -95,9 +97,11 @@ const ADDRESSES: &str = "distli_tracker_addresses";
 const DRAINING: &str = "distli_tracker_draining";
 const STORE_FAILED: &str = "distli_tracker_store_failed";
 const UNCONFIRMED: &str = "distli_tracker_blocks_unconfirmed";
+const KEPT: &str = "distli_tracker_kept_bytes";
+const KEPT_MAX: &str = "distli_tracker_kept_bytes_max";
 const MEMORY: &str = "process_resident_memory_bytes";
 const REFUSED: &str = "distli_tracker_refused_total";
-const GAUGES: [(&str, &str); 10] = [
+const GAUGES: [(&str, &str); 12] = [
     (BUILD, "The program's version; always 1"),
     (STARTED, "When the tracker started, seconds since 1970"),
     (CONNECTIONS, "Open connections to /ws"),
@@ -110,5 +114,10 @@ const GAUGES: [(&str, &str); 10] = [
         UNCONFIRMED,
         "Verified blocks that the validator has not confirmed",
     ),
+    (
+        KEPT,
+        "The room that the blocks of all networks take up, in bytes",
+    ),
+    (KEPT_MAX, "How much they may take up (--total-mib-max)"),
     (MEMORY, "Memory that the process holds, in bytes"),
 ];

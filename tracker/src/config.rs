@@ -10,6 +10,7 @@ use clap::Args;
 use crate::addresses::Allowance;
 use crate::addresses::proxy::TrustedProxy;
 use crate::hub::PublicUrl;
+use crate::ledger::Capacity;
 use crate::limits;
 
 /// The port by default.
@@ -76,6 +77,12 @@ pub struct Config {
     /// How many networks an hour one address may register, after half as many at once; 0 for no limit
     #[arg(long, env = "DISTLI_TRACKER_ADDRESS_CREATIONS", default_value_t = limits::ADDRESS_CREATIONS_PER_HOUR)]
     pub address_creations: u32,
+    /// How much room the blocks of one network may take up, in MiB: more are refused, and those before stay; 0 for no limit
+    #[arg(long, env = "DISTLI_TRACKER_NETWORK_MIB_MAX", default_value_t = limits::NETWORK_MIB_MAX)]
+    pub network_mib_max: u32,
+    /// How much room the blocks of all networks together may take up, in MiB, up to 2.7 times as much in memory; 0 for no limit
+    #[arg(long, env = "DISTLI_TRACKER_TOTAL_MIB_MAX", default_value_t = limits::TOTAL_MIB_MAX)]
+    pub total_mib_max: u32,
     /// Proxies in front, as an address or a network like 10.0.0.0/8, repeatable: only these are believed in X-Forwarded-For
     #[arg(
         long = "trusted-proxy",
@@ -132,6 +139,12 @@ impl FromStr for OperationsBind {
 }
 
 impl Config {
+    /// How much room blocks may take up.
+    #[must_use]
+    pub fn capacity(&self) -> Capacity {
+        Capacity::of_mib(self.network_mib_max, self.total_mib_max)
+    }
+
     /// What one address may use.
     #[must_use]
     pub fn allowance(&self) -> Allowance {
@@ -168,6 +181,8 @@ impl Default for Config {
             address_arrivals: limits::ADDRESS_ARRIVALS_PER_SECOND,
             address_requests: limits::ADDRESS_REQUESTS_PER_SECOND,
             address_creations: limits::ADDRESS_CREATIONS_PER_HOUR,
+            network_mib_max: limits::NETWORK_MIB_MAX,
+            total_mib_max: limits::TOTAL_MIB_MAX,
             trusted_proxies: Vec::new(),
             tls_cert: None,
             tls_key: None,

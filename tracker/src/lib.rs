@@ -273,6 +273,7 @@ async fn start(config: &Config) -> Result<(Arc<App>, Recorded), Error> {
     let data = config.data.clone();
     let opened = tokio::task::spawn_blocking(move || open(&data, forwarding));
     let (store, ledger) = opened.await.map_err(io::Error::other)??;
+    let ledger = ledger.with_capacity(config.capacity());
     let (sender, receiver) = recorder::ledger_channel();
     let mut hub = Hub::new(config.ice_servers.clone()).with_turn(turn_of(config)?);
     let cluster = match &config.nats_url {

@@ -64,6 +64,13 @@ pub const TOLD_ROOMS: usize = 64;
 pub const PUBLIC_URL_BYTES_MAX: usize = 256;
 /// Networks in the registry; beyond, registrations are answered `full`.
 pub const NETWORKS_MAX: usize = 20_000;
+/// The room that the blocks of one network may take up by default, in MiB: six million short messages, or half a year of an empty
+/// block every ten seconds.
+pub const NETWORK_MIB_MAX: u32 = 1_024;
+/// The room that the blocks of all networks may take up by default, in MiB; in memory it is 1.3 to 2.7 times as much (ADR 0041).
+pub const TOTAL_MIB_MAX: u32 = 4 * 1_024;
+/// What a block counts besides its bytes, for what is kept beside them in memory and in the store.
+pub const BLOCK_BESIDE_BYTES: u64 = 512;
 /// Networks in one public list, the first by name.
 pub const LIST_NETWORKS_MAX: usize = 1_000;
 /// The least time between two pushes of the public list, and of a room's count to the room, in ms.

@@ -256,6 +256,14 @@ fn write_change(transaction: &redb::WriteTransaction, change: &Change) -> Result
                 .open_table(CONFIRMED)?
                 .remove(chain_id.0.as_bytes())?;
         }
+        Change::BlockGone {
+            chain_id,
+            height,
+            hash,
+        } => {
+            let key = (chain_id.0.as_bytes(), (height.0, hash.as_bytes()));
+            transaction.open_table(BLOCKS)?.remove(key)?;
+        }
         Change::BlocksGone { chain_id, from } => {
             let chain = chain_id.0.as_bytes();
             let void = (chain, (from.0, &[0; 32]))..=(chain, (u32::MAX, &[0xff; 32]));

@@ -37,6 +37,12 @@ impl Chain {
         self.nodes.get(hash).map(|node| &node.header)
     }
 
+    /// How many headers are here, on all branches.
+    #[must_use]
+    pub fn header_count(&self) -> usize {
+        self.nodes.len()
+    }
+
     /// The block with this hash, on any branch, if its body is here.
     #[must_use]
     pub fn block(&self, hash: &Hash) -> Option<&Block> {

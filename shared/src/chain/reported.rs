@@ -201,6 +201,12 @@ impl ReportedChain {
         self.headers.header(hash)
     }
 
+    /// How many headers are here, on all branches.
+    #[must_use]
+    pub fn header_count(&self) -> usize {
+        self.headers.header_count()
+    }
+
     /// The block with this hash, on any branch.
     #[must_use]
     pub fn block(&self, hash: &Hash) -> Option<&SealedBlock> {

@@ -206,6 +206,8 @@ fn problem_of(refusal: &Refusal) -> Problem {
         Refusal::Taken { .. } => (StatusCode::CONFLICT, "network-exists"),
         Refusal::TooEarly { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "block-too-early"),
         Refusal::Full { .. } => (StatusCode::SERVICE_UNAVAILABLE, "full"),
+        Refusal::NetworkFull { .. } => (StatusCode::INSUFFICIENT_STORAGE, "network-full"),
+        Refusal::StoreFull { .. } => (StatusCode::INSUFFICIENT_STORAGE, "store-full"),
         Refusal::Invalid { .. } | Refusal::Genesis(_) => {
             (StatusCode::UNPROCESSABLE_ENTITY, "invalid-block")
         }

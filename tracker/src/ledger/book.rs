@@ -1,18 +1,21 @@
 //! What the tracker knows of one network: its genesis, its verified chain, and what the enterprise chain confirmed.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use api::{Anchor, NetworkBlockchainState, ReportedState, TenantBlock, TipReference};
 use serde::{Deserialize, Serialize};
-use shared::block::Block;
+use shared::block::{Block, BlockError};
 use shared::chain::{ChainError, Inserted};
 use shared::genesis::Genesis;
 use shared::hash::Hash;
 use shared::ids::{ChainId, Height, TimestampMs};
 use shared::report::SealedBlock;
 
+use super::Change;
 use super::branches::{Batch, Branches, Stored, genesis_hex};
 use super::forward::Acceptance;
+use super::kept::Kept;
 use super::waiting::Waiting;
 use crate::hub::message::Listing;
 use crate::hub::{Network, RoomNetwork};
@@ -31,6 +34,11 @@ pub(crate) struct Book {
     pub(crate) chain: Branches,
     /// Transactions of the main chain; nobody here knows those of a private network.
     transactions: u64,
+    kept: Kept,
+    /// What left the chain, until that is persisted.
+    gone: Vec<(Height, Hash)>,
+    /// Blocks of the store that do not connect, while it is read back.
+    idle: BTreeSet<Hash>,
     pub(crate) confirmed: Option<Confirmed>,
     waiting: Waiting,
     /// Resets that the enterprise chain executed.
@@ -74,6 +82,9 @@ impl Book {
             genesis_hex: genesis_hex(&genesis),
             chain: Branches::new(genesis),
             transactions: 0,
+            kept: Kept::default(),
+            gone: Vec::new(),
+            idle: BTreeSet::new(),
             confirmed: None,
             waiting: Waiting::default(),
             resets: 0,
@@ -98,38 +109,97 @@ impl Book {
         is_new
     }
 
-    /// Inserts a checked block and keeps the count of transactions.
+    /// Inserts a checked block, which has this many canonical bytes, and keeps the counts.
     pub(crate) fn insert(
         &mut self,
         block: Block,
+        length: usize,
         now: TimestampMs,
     ) -> Result<Progress, ChainError> {
         let Branches::Open(chain) = &mut self.chain else {
             // No caller has a whole block of a private network.
             return Ok(Progress::Known);
         };
-        let inserted = chain.insert(block, now)?;
-        Ok(self.progress(now, inserted))
+        let (height, hash) = (block.header().height, block.hash());
+        let inserted = chain.insert(block, now);
+        self.keep((height, hash), length, now, inserted)
     }
 
-    /// Inserts a checked report.
+    /// Inserts a checked report, which has this many canonical bytes.
     pub(crate) fn insert_reported(
         &mut self,
         block: SealedBlock,
+        length: usize,
         now: TimestampMs,
     ) -> Result<Progress, ChainError> {
-        let inserted = self.chain.insert_reported(block, now)?;
-        Ok(self.progress(now, inserted))
+        let (height, hash) = (block.header().height, block.hash());
+        let inserted = self.chain.insert_reported(block, now);
+        self.keep((height, hash), length, now, inserted)
+    }
+
+    /// Counts a block in that was taken, and back what left the chain for it, or because it was found to break a rule.
+    fn keep(
+        &mut self,
+        (height, hash): (Height, Hash),
+        length: usize,
+        now: TimestampMs,
+        inserted: Result<Inserted, ChainError>,
+    ) -> Result<Progress, ChainError> {
+        if matches!(inserted, Ok(Inserted::Stored | Inserted::Connected { .. })) {
+            self.kept.add(height, hash, length);
+        }
+        if self.kept.count() != self.chain.count() {
+            let gone = self
+                .kept
+                .drop_unless(|hash| self.chain.header(hash).is_some());
+            self.gone.extend(gone);
+        }
+        inserted.map(|inserted| self.progress(now, inserted))
+    }
+
+    /// How much room its blocks take up.
+    pub(crate) fn kept_bytes(&self) -> u64 {
+        self.kept.bytes()
+    }
+
+    /// What left the chain since this was last asked.
+    pub(crate) fn take_gone(&mut self) -> Vec<Change> {
+        let (chain_id, gone) = (self.chain_id(), std::mem::take(&mut self.gone));
+        let gone = gone.into_iter().map(|(height, hash)| Change::BlockGone {
+            chain_id,
+            height,
+            hash,
+        });
+        gone.collect()
     }
 
     /// Puts a stored block back.
+    ///
+    /// One beside the main chain was never executed, and may turn out to break a rule when it comes before those that are on it:
+    /// it stays in the store, out of the chain, and so does what stands on it.
     pub(crate) fn restore(&mut self, bytes: &[u8]) -> Result<(), String> {
+        let (stored, length) = (self.chain.restore(bytes)?, bytes.len());
+        let (hash, previous) = stored.place();
         // The clock may have been set back since; the block's time was judged when it came.
-        let inserted = match self.chain.restore(bytes)? {
-            Stored::Whole(block) => self.insert(*block, TimestampMs::MAX),
-            Stored::Reported(block) => self.insert_reported(*block, TimestampMs::MAX),
+        let inserted = match stored {
+            Stored::Whole(block) => self.insert(*block, length, TimestampMs::MAX),
+            Stored::Reported(block) => self.insert_reported(*block, length, TimestampMs::MAX),
         };
-        inserted.map(drop).map_err(|error| error.to_string())
+        match inserted {
+            Err(error) if is_of_execution(&error) || self.idle.contains(&previous) => {
+                tracing::warn!(chain_id = %self.chain_id(), %hash, %error, "a stored block is left out");
+                self.idle.insert(hash);
+                self.kept.add_idle(length);
+                Ok(())
+            }
+            inserted => inserted.map(drop).map_err(|error| error.to_string()),
+        }
+    }
+
+    /// Ends the restoring; what left the chain meanwhile leaves the store.
+    pub(crate) fn restored(&mut self) -> Vec<Change> {
+        self.idle.clear();
+        self.take_gone()
     }
 
     fn progress(&mut self, now: TimestampMs, inserted: Inserted) -> Progress {
@@ -262,6 +332,9 @@ impl Book {
     pub(crate) fn reset(&mut self, now: TimestampMs, number: u32, from: Height) {
         self.resets = number;
         self.chain.reset(from);
+        // The store drops all of that by the height.
+        self.kept
+            .drop_unless(|hash| self.chain.header(hash).is_some());
         self.unconfirm(now);
     }
 
@@ -349,6 +422,18 @@ impl Book {
         };
         (reported, state)
     }
+}
+
+/// Whether a block was found to break a rule only when its branch was executed.
+fn is_of_execution(error: &ChainError) -> bool {
+    matches!(
+        error,
+        ChainError::Invalid(
+            BlockError::Sequence { .. }
+                | BlockError::StateRoot { .. }
+                | BlockError::KnownInvalid { .. }
+        )
+    )
 }
 
 /// A reason for people, from the chain's own error.

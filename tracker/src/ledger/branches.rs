@@ -84,6 +84,14 @@ impl Branches {
         }
     }
 
+    /// How many blocks are here, on all branches.
+    pub(crate) fn count(&self) -> usize {
+        match self {
+            Self::Open(chain) => chain.header_count(),
+            Self::Private(chain) => chain.header_count(),
+        }
+    }
+
     /// The hash at a height of the main chain; the chain id at 0.
     pub(crate) fn hash_at(&self, height: Height) -> Option<Hash> {
         match self {
@@ -183,6 +191,16 @@ pub(crate) enum Stored {
     Whole(Box<Block>),
     /// Of a private one.
     Reported(Box<SealedBlock>),
+}
+
+impl Stored {
+    /// Its hash and its parent's.
+    pub(crate) fn place(&self) -> (Hash, Hash) {
+        match self {
+            Self::Whole(block) => (block.hash(), block.header().previous),
+            Self::Reported(block) => (block.hash(), block.header().previous),
+        }
+    }
 }
 
 /// A genesis' bytes in hex, shared by all that tell them.

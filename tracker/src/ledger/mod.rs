@@ -13,11 +13,13 @@
 //! own store; `confirmed` names a block that the validator named by hash while it was on our main chain.
 //!
 //! Limits: [`crate::limits::NETWORKS_MAX`] networks; [`crate::limits::UPDATE_BLOCKS_MAX`] blocks an update; branches as bounded by
-//! `shared`. Chains stay in memory.
+//! `shared`; blocks of one network and of all by what a [`Capacity`] says, beyond which they are refused and those before stay
+//! (`kept.rs`). Chains stay in memory.
 
 mod book;
 mod branches;
 mod forward;
+mod kept;
 mod outbox;
 mod registry;
 mod reports;
@@ -38,6 +40,7 @@ use shared::private::RoomId;
 use self::book::Book;
 pub use self::book::Confirmed;
 pub use self::forward::{Acceptance, Answer};
+pub use self::kept::Capacity;
 use self::outbox::Outbox;
 pub use self::resets::{ResetAnswer, StoredReset};
 pub use self::traffic::{
@@ -62,6 +65,9 @@ pub struct Ledger {
     /// When a validator was last asked which resets were executed.
     resets_asked: BTreeMap<ChainId, TimestampMs>,
     verdicts: Verdicts,
+    capacity: Capacity,
+    /// How much room the blocks of all networks take up.
+    kept_bytes: u64,
     last_failure: Option<String>,
     /// Updates of any network in a row that the validator did not answer.
     misses: usize,
@@ -81,11 +87,20 @@ impl Ledger {
             resets: BTreeMap::new(),
             resets_asked: BTreeMap::new(),
             verdicts: Verdicts::default(),
+            capacity: Capacity::default(),
+            kept_bytes: 0,
             last_failure: None,
             misses: 0,
             wake_at: None,
             outputs: VecDeque::new(),
         }
+    }
+
+    /// Bounds what is taken from now on; what is here stays.
+    #[must_use]
+    pub fn with_capacity(mut self, capacity: Capacity) -> Self {
+        self.capacity = capacity;
+        self
     }
 
     /// Takes in one fact.
@@ -170,7 +185,10 @@ impl Ledger {
             .books
             .get_mut(&chain_id)
             .ok_or("a block of a network that is not stored")?;
-        book.restore(bytes)
+        let others_bytes = self.kept_bytes.saturating_sub(book.kept_bytes());
+        let restored = book.restore(bytes);
+        self.kept_bytes = others_bytes.saturating_add(book.kept_bytes());
+        restored
     }
 
     /// Puts the newest confirmed block back.
@@ -184,6 +202,8 @@ impl Ledger {
     pub fn restored(&mut self, now: TimestampMs) {
         for book in self.books.values_mut() {
             book.waits_since(now);
+            let gone = book.restored().into_iter();
+            self.outputs.extend(gone.map(Output::Persist));
         }
         for book in self.books.values() {
             let fact = book.room_network().map_or_else(
@@ -214,6 +234,8 @@ impl Ledger {
                 .map(|book| u64::from(book.unconfirmed()))
                 .sum(),
             waiting_since: self.waiting_since(),
+            kept_bytes: self.kept_bytes,
+            kept_bytes_max: self.capacity.total_bytes_max,
             failing: self.failing(),
             last_failure: self.last_failure.clone(),
         }
@@ -296,6 +318,8 @@ fn shown(message: ServerMessage) -> Box<ServerMessage> {
     Box::new(message)
 }
 
+#[cfg(test)]
+mod capacity_tests;
 #[cfg(test)]
 mod private_tests;
 #[cfg(test)]

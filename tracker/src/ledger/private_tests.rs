@@ -34,13 +34,13 @@ fn reporter() -> Identity {
 
 /// A private network as its members have it.
 #[derive(Clone)]
-struct Quiet {
+pub(super) struct Quiet {
     keys: NetworkKeys,
-    chain: Chain,
+    pub(super) chain: Chain,
 }
 
 impl Quiet {
-    fn new(key: u8) -> Self {
+    pub(super) fn new(key: u8) -> Self {
         let keys = NetworkKey::from_bytes([key; 32]).keys();
         let mut reporters = vec![reporter().public_key(), identity(7).public_key()];
         reporters.sort();
@@ -61,7 +61,7 @@ impl Quiet {
         }
     }
 
-    fn id(&self) -> ChainId {
+    pub(super) fn id(&self) -> ChainId {
         self.chain.chain_id()
     }
 
@@ -70,7 +70,7 @@ impl Quiet {
     }
 
     /// Mines an empty block on the tip; `mark` tells blocks of two branches apart.
-    fn mine(&mut self, mark: u8) -> Block {
+    pub(super) fn mine(&mut self, mark: u8) -> Block {
         let genesis = self.chain.genesis().clone();
         let interval = u64::from(genesis.rules.interval_ms);
         let at = self.chain.tip().timestamp.plus_ms(interval);
@@ -105,7 +105,7 @@ impl Quiet {
         self.report_by(&reporter(), block)
     }
 
-    fn reset(&self, number: u32, from: u32, stays: Hash) -> Reset {
+    pub(super) fn reset(&self, number: u32, from: u32, stays: Hash) -> Reset {
         Reset::sign(&identity(1), self.id(), number, Height(from), stays)
     }
 }
@@ -123,15 +123,15 @@ fn identity(seed: u8) -> Identity {
 }
 
 /// A ledger, its store, and what it ordered; the store has what was to be persisted before anything else is looked at.
-struct Bench {
-    ledger: Ledger,
-    store: Store,
-    data: tempfile::TempDir,
+pub(super) struct Bench {
+    pub(super) ledger: Ledger,
+    pub(super) store: Store,
+    pub(super) data: tempfile::TempDir,
     now: TimestampMs,
 }
 
 impl Bench {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let data = tempdir().unwrap();
         Self {
             ledger: Ledger::new(Forwarding::On),
@@ -142,7 +142,7 @@ impl Bench {
     }
 
     /// Loses everything but the store.
-    fn restart(self) -> (Self, Vec<Output>) {
+    pub(super) fn restart(self) -> (Self, Vec<Output>) {
         drop(self.store);
         let store = Store::open(self.data.path()).unwrap();
         let mut bench = Self {
@@ -186,7 +186,7 @@ impl Bench {
         self.handle(Input::Reported { connection, report })
     }
 
-    fn reported(&mut self, of: &Quiet, blocks: &[Block]) -> Vec<Output> {
+    pub(super) fn reported(&mut self, of: &Quiet, blocks: &[Block]) -> Vec<Output> {
         let reports = blocks.iter().map(|block| of.report(block)).collect();
         self.report(of, of.genesis(), reports)
     }
@@ -196,7 +196,7 @@ impl Bench {
         self.handle(Input::Answered { chain_id, answer })
     }
 
-    fn reset(&mut self, of: &Quiet, reset: &Reset) -> Vec<Output> {
+    pub(super) fn reset(&mut self, of: &Quiet, reset: &Reset) -> Vec<Output> {
         self.handle(Input::ResetAsked {
             connection: MEMBER,
             room: of.keys.room(),
@@ -204,7 +204,12 @@ impl Bench {
         })
     }
 
-    fn reset_answered(&mut self, of: &Quiet, number: u32, answer: ResetAnswer) -> Vec<Output> {
+    pub(super) fn reset_answered(
+        &mut self,
+        of: &Quiet,
+        number: u32,
+        answer: ResetAnswer,
+    ) -> Vec<Output> {
         self.handle(Input::ResetAnswered {
             chain_id: of.id(),
             number,
@@ -213,7 +218,7 @@ impl Bench {
     }
 }
 
-fn accepted(block: &Block) -> Answer {
+pub(super) fn accepted(block: &Block) -> Answer {
     Answer::Accepted(Acceptance {
         height: block.header().height,
         hash: block.hash(),
@@ -223,7 +228,7 @@ fn accepted(block: &Block) -> Answer {
 }
 
 /// What a member that reported is told: accepted or refused with a reason, and the tip.
-fn verdict(outputs: &[Output]) -> Result<u32, String> {
+pub(super) fn verdict(outputs: &[Output]) -> Result<u32, String> {
     let verdicts = outputs.iter().filter_map(|output| match output {
         Output::Tell(fact) => match &**fact {
             hub::Input::UpdateChecked { outcome, .. } => Some(match outcome {
@@ -294,7 +299,7 @@ fn asks_resets(outputs: &[Output]) -> bool {
     outputs.iter().any(is_one)
 }
 
-fn is_persist(output: &Output) -> bool {
+pub(super) fn is_persist(output: &Output) -> bool {
     matches!(output, Output::Persist(_))
 }
 

@@ -13,6 +13,7 @@ use shared::private::RoomId;
 use shared::report::{SealedBlock, UncheckedSealed};
 
 use super::book::{Book, Progress, reason_of};
+use super::kept::Space;
 use super::update::{Taken, refusal_of};
 use super::{Change, Ledger, Output, Refusal};
 use crate::hub::{self, ConnectionId, UpdateOutcome};
@@ -85,7 +86,11 @@ impl Ledger {
             return Err("this room's genesis is not known here; send it along".into());
         };
         let before = book.chain.tip().hash;
-        let taken = take_reports(book, now, &reports);
+        let space = self
+            .capacity
+            .beside(self.kept_bytes.saturating_sub(book.kept_bytes()));
+        let taken = take_reports(book, space, now, &reports);
+        let total_bytes = space.total_with(book.kept_bytes());
         let (tip, is_moved) = (book.tip(), book.chain.tip().hash != before);
         if let Some(book) = fresh.filter(|_| taken.new_blocks > 0) {
             if self.books.len() >= limits::NETWORKS_MAX {
@@ -93,6 +98,9 @@ impl Ledger {
                 return Ok(refused(tip, &Refusal::Full { found }));
             }
             self.keep(room, book);
+        }
+        if self.books.contains_key(&chain_id) {
+            self.kept_bytes = total_bytes;
         }
         for change in taken.changes {
             self.outputs.push_back(Output::Persist(change));
@@ -145,19 +153,26 @@ fn genesis_of(room: RoomId, bytes: &[u8]) -> Result<Genesis, String> {
     }
 }
 
-fn take_reports(book: &mut Book, now: TimestampMs, reports: &[ReportedBlock]) -> Taken {
+fn take_reports(
+    book: &mut Book,
+    space: Space,
+    now: TimestampMs,
+    reports: &[ReportedBlock],
+) -> Taken {
     let mut taken = Taken::default();
     for shape in reports {
-        if let Err(refusal) = take_one(book, now, shape, &mut taken) {
+        if let Err(refusal) = take_one(book, space, now, shape, &mut taken) {
             taken.refusal = Some(refusal);
             break;
         }
     }
+    taken.changes.extend(book.take_gone());
     taken
 }
 
 fn take_one(
     book: &mut Book,
+    space: Space,
     now: TimestampMs,
     shape: &ReportedBlock,
     taken: &mut Taken,
@@ -170,13 +185,16 @@ fn take_one(
         taken.already_known = taken.already_known.saturating_add(1);
         return Ok(());
     };
+    let bytes = block.encode();
+    let length = bytes.len();
+    space.admit(book.kept_bytes(), length)?;
     let change = Change::Block {
         chain_id: book.chain_id(),
         height: block.header().height,
         hash: block.hash(),
-        bytes: block.encode(),
+        bytes,
     };
-    match book.insert_reported(block, now) {
+    match book.insert_reported(block, length, now) {
         Ok(Progress::Known) => {
             taken.already_known = taken.already_known.saturating_add(1);
             return Ok(());

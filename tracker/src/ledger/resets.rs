@@ -225,7 +225,9 @@ impl Ledger {
         let Some(book) = self.books.get_mut(&chain_id) else {
             return;
         };
+        let others_bytes = self.kept_bytes.saturating_sub(book.kept_bytes());
         book.reset(now, number, from);
+        self.kept_bytes = others_bytes.saturating_add(book.kept_bytes());
         let pending = self.resets.get(&chain_id);
         let is_done = pending.is_some_and(|pending| pending.reset == *reset);
         if is_done {

@@ -18,10 +18,10 @@ use crate::hub::message::Wish;
 use crate::hub::{ConnectionId, UpdateOutcome};
 use crate::limits;
 
-const NOW: TimestampMs = TimestampMs(100_000_000);
-const PEER: Asker = Asker::Connection(ConnectionId(1));
+pub(super) const NOW: TimestampMs = TimestampMs(100_000_000);
+pub(super) const PEER: Asker = Asker::Connection(ConnectionId(1));
 
-fn genesis(seed: u8) -> Genesis {
+pub(super) fn genesis(seed: u8) -> Genesis {
     Genesis {
         network_id: NetworkId::parse("demo").unwrap(),
         rules: Rules::open_default(Target::for_hashes(16).to_compact()),
@@ -34,7 +34,7 @@ fn genesis(seed: u8) -> Genesis {
 }
 
 /// Mines an empty block on the chain's tip; `mark` tells blocks of two branches apart.
-fn mine(chain: &mut Chain, mark: u8) -> Block {
+pub(super) fn mine(chain: &mut Chain, mark: u8) -> Block {
     let genesis = chain.genesis().clone();
     let at = chain
         .tip()
@@ -55,11 +55,11 @@ fn mine(chain: &mut Chain, mark: u8) -> Block {
     block
 }
 
-fn drain(ledger: &mut Ledger) -> Vec<Output> {
+pub(super) fn drain(ledger: &mut Ledger) -> Vec<Output> {
     std::iter::from_fn(|| ledger.poll()).collect()
 }
 
-fn registered(genesis: &Genesis) -> Ledger {
+pub(super) fn registered(genesis: &Genesis) -> Ledger {
     let mut ledger = Ledger::new(Forwarding::On);
     let wish = Wish {
         genesis: genesis.encode(),
@@ -84,7 +84,7 @@ fn registered(genesis: &Genesis) -> Ledger {
     ledger
 }
 
-fn report(ledger: &mut Ledger, chain_id: ChainId, blocks: &[Block]) -> Vec<Output> {
+pub(super) fn report(ledger: &mut Ledger, chain_id: ChainId, blocks: &[Block]) -> Vec<Output> {
     let blocks = blocks.iter().map(TenantBlock::from).collect();
     ledger.handle(
         NOW,
@@ -240,8 +240,9 @@ fn a_failed_update_is_repeated_until_it_is_confirmed_by_hash() {
         ledger.handle(now, Input::Woken);
         assert_eq!(forwarded(&drain(&mut ledger)), Some((1, 1)));
     }
-    assert_eq!(ledger.summary().unconfirmed_blocks, 1);
-    assert_eq!(ledger.summary().waiting_since, Some(NOW));
+    let waiting = ledger.summary();
+    assert_eq!(waiting.unconfirmed_blocks, 1);
+    assert_eq!(waiting.waiting_since, Some(NOW));
     let outputs = answer(&mut ledger, now, id, acceptance(&block));
     assert!(
         matches!(
@@ -256,8 +257,11 @@ fn a_failed_update_is_repeated_until_it_is_confirmed_by_hash() {
     assert_eq!(
         ledger.summary(),
         Summary {
-            networks: 1,
-            ..Summary::default()
+            unconfirmed_networks: 0,
+            unconfirmed_blocks: 0,
+            failing: 0,
+            last_failure: None,
+            ..waiting
         }
     );
 }

@@ -195,6 +195,15 @@ pub enum Change {
         /// The newest confirmed block.
         confirmed: Option<Confirmed>,
     },
+    /// A block left the chain: it broke a rule that shows only on its branch, or its branch is too light to be kept.
+    BlockGone {
+        /// Its chain.
+        chain_id: ChainId,
+        /// Its height.
+        height: Height,
+        /// Its hash.
+        hash: Hash,
+    },
     /// A reset voided all blocks from a height on.
     BlocksGone {
         /// The chain.
@@ -276,6 +285,28 @@ pub enum Refusal {
         /// How many it keeps.
         found: usize,
     },
+    /// The blocks of this network take up as much room as they may.
+    #[error(
+        "the tracker keeps {found_mib} MiB of this network's blocks and takes no more than {allowed_mib}: its operator can raise \
+         --network-mib-max, the owner of a private network can reset it, and a new network begins empty; the blocks before stay"
+    )]
+    NetworkFull {
+        /// How much room they take up, in MiB.
+        found_mib: u64,
+        /// How much they may.
+        allowed_mib: u64,
+    },
+    /// The blocks of all networks take up as much room as they may.
+    #[error(
+        "the tracker keeps {found_mib} MiB of blocks of all networks and takes no more than {allowed_mib}: its operator can raise \
+         --total-mib-max; the blocks before stay"
+    )]
+    StoreFull {
+        /// How much room they take up, in MiB.
+        found_mib: u64,
+        /// How much they may.
+        allowed_mib: u64,
+    },
 }
 
 /// Whether verified blocks go to a validator.
@@ -298,6 +329,10 @@ pub struct Summary {
     pub unconfirmed_blocks: u64,
     /// Since when the oldest of them waits, as far as this run of the tracker knows; none without a validator.
     pub waiting_since: Option<TimestampMs>,
+    /// How much room the blocks of all networks take up, in bytes.
+    pub kept_bytes: u64,
+    /// How much they may; the largest number where there is no bound.
+    pub kept_bytes_max: u64,
     /// Networks whose last update failed.
     pub failing: usize,
     /// Why the last update that failed did.
@@ -310,7 +345,9 @@ impl Refusal {
         match self {
             Self::UnknownNetwork => ErrorCode::NetworkUnknown,
             Self::Taken { .. } => ErrorCode::NetworkExists,
-            Self::Full { .. } => ErrorCode::Full,
+            Self::Full { .. } | Self::NetworkFull { .. } | Self::StoreFull { .. } => {
+                ErrorCode::Full
+            }
             Self::UnknownParent { .. }
             | Self::Invalid { .. }
             | Self::TooEarly { .. }

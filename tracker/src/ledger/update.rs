@@ -1,7 +1,7 @@
 //! Blocks and transactions from outside: parsed, checked with `shared`, and only then counted or shown.
 //!
 //! An update is taken block by block. The blocks before a bad one stay: each proved itself. The bad one and what
-//! follows it are not counted.
+//! follows it are not counted. Neither is one for which there is no room, and what follows that.
 
 use api::ws::ServerMessage;
 use api::{TenantBlock, TenantTransaction};
@@ -12,6 +12,7 @@ use shared::ids::{ChainId, Height, TimestampMs};
 use shared::transaction::Transaction;
 
 use super::book::{Book, Progress, reason_of, transaction_count};
+use super::kept::Space;
 use super::verdicts::Verdicts;
 use super::{Asker, Change, Ledger, NetworkName, Output, Refusal, UpdateVerdict, shown};
 use crate::hub::{self, ConnectionId, UpdateOutcome};
@@ -37,7 +38,11 @@ impl Ledger {
             return;
         };
         let before = book.chain.tip().hash;
-        let taken = take_blocks(book, &mut self.verdicts, now, blocks);
+        let space = self
+            .capacity
+            .beside(self.kept_bytes.saturating_sub(book.kept_bytes()));
+        let taken = take_blocks(book, &mut self.verdicts, space, now, blocks);
+        self.kept_bytes = space.total_with(book.kept_bytes());
         let (label, tip) = (book.label.clone(), book.tip());
         let is_moved = book.chain.tip().hash != before;
         for change in taken.changes {
@@ -167,22 +172,25 @@ fn is_kept(book: &Book, block: &UncheckedBlock) -> bool {
 fn take_blocks(
     book: &mut Book,
     verdicts: &mut Verdicts,
+    space: Space,
     now: TimestampMs,
     blocks: &[TenantBlock],
 ) -> Taken {
     let mut taken = Taken::default();
     for block in blocks {
-        if let Err(refusal) = take_block(book, verdicts, now, block, &mut taken) {
+        if let Err(refusal) = take_block(book, verdicts, space, now, block, &mut taken) {
             taken.refusal = Some(refusal);
             break;
         }
     }
+    taken.changes.extend(book.take_gone());
     taken
 }
 
 fn take_block(
     book: &mut Book,
     verdicts: &mut Verdicts,
+    space: Space,
     now: TimestampMs,
     shape: &TenantBlock,
     taken: &mut Taken,
@@ -197,6 +205,10 @@ fn take_block(
         taken.already_known = taken.already_known.saturating_add(1);
         return Ok(());
     }
+    // What there is no room for is not verified either.
+    let bytes = unchecked.encode();
+    let length = bytes.len();
+    space.admit(book.kept_bytes(), length)?;
     let block = verdicts
         .check(unchecked, book.chain.genesis(), &mut KnownKeys)
         .map_err(|error| invalid(book, &error))?;
@@ -204,10 +216,10 @@ fn take_block(
         chain_id: book.chain_id(),
         height: block.header().height,
         hash,
-        bytes: block.encode(),
+        bytes,
     };
     let transactions = transaction_count(&block);
-    match book.insert(block, now) {
+    match book.insert(block, length, now) {
         Ok(Progress::Known) => {
             taken.already_known = taken.already_known.saturating_add(1);
             return Ok(());

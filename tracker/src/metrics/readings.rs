@@ -3,9 +3,9 @@
 use shared::ids::TimestampMs;
 
 use super::{
-    ADDRESSES, BREAKER, CLUSTER_DROPPED, CLUSTER_UP, CONNECTIONS, CONNECTIONS_MAX, DRAINING,
-    LIMITED, MEMORY, NETWORKS, OLDEST, REFUSED, RELAYED, RELAYED_BYTES, ROOMS, STORE_FAILED,
-    UNCONFIRMED, number,
+    ADDRESSES, BREAKER, CLUSTER_DROPPED, CLUSTER_UP, CONNECTIONS, CONNECTIONS_MAX, DRAINING, KEPT,
+    KEPT_MAX, LIMITED, MEMORY, NETWORKS, OLDEST, REFUSED, RELAYED, RELAYED_BYTES, ROOMS,
+    STORE_FAILED, UNCONFIRMED, number,
 };
 use crate::App;
 use crate::addresses::Refused;
@@ -73,6 +73,8 @@ impl Readings {
     fn set_outbox(&self) {
         if let Some(summary) = &self.summary {
             gauge(UNCONFIRMED, summary.unconfirmed_blocks);
+            gauge(KEPT, summary.kept_bytes);
+            gauge(KEPT_MAX, summary.kept_bytes_max);
             if !self.circuits.is_empty() {
                 let since = summary.waiting_since.unwrap_or(self.now);
                 metrics::gauge!(OLDEST).set(number(self.now.since(since)) / 1_000.0);

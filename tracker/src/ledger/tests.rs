@@ -259,6 +259,7 @@ fn a_failed_update_is_repeated_until_it_is_confirmed_by_hash() {
         Summary {
             unconfirmed_networks: 0,
             unconfirmed_blocks: 0,
+            waiting_since: None,
             failing: 0,
             last_failure: None,
             ..waiting

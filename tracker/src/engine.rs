@@ -17,6 +17,7 @@ use shared::private::RoomId;
 use tokio::sync::{Notify, mpsc, watch};
 
 use crate::backplane::Backplane;
+use crate::edge::Creator;
 use crate::hub::message::Wish;
 use crate::hub::{Asked, ConnectionId, Hub, Input, Output, ResetOutcome, UpdateOutcome};
 use crate::ledger::{self, MemberReport};
@@ -51,8 +52,9 @@ pub(crate) struct Orders {
 }
 
 /// One connection's queue; it holds no memory while nothing waits.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Gate {
+    creator: Creator,
     waiting: Mutex<Waiting>,
     /// Set once: the connection is to end for this reason, whatever waits.
     closing: OnceLock<&'static str>,
@@ -101,9 +103,10 @@ impl Engine {
         peer: PeerId,
         nonce: [u8; 32],
         host: Arc<str>,
+        creator: Creator,
     ) -> (ConnectionId, Orders) {
         let connection = ConnectionId(self.next_connection.fetch_add(1, Ordering::Relaxed));
-        let gate = Arc::new(Gate::default());
+        let gate = Arc::new(Gate::new(creator));
         let mut state = self.lock();
         state.queues.insert(connection, Arc::clone(&gate));
         self.step(
@@ -193,6 +196,11 @@ impl Engine {
             Output::Pause { connection, until } => {
                 if let Some(gate) = state.queues.get(&connection) {
                     gate.resume_at.store(until.0, Ordering::Relaxed);
+                }
+            }
+            Output::GiveBack { connection } => {
+                if let Some(gate) = state.queues.get(&connection) {
+                    gate.creator.give_back();
                 }
             }
             Output::Register { connection, wish } => self.register(state, now, connection, wish),
@@ -392,6 +400,16 @@ fn busy_with_reset(connection: ConnectionId, room: RoomId) -> Input {
 }
 
 impl Gate {
+    fn new(creator: Creator) -> Self {
+        Self {
+            creator,
+            waiting: Mutex::default(),
+            closing: OnceLock::new(),
+            changed: Notify::new(),
+            resume_at: AtomicU64::new(0),
+        }
+    }
+
     fn send(&self, text: Utf8Bytes) {
         let mut waiting = self.lock();
         let bytes = waiting.bytes.saturating_add(text.len());

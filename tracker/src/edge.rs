@@ -29,7 +29,30 @@ pub(crate) struct Held {
     end: Input,
 }
 
+/// Who is given back a network that was not registered.
+#[derive(Clone, Debug)]
+pub(crate) struct Creator {
+    edge: Edge,
+    source: Source,
+}
+
+impl Creator {
+    /// Takes it back that its address wanted a network registered.
+    pub(crate) fn give_back(&self) {
+        // Giving back is never refused.
+        let _ = self.edge.handle(self.source, Input::NotCreated);
+    }
+}
+
 impl Held {
+    /// Who is charged by [`Held::create`].
+    pub(crate) fn creator(&self) -> Creator {
+        Creator {
+            edge: self.edge.clone(),
+            source: self.source,
+        }
+    }
+
     /// Counts a network that its address wants registered.
     pub(crate) fn create(&self) -> Result<(), Refusal> {
         self.edge.handle(self.source, Input::Created)

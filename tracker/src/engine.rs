@@ -16,6 +16,7 @@ use shared::private::RoomId;
 use tokio::sync::{mpsc, watch};
 
 use crate::backplane::Backplane;
+use crate::edge::Creator;
 use crate::ending::Ending;
 use crate::hub::message::Wish;
 use crate::hub::{Asked, ConnectionId, Hub, Input, Output, ResetOutcome, UpdateOutcome};
@@ -41,9 +42,16 @@ pub(crate) struct Engine {
 #[derive(Debug)]
 struct State {
     hub: Hub,
-    queues: BTreeMap<ConnectionId, Arc<Gate>>,
+    clients: BTreeMap<ConnectionId, Client>,
     /// What all queues share.
     room: Arc<Room>,
+}
+
+/// A connection as its task left it here.
+#[derive(Debug)]
+struct Client {
+    gate: Arc<Gate>,
+    creator: Creator,
 }
 
 impl Engine {
@@ -55,7 +63,7 @@ impl Engine {
     ) -> Self {
         let state = Mutex::new(State {
             hub,
-            queues: BTreeMap::new(),
+            clients: BTreeMap::new(),
             room: Arc::default(),
         });
         Self {
@@ -80,11 +88,16 @@ impl Engine {
         peer: PeerId,
         nonce: [u8; 32],
         host: Arc<str>,
+        creator: Creator,
     ) -> (ConnectionId, Orders) {
         let connection = ConnectionId(self.next_connection.fetch_add(1, Ordering::Relaxed));
         let mut state = self.lock();
         let gate = Arc::new(Gate::new(Arc::clone(&state.room)));
-        state.queues.insert(connection, Arc::clone(&gate));
+        let client = Client {
+            gate: Arc::clone(&gate),
+            creator,
+        };
+        state.clients.insert(connection, client);
         self.step(
             &mut state,
             Input::Connected {
@@ -100,7 +113,7 @@ impl Engine {
     /// Takes out a connection that ended.
     pub(crate) fn disconnect(&self, connection: ConnectionId) {
         let mut state = self.lock();
-        state.queues.remove(&connection);
+        state.clients.remove(&connection);
         self.step(&mut state, Input::Closed { connection });
     }
 
@@ -116,8 +129,8 @@ impl Engine {
 
     /// Asks every connection to close.
     pub(crate) fn close_all(&self, reason: Ending) {
-        for gate in self.lock().queues.values() {
-            gate.close(reason);
+        for client in self.lock().clients.values() {
+            client.gate.close(reason);
         }
     }
 
@@ -165,13 +178,18 @@ impl Engine {
         match output {
             Output::Send { connections, text } => send(state, &connections, text),
             Output::Disconnect { connection, reason } => {
-                if let Some(gate) = state.queues.get(&connection) {
-                    gate.close(reason);
+                if let Some(client) = state.clients.get(&connection) {
+                    client.gate.close(reason);
                 }
             }
             Output::Pause { connection, until } => {
-                if let Some(gate) = state.queues.get(&connection) {
-                    gate.resume_at(until);
+                if let Some(client) = state.clients.get(&connection) {
+                    client.gate.resume_at(until);
+                }
+            }
+            Output::GiveBack { connection } => {
+                if let Some(client) = state.clients.get(&connection) {
+                    client.creator.give_back();
                 }
             }
             Output::Register { connection, wish } => self.register(state, now, connection, wish),
@@ -305,11 +323,11 @@ impl Engine {
 
 fn send(state: &State, connections: &[ConnectionId], text: String) {
     let text = Utf8Bytes::from(text);
-    for gate in connections
+    for client in connections
         .iter()
-        .filter_map(|connection| state.queues.get(connection))
+        .filter_map(|connection| state.clients.get(connection))
     {
-        gate.send(text.clone());
+        client.gate.send(text.clone());
     }
 }
 

@@ -105,7 +105,9 @@ async fn serve(
     }
     let [peer, nonce] = random;
     let turn = app.engine.turn().await;
-    let (connection, orders) = app.engine.connect(PeerId(Hash(peer)), nonce, host);
+    let (connection, orders) =
+        app.engine
+            .connect(PeerId(Hash(peer)), nonce, host, place.0.creator());
     drop(turn);
     let client = Client {
         engine: &app.engine,

@@ -5,12 +5,12 @@
 //!
 //! Four things are counted for each: connections to `/ws` that are open, and how fast new ones come; requests; sockets
 //! that are accepted and not yet upgraded, so that nobody holds every place of the accept loop with silence; and networks
-//! that are registered, which stay, so that nobody fills the registry.
+//! that are registered, which stay, so that nobody fills the registry. One that is refused for another reason is given back.
 //!
 //! What it does not do: know who is a proxy (see [`proxy`]), or bind a chain or a peer to an address.
 //!
 //! Invariants: an address that is refused leaves its counts as they were, except that its bucket never fills by being
-//! refused; what was counted in is counted out once. A limit of 0 is none.
+//! refused; what was counted in is counted out once, a network only if it was not registered. A limit of 0 is none.
 //!
 //! Limits: [`limits::ADDRESSES_MAX`] addresses are remembered; beyond, the one that was quiet for longest and has
 //! nothing open is forgotten, so an address can only gain by being forgotten what a pause would have given it. What is
@@ -76,6 +76,8 @@ pub enum Input {
     Disconnected,
     /// A client wants a network registered.
     Created,
+    /// A network that passed as [`Input::Created`] was not registered.
+    NotCreated,
 }
 
 /// Why an address is refused.
@@ -182,7 +184,7 @@ impl Addresses {
     /// Takes in one fact about an address.
     ///
     /// # Errors
-    /// The address may not do that now. [`Input::Released`] and [`Input::Disconnected`] are never refused.
+    /// The address may not do that now. [`Input::Released`], [`Input::Disconnected`] and [`Input::NotCreated`] are never refused.
     pub fn handle(
         &mut self,
         now: TimestampMs,
@@ -198,6 +200,7 @@ impl Addresses {
             Input::Connected => on_connected(address, now, &allowance),
             Input::Disconnected => close(&mut address.connections),
             Input::Created => on_created(address, now, &allowance),
+            Input::NotCreated => on_not_created(address),
         };
         self.leave(source);
         if let Err(refusal) = &result {
@@ -314,6 +317,15 @@ fn on_created(
     }
     let taken = address.creations.take_if_there(now, CREATION_PARTS);
     taken.map_err(|wait_ms| Refusal::Creations { allowed, wait_ms })
+}
+
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "an arm among those that can refuse"
+)]
+fn on_not_created(address: &mut Address) -> Result<(), Refusal> {
+    address.creations.give_back(CREATION_PARTS);
+    Ok(())
 }
 
 fn open(count: &mut u32, allowed: u32) -> Result<(), Refusal> {

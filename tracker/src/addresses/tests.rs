@@ -150,6 +150,7 @@ fn inputs() -> impl Strategy<Value = Vec<(u64, u32, Input)>> {
         Just(Input::Connected),
         Just(Input::Disconnected),
         Just(Input::Created),
+        Just(Input::NotCreated),
     ];
     proptest::collection::vec((0_u64..700, 0_u32..4, input), 0..300)
 }
@@ -173,12 +174,14 @@ proptest! {
         let mut told: BTreeMap<u32, Told> = BTreeMap::new();
         let mut now = 1_000;
         for (pause, number, input) in steps {
-            now += pause;
+            // A refusal comes at once, or the bucket has filled meanwhile.
+            now += if input == Input::NotCreated { 0 } else { pause };
             let told = told.entry(number).or_default();
             // Pairs come in pairs.
             let is_possible = match input {
                 Input::Released => told.sockets > 0,
                 Input::Disconnected => told.connections > 0,
+                Input::NotCreated => told.creations.last().is_some_and(|at| *at == now),
                 Input::Accepted | Input::Requested | Input::Connected | Input::Created => true,
             };
             if !is_possible {
@@ -198,6 +201,7 @@ proptest! {
                 (Input::Disconnected, _) => told.connections -= 1,
                 (Input::Requested, true) => told.requests.push(now),
                 (Input::Created, true) => told.creations.push(now),
+                (Input::NotCreated, _) => _ = told.creations.pop(),
                 (Input::Requested | Input::Connected | Input::Created, false) => {}
             }
             prop_assert!(told.sockets <= allowance.connections_max);

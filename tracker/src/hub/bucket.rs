@@ -28,6 +28,12 @@ impl Bucket {
         }
     }
 
+    /// Puts `tokens` back that were taken for nothing.
+    pub(crate) fn give_back(&mut self, tokens: u32) {
+        let milli = i64::from(tokens).saturating_mul(1_000);
+        self.milli = self.milli.saturating_add(milli).min(self.burst_milli);
+    }
+
     /// Takes `tokens` out if they are there; else takes nothing and says in how many ms they are.
     pub(crate) fn take_if_there(&mut self, now: TimestampMs, tokens: u32) -> Result<(), u64> {
         match self.take(now, tokens) {
@@ -86,6 +92,19 @@ mod tests {
         let later = start.plus_ms(1_000_000);
         assert_eq!(bucket.take(later, 2), None);
         assert_eq!(bucket.take(later, 1), Some(later.plus_ms(1)));
+    }
+
+    #[test]
+    fn what_is_given_back_is_there_again_and_no_more_than_the_burst() {
+        let start = TimestampMs(1_000);
+        let mut bucket = Bucket::new(2, 1, start);
+        assert_eq!(bucket.take_if_there(start, 2), Ok(()));
+        bucket.give_back(1);
+        assert_eq!(bucket.take_if_there(start, 1), Ok(()));
+        assert!(bucket.take_if_there(start, 1).is_err());
+        bucket.give_back(9);
+        assert_eq!(bucket.take_if_there(start, 2), Ok(()));
+        assert!(bucket.take_if_there(start, 1).is_err());
     }
 
     #[test]

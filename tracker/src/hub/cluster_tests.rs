@@ -190,6 +190,7 @@ impl World {
                 Output::Disconnect { connection, .. } => self.nodes[index].ended.push(connection),
                 Output::WakeAt { at } => self.nodes[index].wake_at = Some(at.0),
                 Output::Pause { .. }
+                | Output::GiveBack { .. }
                 | Output::Register { .. }
                 | Output::Check { .. }
                 | Output::CheckBlock { .. }

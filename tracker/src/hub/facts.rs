@@ -4,7 +4,7 @@ use api::ws::{ErrorCode, ServerMessage};
 use api::{Anchor, TipReference, UpdateStatus};
 use shared::ids::{ChainId, TimestampMs};
 
-use super::{ConnectionId, Hub, Network, UpdateOutcome};
+use super::{ConnectionId, Hub, Network, Output, UpdateOutcome};
 use crate::label::Label;
 
 impl Hub {
@@ -22,6 +22,10 @@ impl Hub {
         let chain_id = network.chain_id;
         if connection.is_some() {
             self.publish_network(&network);
+        }
+        if let Some(connection) = connection.filter(|_| self.networks.contains_key(&chain_id)) {
+            // It was here: nothing more is.
+            self.outputs.push_back(Output::GiveBack { connection });
         }
         self.labels.insert(network.label.clone(), chain_id);
         self.networks.entry(chain_id).or_insert(network);
@@ -43,6 +47,7 @@ impl Hub {
         if !self.connections.contains_key(&connection) {
             return;
         }
+        self.outputs.push_back(Output::GiveBack { connection });
         let suggestion = suggestion.map(|label| label.to_string());
         let error = ServerMessage::Error {
             code,

@@ -17,9 +17,10 @@
 //!
 //! Limits: [`limits::ROOM_PEERS_MAX`] peers a room (then `full`); [`limits::MESSAGE_BURST`] messages at once and
 //! [`limits::MESSAGES_PER_SECOND`] after that, relayed bytes likewise (then the client is read from more slowly, see
-//! [`Output::Pause`]); [`limits::CREATION_BURST`] registrations, and of an address what the driver says (then `rate_limited`); [`limits::MISTAKES_MAX`]
-//! malformed messages (then a disconnect); [`limits::JOIN_TIMEOUT_MS`] until a connection must have done something;
-//! [`limits::TURN_RENEWALS_AT_ONCE`] TURN credentials renewed at once (`credentials.rs`).
+//! [`Output::Pause`]); [`limits::CREATION_BURST`] registrations, refused ones too, and of an address what the driver says, of which a refused one
+//! is given back ([`Output::GiveBack`]) (then `rate_limited`); [`limits::MISTAKES_MAX`] malformed messages (then a disconnect);
+//! [`limits::JOIN_TIMEOUT_MS`] until a connection must have done something; [`limits::TURN_RENEWALS_AT_ONCE`] TURN credentials renewed at
+//! once (`credentials.rs`).
 //! The driver bounds the connections.
 
 mod bucket;
@@ -387,6 +388,7 @@ impl Hub {
                 "{} networks created from here, try again later",
                 limits::CREATION_BURST
             );
+            self.outputs.push_back(Output::GiveBack { connection });
             return self.send_error(connection, ErrorCode::RateLimited, message);
         }
         self.outputs

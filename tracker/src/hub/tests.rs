@@ -28,6 +28,7 @@ struct Bench {
     sent: BTreeMap<ConnectionId, Vec<ServerMessage>>,
     disconnected: Vec<ConnectionId>,
     paused: Vec<(ConnectionId, TimestampMs)>,
+    given_back: Vec<ConnectionId>,
     ledger: Vec<Output>,
     wake_at: Option<TimestampMs>,
 }
@@ -39,6 +40,7 @@ impl Bench {
             sent: BTreeMap::new(),
             disconnected: Vec::new(),
             paused: Vec::new(),
+            given_back: Vec::new(),
             ledger: Vec::new(),
             wake_at: None,
         }
@@ -60,6 +62,7 @@ impl Bench {
                 Output::Disconnect { connection, .. } => self.disconnected.push(connection),
                 Output::Pause { connection, until } => self.paused.push((connection, until)),
                 Output::WakeAt { at } => self.wake_at = Some(at),
+                Output::GiveBack { connection } => self.given_back.push(connection),
                 Output::Publish { .. }
                 | Output::Follow { .. }
                 | Output::Unfollow { .. }
@@ -772,5 +775,54 @@ fn too_long_fields_of_reports_and_resets_are_refused_before_they_are_read() {
     ] {
         let error = parse(text).unwrap_err();
         assert_eq!(error.code, ErrorCode::BadMessage, "{error}");
+    }
+}
+
+#[test]
+fn refused_registrations_are_given_back_and_bounded_by_their_connection() {
+    let mut bench = Bench::new();
+    bench.connect(1);
+    let create = r#"{"type":"create_network","genesis":"00ff"}"#;
+    for number in 0..limits::MESSAGE_BURST {
+        let (before, back) = (bench.ledger.len(), bench.given_back.len());
+        bench.text(1, create);
+        let is_asked = bench.ledger.len() > before;
+        assert_eq!(is_asked, number < limits::CREATION_BURST);
+        if is_asked {
+            bench.handle(
+                NOW,
+                Input::RegistrationRefused {
+                    connection: id(1),
+                    code: ErrorCode::BadMessage,
+                    reason: "no genesis".into(),
+                    suggestion: None,
+                },
+            );
+        }
+        assert_eq!(bench.given_back.len(), back + 1, "each once");
+    }
+    assert!(bench.paused.is_empty());
+    bench.text(1, create);
+    assert_eq!(bench.paused.len(), 1, "and it is read from more slowly");
+    // A network that is registered is not given back, one that was there already is.
+    let back = bench.given_back.len();
+    for expected in [back, back + 1] {
+        let network = Network {
+            label: Label::plain(&NetworkId::parse("demo").unwrap()),
+            chain_id: chain(1),
+            genesis: "00".into(),
+            listing: Listing::Listed,
+            tip: None,
+            anchor: None,
+        };
+        let connection = Some(id(1));
+        bench.handle(
+            NOW,
+            Input::Registered {
+                connection,
+                network,
+            },
+        );
+        assert_eq!(bench.given_back.len(), expected);
     }
 }

@@ -243,6 +243,11 @@ pub enum Output {
         /// What it asks for.
         wish: Wish,
     },
+    /// Charge the client's address nothing for a registration that it asked for: it registered no network.
+    GiveBack {
+        /// Who asked.
+        connection: ConnectionId,
+    },
     /// Check blocks and keep them.
     Check {
         /// Who sent them.

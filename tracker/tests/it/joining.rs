@@ -370,6 +370,42 @@ async fn one_address_creates_so_many_networks_on_whatever_connections() {
 }
 
 #[tokio::test]
+async fn a_network_that_is_refused_for_another_reason_does_not_count_for_its_address() {
+    let data = tempdir().unwrap();
+    // Two at once.
+    let tracker = Running::start_with(data.path(), |config| config.address_creations = 4).await;
+    let network = Network::new("first", 1);
+    let mut client = Client::connect(&tracker).await;
+    client.create(&network).await;
+    let create = |genesis: String| ClientMessage::CreateNetwork {
+        genesis,
+        listed: true,
+        label: None,
+    };
+    for (genesis, code) in [
+        (
+            Network::new("first", 2).genesis_hex(),
+            ErrorCode::NetworkExists,
+        ),
+        ("00ff".to_owned(), ErrorCode::BadMessage),
+        (
+            Network::new("first", 3).genesis_hex(),
+            ErrorCode::NetworkExists,
+        ),
+    ] {
+        client.send(&create(genesis)).await;
+        assert_eq!(client.until(error_code).await, code);
+    }
+    // One that is here already takes no more place.
+    client.create(&network).await;
+    client.create(&Network::new("second", 1)).await;
+    let third = Network::new("third", 1).genesis_hex();
+    client.send(&create(third)).await;
+    assert_eq!(client.until(error_code).await, ErrorCode::RateLimited);
+    tracker.stop().await;
+}
+
+#[tokio::test]
 async fn who_sends_nonsense_only_is_disconnected_and_others_go_on() {
     let data = tempdir().unwrap();
     let tracker = Running::start(data.path()).await;

@@ -142,7 +142,8 @@ impl World {
                 | Output::Publish { .. }
                 | Output::Follow { .. }
                 | Output::Unfollow { .. }
-                | Output::Adopt { .. } => {}
+                | Output::Adopt { .. }
+                | Output::GiveBack { .. } => {}
             }
         }
         for (to, text) in &heard.texts {

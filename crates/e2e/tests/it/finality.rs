@@ -1,30 +1,18 @@
 //! A browser proves that its own block is final, and goes on proving it with no server left.
 
 use crate::{confirmed, mine, number};
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use e2e::{Browser, Look, Page, Stack, artifacts_dir};
 use serde_json::{Value, json};
 
 /// A network whose blocks become final after twelve seconds.
-const CREATE: &str = "
+pub(crate) const CREATE: &str = "
     const { DistliNode } = await import('/node/distli-node.js');
     const node = await DistliNode.create({networkId: 'notary', rules: {intervalMs: 2000}});
     await node.close();";
 
 const IMPORT: &str =
     "return await window.distli.node.importChain(a[0]).then(() => 'taken', error => error.message)";
-
-/// The page as it is under a status that tells of a split, and under the true one again.
-const SPLIT: &str = "
-    const { node } = window.distli;
-    const status = await node.status();
-    const tell = (split) => {
-        node.dispatchEvent(new CustomEvent('status', { detail: { ...status, split } }));
-        const notice = document.querySelector('[data-testid=\"split\"]');
-        return notice.hidden ? '' : notice.innerText;
-    };
-    const told = tell({ enterpriseHeight: 12, culprits: ['<b>ab', 'cd'] });
-    return [told, tell(status.split), await node.splitProof().catch((error) => error.message)];";
 
 #[tokio::test]
 async fn a_browser_proves_its_block_final_and_its_export_proves_it_with_no_server() -> Result<()> {
@@ -44,7 +32,6 @@ async fn a_browser_proves_its_block_final_and_its_export_proves_it_with_no_serve
     page.shows("block-item", "Final").await?;
     page.shows("final-height", "1").await?;
     shows_who_signed(&page, &status).await?;
-    tells_a_split(&page).await?;
     for (look, name) in LOOKS {
         let file = artifacts_dir()?.join(format!("app-final-{name}.png"));
         page.screenshot(look, &file).await?;
@@ -100,7 +87,7 @@ const LOOKS: [(Look, &str); 2] = [
 ];
 
 /// Waits until this browser has verified that the first block is final, and says who signed that.
-async fn is_final(page: &Page<'_>) -> Result<Value> {
+pub(crate) async fn is_final(page: &Page<'_>) -> Result<Value> {
     let status = page
         .status_where("the first block is final", |status| {
             number(status, "finalHeight") >= 1
@@ -114,20 +101,6 @@ async fn is_final(page: &Page<'_>) -> Result<Value> {
     );
     ensure!(number(&status, "enterpriseHeight") >= 2, "{status}");
     Ok(status)
-}
-
-/// Validators that contradict each other are named, as text; these here don't.
-async fn tells_a_split(page: &Page<'_>) -> Result<()> {
-    let texts: Vec<String> = serde_json::from_value(page.run_async(SPLIT, vec![]).await?)?;
-    let [told, honest, refused] = texts.as_slice() else {
-        bail!("{texts:?}")
-    };
-    for part in ["enterprise height 12", "<b>ab\ncd", "Download proof"] {
-        ensure!(told.contains(part), "{told}");
-    }
-    ensure!(honest.is_empty(), "{honest}");
-    ensure!(refused.contains("No contradiction"), "{refused}");
-    Ok(())
 }
 
 /// The height on the enterprise chain is text in the block, and a click shows the signers' names.

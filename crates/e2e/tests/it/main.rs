@@ -10,6 +10,7 @@ mod outage;
 mod pairing;
 mod private;
 mod proving;
+mod splitting;
 mod story;
 
 use anyhow::{Result, ensure};

@@ -179,7 +179,7 @@ nats:
 	fi
 
 .PHONY: docker
-docker: ## Build the image and prove docker-compose.yml, where docker is (ports 13030, 18080, 19090; not part of test)
+docker: ## Build the image and prove docker-compose.yml, where docker is (ports 13030, 13031, 18080, 19090; not part of test)
 	@docker/check.sh
 
 .PHONY: deny

@@ -189,7 +189,7 @@ debian = install="apt-get install -y --no-install-recommends $(1)"; \
   else echo "That needs root. Run: sudo $$install"; exit 1; fi
 
 .PHONY: docker
-docker: ## Build the image and prove docker-compose.yml, where docker is (ports 13030, 18080, 19090; not part of test)
+docker: ## Build the image and prove docker-compose.yml, where docker is (ports 13030, 13031, 18080, 19090; not part of test)
 	@docker/check.sh
 
 .PHONY: deny

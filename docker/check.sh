@@ -8,6 +8,7 @@ cd "$(dirname "$0")/.."
 export COMPOSE_PROJECT_NAME=distli-check
 export DISTLI_TRACKER_PORT=13030 DISTLI_TRACKER_OPS_PORT=13031 DISTLI_VALIDATOR_PORT=18080 DISTLI_DASHBOARD_PORT=19090
 tracker=http://127.0.0.1:$DISTLI_TRACKER_PORT
+operations=http://127.0.0.1:$DISTLI_TRACKER_OPS_PORT
 validator=http://127.0.0.1:$DISTLI_VALIDATOR_PORT
 dashboard=http://127.0.0.1:$DISTLI_DASHBOARD_PORT
 services=(validator tracker dashboard)
@@ -28,6 +29,8 @@ main() {
   register
   report
   anchored
+  step "Reading the measures"
+  measured
   step "Trying what a service must not do"
   confined
   step "Stopping, and starting again with the same volumes"
@@ -104,6 +107,12 @@ anchored() {
   tip=$(sed -n 's/.*"block_hash": "\([0-9a-f]*\)".*/\1/p' $update)
   eventually "the validator has anchored the block" answers "$validator/api/tenants" "$tip"
   eventually "the dashboard shows it" answers "$dashboard/api/snapshot" "$tip"
+}
+
+measured() {
+  answers "$operations/ready" '"ready":true' || fail "the tracker's operations port does not say that it is ready"
+  answers "$operations/metrics" 'distli_tracker_networks 1' || fail "the tracker's measures do not count the network"
+  answers "$operations/metrics" 'distli_tracker_validator_breaker{validator="1",state="closed"} 1' || fail "the measures do not show the validator"
 }
 
 confined() {

@@ -128,8 +128,8 @@ async fn who_is_not_let_in_is_counted_by_the_reason() {
     let (data, measures) = (tempdir().unwrap(), Measures::free().await);
     let tracker = Running::start_with(data.path(), |config| {
         config.ops_bind = measures.bind();
-        // Of sockets that are no connections yet, as many again.
-        config.address_connections = 2;
+        // Sockets count as well, also those of refused requests until they are closed.
+        config.address_connections = 8;
     })
     .await;
     let url = format!("ws://{}/ws", tracker.address);
@@ -138,10 +138,11 @@ async fn who_is_not_let_in_is_counted_by_the_reason() {
     foreign.headers_mut().insert("origin", origin);
     let refusal = tokio_tungstenite::connect_async(foreign).await.unwrap_err();
     assert!(refusal.to_string().contains("403"), "{refusal}");
-    let clients = [
-        Client::connect(&tracker).await,
-        Client::connect(&tracker).await,
-    ];
+    assert_eq!(tracker.get("/ws").await.status(), 400);
+    let mut clients = Vec::new();
+    for _ in 0..8 {
+        clients.push(Client::connect(&tracker).await);
+    }
     let refusal = tokio_tungstenite::connect_async(&url).await.unwrap_err();
     assert!(refusal.to_string().contains("429"), "{refusal}");
     for (reason, count) in [

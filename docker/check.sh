@@ -76,7 +76,6 @@ pages_are_served() {
   local module
   answers "$tracker/" '<script type="module"' || fail "the tracker does not serve the app"
   answers "$dashboard/" '<script type="module"' || fail "the dashboard does not serve its page"
-  answers "http://127.0.0.1:$DISTLI_TRACKER_OPS_PORT/metrics" distli_tracker_connections || fail "the tracker shows no measures"
   module=$(curl -fsS -o /dev/null -w '%{content_type} %{size_download}' "$tracker/pkg/node_wasm_bg.wasm")
   [[ $module =~ ^application/wasm\ [0-9]{5,}$ ]] || fail "the app's module is served as: $module"
 }

@@ -152,7 +152,7 @@ async fn who_is_not_let_in_is_counted_by_the_reason() {
     assert_eq!(clients.len(), 2);
     for (reason, count) in [
         ("origin", 1.0),
-        ("no_upgrade", 0.0),
+        ("no_upgrade", 1.0),
         ("address_connections", 1.0),
         ("full", 0.0),
     ] {

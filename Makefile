@@ -222,9 +222,9 @@ bench-validators: ## Updates/s, processor time an update and the time to a decis
 	@$(TARGET)/release/bench validators $(if $(SIZES),--sizes $(SIZES))
 
 .PHONY: bench-tracker
-bench-tracker: peers ## The tracker beside matchbox_server under one load: relays, connections, memory, latency, updates, the outbox (Linux; ONLY=relays,idle measures a part)
-	@cargo build --locked --profile quick $(OURS) --bins
-	@$(TARGET)/quick/bench tracker --matchbox $(PEERS)/bin/matchbox_server $(if $(ONLY),--figures $(ONLY))
+bench-tracker: peers ## The tracker beside matchbox_server under one load: relays, connections, memory, latency, updates, the outbox; built as the image is (Linux; ONLY=relays,idle measures a part)
+	@cargo build --locked --release -p tracker -p validator -p e2e --bins
+	@$(TARGET)/release/bench tracker --matchbox $(PEERS)/bin/matchbox_server $(if $(ONLY),--figures $(ONLY))
 
 .PHONY: peers
 peers:

@@ -1,4 +1,4 @@
-//! The driver of the hub: one lock around the machine, and the queues of the connections.
+//! The driver of the hub: one lock around the machine, and the way to the connections' queues ([`crate::queue`]).
 //!
 //! A connection's task calls [`Engine::handle`]; under the lock the machine decides and its orders are put into the
 //! receivers' queues, so that every receiver sees one order of events. Nothing under the lock waits: a full queue

@@ -37,7 +37,7 @@ impl State {
 }
 
 /// All routes of the dashboard.
-pub fn app(state: State) -> Router {
+pub fn app(state: State) -> impl service::App + use<> {
     let router = PAGES
         .iter()
         .fold(Router::new(), |router, page| {

@@ -10,7 +10,7 @@ use api::openapi::Problems;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::{Json, Router};
+use axum::Json;
 use serde::Serialize;
 use service::Problem;
 use utoipa::ToSchema;
@@ -34,10 +34,10 @@ impl Draining {
     }
 }
 
-pub(crate) fn router(app: Arc<App>) -> Router {
+pub(crate) fn router(app: Arc<App>) -> impl service::App + use<> {
     let (router, _) = routes().split_for_parts();
     let router = router.fallback(Problem::no_such_path).with_state(app);
-    service::security_headers(router, "default-src 'none'")
+    service::api_security_headers(router, "default-src 'none'")
 }
 
 pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {

@@ -1,44 +1,59 @@
 //! Response headers that make a browser refuse what a page of ours never needs.
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::http::header::{self, Entry};
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::Response;
-use tower::util::MapResponseLayer;
+use tower::util::MapResponse;
+
+use crate::server::App;
 
 /// Adds the Content-Security-Policy `csp` and the fixed security headers to every response of `router`.
 ///
 /// A handler that sets one of these headers itself keeps its own. A `csp` that is no valid header value is
 /// replaced by `default-src 'none'`, the strictest there is.
-pub fn security_headers<S: Clone + Send + Sync + 'static>(
-    router: Router<S>,
+pub fn security_headers(router: Router, csp: &str) -> impl App + use<> {
+    with_headers(router, csp, &OF_PAGES)
+}
+
+/// The same for a service without pages: what rules documents alone is left out (OWASP REST Security).
+pub fn api_security_headers(router: Router, csp: &str) -> impl App + use<> {
+    with_headers(router, csp, &[])
+}
+
+fn with_headers(
+    router: Router,
     csp: &str,
-) -> Router<S> {
+    more: &[(HeaderName, &'static str)],
+) -> impl App + use<> {
     let policy =
         HeaderValue::from_str(csp).unwrap_or(HeaderValue::from_static("default-src 'none'"));
-    let mut headers: Vec<(HeaderName, HeaderValue)> = FIXED
-        .iter()
-        .map(|(name, value)| (name.clone(), HeaderValue::from_static(value)))
-        .collect();
-    headers.push((header::CONTENT_SECURITY_POLICY, policy));
-    // One layer for all: each costs every request.
-    router.layer(MapResponseLayer::new(move |mut response: Response| {
+    let fixed = OF_ALL.iter().chain(more);
+    let fixed = fixed.map(|(name, value)| (name.clone(), HeaderValue::from_static(value)));
+    let headers: Arc<[_]> = fixed.chain([(header::CONTENT_SECURITY_POLICY, policy)]).collect();
+    // Around the router, not a layer of it: that would be one more box for every request.
+    MapResponse::new(router, move |mut response: Response| {
         // With the length, type and date that others add.
         response
             .headers_mut()
             .reserve(headers.len().saturating_add(4));
-        for (name, value) in &headers {
+        for (name, value) in &*headers {
             if let Entry::Vacant(place) = response.headers_mut().entry(name) {
                 place.insert(value.clone());
             }
         }
         response
-    }))
+    })
 }
 
-const FIXED: [(HeaderName, &str); 5] = [
+const OF_ALL: [(HeaderName, &str); 2] = [
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::X_FRAME_OPTIONS, "DENY"),
+];
+
+const OF_PAGES: [(HeaderName, &str); 3] = [
     (header::REFERRER_POLICY, "no-referrer"),
     (
         HeaderName::from_static("cross-origin-opener-policy"),
@@ -59,9 +74,8 @@ mod tests {
     use tower::ServiceExt as _;
 
     async fn header_of(csp: &str, name: HeaderName) -> String {
-        let router: Router =
-            security_headers(Router::new().route("/", get(|| async { "hi" })), csp);
-        let response = router.oneshot(Request::new(Body::empty())).await.unwrap();
+        let app = security_headers(Router::new().route("/", get(|| async { "hi" })), csp);
+        let response = app.oneshot(Request::new(Body::empty())).await.unwrap();
         response.headers()[name].to_str().unwrap().to_owned()
     }
 

@@ -1,11 +1,12 @@
 //! What the three services have in common, so that each behaves alike at its edges.
 //!
 //! Purpose: the accept loop with its limits ([`serve`], [`serve_with`]), TLS ([`Tls`]), the signal that ends it ([`shutdown_signal`]), the port
-//! ([`bind`]), RFC 9457 problem documents ([`Problem`]), response headers ([`security_headers`]), files that are
+//! ([`bind`]), RFC 9457 problem documents ([`Problem`]), response headers ([`security_headers`], [`api_security_headers`]), files that are
 //! never half-written ([`atomic_write`]), keys that come again ([`KnownKeys`]), structured logs ([`init_tracing`]), the limit of open
 //! files ([`allow_open_files`]) and the clock ([`now_ms`]).
 //! It holds no decision of any service and no route.
 
+mod alarm;
 mod clock;
 mod files;
 mod headers;
@@ -20,14 +21,14 @@ mod unstalled;
 
 pub use clock::{SteadyClock, Stopwatch, now_ms};
 pub use files::atomic_write;
-pub use headers::security_headers;
+pub use headers::{api_security_headers, security_headers};
 pub use known_keys::{KEYS_MAX, KnownKeys};
 pub use logs::init_tracing;
 pub use open_files::{TooFewFiles, allow_open_files};
 pub use port::{BindError, bind};
 pub use problem::Problem;
 pub use server::{
-    CONNECTIONS_MAX, DRAIN_MS, Door, HANDSHAKE_TIMEOUT_MS, HEADER_TIMEOUT_MS, ServeOptions,
+    App, CONNECTIONS_MAX, DRAIN_MS, Door, HANDSHAKE_TIMEOUT_MS, HEADER_TIMEOUT_MS, ServeOptions,
     WRITE_TIMEOUT_MS, serve, serve_with, shutdown_signal,
 };
 pub use tls::{Tls, TlsError};

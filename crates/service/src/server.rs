@@ -9,13 +9,14 @@
 //! signal [`DRAIN_MS`] for running requests. Event streams and WebSockets should end by the service's own shutdown
 //! signal; those that do not are cut at the deadline. A write that takes nothing for [`WRITE_TIMEOUT_MS`] ends its connection. Body limits are layers of the routes.
 
-use axum::Router;
-use axum::extract::ConnectInfo;
-use hyper::Request;
+use axum::body::Body;
+use axum::extract::{ConnectInfo, Request};
+use axum::response::Response;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
+use std::convert::Infallible;
 use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
@@ -25,8 +26,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
+use tower::Service;
 use tower::util::MapRequest;
 
+use crate::alarm::Alarm;
 use crate::tls::Tls;
 use crate::unstalled::Unstalled;
 
@@ -40,6 +43,20 @@ pub const WRITE_TIMEOUT_MS: u64 = 30_000;
 pub const HANDSHAKE_TIMEOUT_MS: u64 = 5_000;
 /// Running requests get this long to end after the shutdown signal.
 pub const DRAIN_MS: u64 = 5_000;
+
+/// What is served: a router, or one with [`security_headers`](crate::security_headers).
+pub trait App:
+    Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static
+{
+}
+
+impl<S> App for S where
+    S: Service<Request, Response = Response, Error = Infallible, Future: Send>
+        + Clone
+        + Send
+        + 'static
+{
+}
 
 /// Decides about connections by the address they come from, before anything is read.
 pub trait Door: std::fmt::Debug + Send + Sync {
@@ -56,7 +73,7 @@ pub struct ServeOptions {
     pub door: Option<Arc<dyn Door>>,
 }
 
-/// Serves `router` on `listener` until `shutdown` resolves, then lets running requests end.
+/// Serves `app` on `listener` until `shutdown` resolves, then lets running requests end.
 ///
 /// Handlers can extract `ConnectInfo<SocketAddr>`. Upgrades (WebSocket) work.
 ///
@@ -64,10 +81,10 @@ pub struct ServeOptions {
 /// When the listener itself fails. A failing connection is logged and ends alone.
 pub async fn serve(
     listener: TcpListener,
-    router: Router,
+    app: impl App,
     shutdown: impl Future<Output = ()> + Send,
 ) -> io::Result<()> {
-    serve_with(listener, router, ServeOptions::default(), shutdown).await
+    serve_with(listener, app, ServeOptions::default(), shutdown).await
 }
 
 /// The same with a certificate, a door, or both.
@@ -76,7 +93,7 @@ pub async fn serve(
 /// When the listener itself fails. A failing connection is logged and ends alone.
 pub async fn serve_with(
     listener: TcpListener,
-    router: Router,
+    app: impl App,
     options: ServeOptions,
     shutdown: impl Future<Output = ()> + Send,
 ) -> io::Result<()> {
@@ -97,11 +114,11 @@ pub async fn serve_with(
             Some(Some(pass)) => Some(pass),
             None => None,
         };
-        let (router, tls) = (router.clone(), options.tls.clone());
+        let (app, tls) = (app.clone(), options.tls.clone());
         let stopped = stopped.clone();
         connections.spawn(async move {
             let _pass = pass;
-            if let Err(error) = serve_stream(stream, address, tls, router, stopped).await {
+            if let Err(error) = serve_stream(stream, address, tls, app, stopped).await {
                 tracing::debug!(%address, error, "connection ended");
             }
             drop(permit);
@@ -129,11 +146,11 @@ async fn serve_stream(
     stream: TcpStream,
     address: SocketAddr,
     tls: Option<Tls>,
-    router: Router,
+    app: impl App,
     mut stopped: watch::Receiver<()>,
 ) -> Result<(), Box<dyn Error + Send + Sync>> {
     let Some(tls) = tls else {
-        return Ok(serve_connection(stream, address, router, stopped).await?);
+        return Ok(serve_connection(stream, address, app, stopped).await?);
     };
     let handshake = tokio::time::timeout(
         Duration::from_millis(HANDSHAKE_TIMEOUT_MS),
@@ -143,27 +160,28 @@ async fn serve_stream(
         shaken = handshake => shaken??,
         _ = stopped.changed() => return Ok(()),
     };
-    Ok(serve_connection(stream, address, router, stopped).await?)
+    Ok(serve_connection(stream, address, app, stopped).await?)
 }
 
 /// Serves one connection; when `stopped` closes, the running request is its last.
 async fn serve_connection(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     address: SocketAddr,
-    router: Router,
+    app: impl App,
     mut stopped: watch::Receiver<()>,
 ) -> Result<(), hyper::Error> {
     // Not a layer of the router: that would rebuild every route for every connection.
-    let router = MapRequest::new(router, move |mut request: Request<Incoming>| {
+    let app = MapRequest::new(app, move |request: hyper::Request<Incoming>| {
+        let mut request = request.map(Body::new);
         request.extensions_mut().insert(ConnectInfo(address));
         request
     });
     let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
+        .timer(Alarm::default())
         .header_read_timeout(Duration::from_millis(HEADER_TIMEOUT_MS))
         .serve_connection(
             TokioIo::new(Unstalled::new(stream)),
-            TowerToHyperService::new(router),
+            TowerToHyperService::new(app),
         )
         .with_upgrades();
     let mut connection = std::pin::pin!(connection);

@@ -52,13 +52,13 @@ impl Page {
     }
 }
 
-fn idle() -> (watch::Sender<Published>, watch::Sender<bool>, axum::Router) {
+fn idle() -> (watch::Sender<Published>, watch::Sender<bool>, impl service::App) {
     let (publish, published) = watch::channel(Published::of(Default::default()));
     let (stop, stopping) = watch::channel(false);
     (publish, stop, app(State::new(published, stopping)))
 }
 
-async fn get(router: axum::Router, path: &str) -> axum::response::Response {
+async fn get(router: impl service::App, path: &str) -> axum::response::Response {
     let request = Request::get(path).body(Body::empty()).unwrap();
     router.oneshot(request).await.unwrap()
 }

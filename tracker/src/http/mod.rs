@@ -32,7 +32,7 @@ use crate::ledger::{NetworkName, Refusal};
 use crate::limits;
 
 /// All routes over `app`, with the browser app of `www`.
-pub(crate) fn router(app: Arc<App>, www: &FilePath) -> Router {
+pub(crate) fn router(app: Arc<App>, www: &FilePath) -> impl service::App + use<> {
     let files = ServeDir::new(www).precompressed_gzip();
     let pages = Router::new()
         .fallback_service(files)

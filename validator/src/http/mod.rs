@@ -79,12 +79,12 @@ pub struct App {
 }
 
 /// The routes.
-pub fn router(app: Arc<App>) -> Router {
+pub fn router(app: Arc<App>) -> impl service::App + use<> {
     let router = plain()
         .fallback(Problem::no_such_path)
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(app);
-    service::security_headers(router, "default-src 'none'; frame-ancestors 'none'")
+    service::api_security_headers(router, "default-src 'none'; frame-ancestors 'none'")
 }
 
 /// The routes alone.

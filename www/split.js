@@ -24,6 +24,9 @@ function showSplit(split) {
   byId("split").hidden = !split;
   if (!split) return;
   setText(byId("split-title"), `The validators contradict each other at enterprise height ${count(split.enterpriseHeight)}`);
+  setText(byId("split-signed"), split.oneRound
+    ? "Signed both in one round, as no honest validator does, by key:"
+    : "Signed both, by key. It was in two rounds: more than a third of all validators broke the rules, but one of these may have been led to it by them.");
   const list = byId("split-culprits");
   if (list.childElementCount === split.culprits.length) return;
   list.replaceChildren(...split.culprits.map((key) => element("li", { class: "mono", text: key })));

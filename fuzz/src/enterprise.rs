@@ -2,7 +2,7 @@
 
 use shared::{
     enterprise::{
-        Anchor, BlockLimits, Certificate, Checkpoint, EnterpriseBlock, EnterpriseGenesis,
+        Anchor, BlockLimits, Branch, Certificate, Checkpoint, EnterpriseBlock, EnterpriseGenesis,
         EnterpriseHeader, EnterpriseHeight, Entry, FinalBlock, FinalityProof, Receipt, Round,
         ValidatorInfo, ValidatorSet, Vote,
     },
@@ -74,7 +74,7 @@ fn certificate(enterprise: &EnterpriseGenesis, header: &EnterpriseHeader) -> Cer
     }
 }
 
-/// A receipt with and one without a transaction, the checkpoint in them, and a proof of finality.
+/// A receipt with and one without a transaction, the checkpoint in them alone and as a branch, and a proof of finality.
 fn proofs(
     genesis: &EnterpriseGenesis,
     header: &EnterpriseHeader,
@@ -110,7 +110,13 @@ fn proofs(
         from_size: 2,
         consistency: vec![Hash([8; 32])],
     };
+    let branch = Branch {
+        genesis: genesis.clone(),
+        links: Vec::new(),
+        checkpoint: checkpoint.clone(),
+    };
     vec![
+        branch.encode(),
         plain.encode(),
         named.encode(),
         checkpoint.encode(),
@@ -157,6 +163,7 @@ pub(crate) fn run(bytes: &[u8]) {
         FinalityProof::decode(bytes).map(|proof| proof.encode()),
         bytes,
     );
+    same(Branch::decode(bytes).map(|branch| branch.encode()), bytes);
     same(Entry::decode(bytes).map(|entry| entry.encode()), bytes);
     same(
         FinalBlock::from_checkpoint(bytes).map(|block| block.encode()),

@@ -204,6 +204,7 @@ fn room_messages() -> Vec<ClientMessage> {
         ClientMessage::GetFinality {
             network_id: room(),
             size: 1 << 54,
+            known: Some(format!("7:{}", "ab".repeat(32))),
         },
         ClientMessage::GetReset {
             network_id: room(),

@@ -164,7 +164,7 @@ export interface Status {
    * Two blocks of one height of the enterprise chain that are both signed by a quorum, and the keys that signed both (hex): the first such
    * that was seen, also before this start. What the validators call final does not count then.
    */
-  split: { enterpriseHeight: number | bigint; culprits: string[] } | null;
+  split: { enterpriseHeight: number | bigint; culprits: string[]; oneRound: boolean } | null;
   /** Whether this tab's key may report the network: everybody's in an open one, in a private one its owner's. */
   reporter: boolean;
   /** Whether it does: always in an open network, in a private one as `proveFinality` says. */

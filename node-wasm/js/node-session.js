@@ -314,7 +314,7 @@ export class NodeSession {
         this.#tracker?.restart();
         break;
       case "ask_proof":
-        this.#askProof(output.size);
+        this.#askProof(output.size, output.known);
         break;
       case "rtc_send":
         this.post({ type: "rtc", order: output }, [output.bytes.buffer]);
@@ -347,11 +347,12 @@ export class NodeSession {
   /**
    * Fetches a proof of finality through the tracker; the Core verifies it.
    * @param {bigint | number} size
+   * @param {string} [known] the newest header verified, as `height:hash`, if it is to be compared
    */
-  async #askProof(size) {
+  async #askProof(size, known) {
     try {
       if (!this.#trackerHttp) throw new DistliError("There is no tracker.", "");
-      const url = `${this.#trackerHttp}/api/networks/${this.network.chainId}/finality?size=${size}`;
+      const url = `${this.#trackerHttp}/api/networks/${this.network.chainId}/finality?size=${size}${known ? `&known=${known}` : ""}`;
       const response = await fetch(url, { signal: AbortSignal.timeout(PROOF_MS), cache: "no-store" });
       if (!response.ok) throw new DistliError(`The tracker answered ${response.status}.`, "");
       this.loop.handle({ type: "proof_received", bytes: new Uint8Array(await response.arrayBuffer()) });

@@ -326,6 +326,9 @@ pub enum Output {
     AskProof {
         /// Entries of the enterprise log that were verified before.
         size: u64,
+        /// The newest header verified, as `height:hash`, if it is to be compared.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        known: Option<String>,
     },
     /// Give `woken` at this time.
     WakeAt {

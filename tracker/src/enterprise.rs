@@ -19,6 +19,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use service::Problem;
+use shared::enterprise::HeaderId;
 use shared::ids::ChainId;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
@@ -96,7 +97,7 @@ impl Enterprise {
             question,
         } = asked;
         let path = match question {
-            Question::Finality { size } => format!("/api/tenants/{chain_id}/finality?size={size}"),
+            Question::Finality { size, known } => finality_path(chain_id, size, known),
             Question::Reset { number } => format!("/api/tenants/{chain_id}/resets/{number}"),
         };
         let answer = self.proof(&path).await;
@@ -173,6 +174,14 @@ pub(crate) struct Known {
     /// Entries of the log that it has verified; 0 for none.
     #[serde(default)]
     size: u64,
+    /// The newest header that it has verified, as `height:hash`: if the validator's header of that height is another, it is the answer.
+    known: Option<String>,
+}
+
+fn finality_path(chain: ChainId, size: u64, known: Option<HeaderId>) -> String {
+    let known = known.map(|known| format!("&known={known}"));
+    let known = known.unwrap_or_default();
+    format!("/api/tenants/{chain}/finality?size={size}{known}")
 }
 
 /// The proof of the network's newest final block, passed on from a validator.
@@ -188,11 +197,11 @@ pub(crate) async fn finality(
     Path(id): Path<String>,
     known: Result<Query<Known>, QueryRejection>,
 ) -> Result<Response, Problem> {
-    let Query(known) = known.map_err(|rejection| {
-        Problem::new(StatusCode::BAD_REQUEST, "bad-query", rejection.body_text())
-    })?;
-    let chain: ChainId = chain_of(&app, &id)?;
-    let path = format!("/api/tenants/{chain}/finality?size={}", known.size);
+    let bad = |detail| Problem::new(StatusCode::BAD_REQUEST, "bad-query", detail);
+    let Query(Known { size, known }) = known.map_err(|rejection| bad(rejection.body_text()))?;
+    let known = known.map(|known| known.parse::<HeaderId>()).transpose();
+    let known = known.map_err(|error| bad(error.to_string()))?;
+    let path = finality_path(chain_of(&app, &id)?, size, known);
     app.enterprise.ask(&path).await
 }
 

@@ -128,6 +128,9 @@ pub enum ClientMessage {
         #[serde(with = "wide")]
         #[cfg_attr(feature = "openapi", schema(value_type = wide::Wide))]
         size: u64,
+        /// The newest header that the asker has verified, as `height:hash`: if the validators' header of that height is another, it is the answer.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        known: Option<String>,
     },
     /// Asks for the receipt of a private network's reset; answered by `reset_receipt`.
     GetReset {

@@ -2,7 +2,7 @@
 
 use crate::{Page, Stack};
 use anyhow::{Context as _, Result};
-use api::{EXPORT_VERSION, Export, ExportMetadata, TenantBlock};
+use api::{BlockchainUpdate, EXPORT_VERSION, Export, ExportMetadata, TenantBlock};
 use serde_json::json;
 use shared::block::{MinerRecord, UncheckedBlock};
 use shared::chain::Chain;
@@ -123,6 +123,27 @@ impl LongChain {
             },
         };
         Ok(serde_json::to_string(&export)?)
+    }
+
+    /// All blocks as an update for a validator.
+    ///
+    /// # Errors
+    /// If a block is none.
+    pub fn update(&self) -> Result<BlockchainUpdate> {
+        let mut blocks = Vec::new();
+        for bytes in &self.blocks {
+            let block = UncheckedBlock::decode(bytes)?.check_archived(&self.genesis)?;
+            blocks.push(TenantBlock::from(&block));
+        }
+        Ok(BlockchainUpdate {
+            network_id: self.genesis.network_id.to_string(),
+            chain_id: None,
+            genesis: Some(hex::encode(self.genesis.encode())),
+            peer_id: "bench".into(),
+            new_blocks: blocks,
+            new_reports: Vec::new(),
+            timestamp: 0,
+        })
     }
 }
 

@@ -32,7 +32,9 @@ fn with_headers(
         HeaderValue::from_str(csp).unwrap_or(HeaderValue::from_static("default-src 'none'"));
     let fixed = OF_ALL.iter().chain(more);
     let fixed = fixed.map(|(name, value)| (name.clone(), HeaderValue::from_static(value)));
-    let headers: Arc<[_]> = fixed.chain([(header::CONTENT_SECURITY_POLICY, policy)]).collect();
+    let headers: Arc<[_]> = fixed
+        .chain([(header::CONTENT_SECURITY_POLICY, policy)])
+        .collect();
     // Around the router, not a layer of it: that would be one more box for every request.
     MapResponse::new(router, move |mut response: Response| {
         // With the length, type and date that others add.

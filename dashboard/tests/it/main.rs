@@ -52,7 +52,11 @@ impl Page {
     }
 }
 
-fn idle() -> (watch::Sender<Published>, watch::Sender<bool>, impl service::App) {
+fn idle() -> (
+    watch::Sender<Published>,
+    watch::Sender<bool>,
+    impl service::App,
+) {
     let (publish, published) = watch::channel(Published::of(Default::default()));
     let (stop, stopping) = watch::channel(false);
     (publish, stop, app(State::new(published, stopping)))

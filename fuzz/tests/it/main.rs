@@ -15,9 +15,9 @@ use std::{
 use api::ws::{ClientMessage, ServerMessage};
 use shared::{
     enterprise::{
-        BlockLimits, Certificate, Checkpoint, EnterpriseBlock, EnterpriseGenesis, EnterpriseHeader,
-        Entry, FinalBlock, FinalityProof, Receipt, Reset, ResetReceipt, SnapshotManifest,
-        SnapshotProof, Split,
+        BlockLimits, Branch, Certificate, Checkpoint, EnterpriseBlock, EnterpriseGenesis,
+        EnterpriseHeader, Entry, FinalBlock, FinalityProof, Receipt, Reset, ResetReceipt,
+        SnapshotManifest, SnapshotProof, Split,
     },
     report::{Report, UncheckedSealed},
     snapshot::Snapshot,
@@ -156,8 +156,9 @@ fn every_kind_of_object_and_message_is_among_the_good_inputs() {
         objects
             .iter()
             .any(|bytes| FinalityProof::decode(bytes).is_ok()),
+        objects.iter().any(|bytes| Branch::decode(bytes).is_ok()),
     ];
-    assert_eq!(is, [true; 8]);
+    assert_eq!(is, [true; 9]);
     let entries = objects.iter().filter(|bytes| Entry::decode(bytes).is_ok());
     assert_eq!(entries.count(), 3, "a registration and two anchors");
     let reported = good("reported");

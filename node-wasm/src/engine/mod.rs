@@ -363,9 +363,10 @@ impl Engine {
                 job: job.0,
                 blocks: blocks.into_iter().map(ByteBuf::from).collect(),
             }),
-            node::Output::AskProof { size } => {
-                if !self.ask_proof(now, size) {
-                    self.push(Output::AskProof { size });
+            node::Output::AskProof { size, known } => {
+                if !self.ask_proof(now, size, known) {
+                    let known = known.as_ref().map(ToString::to_string);
+                    self.push(Output::AskProof { size, known });
                 }
             }
             node::Output::AskReset { number } => self.ask_reset(now, number),

@@ -8,7 +8,7 @@ use api::ReportedBlock;
 use api::ws::ClientMessage;
 use api::{Anchor, TipReference, UpdateStatus};
 use shared::block::Block;
-use shared::enterprise::Reset;
+use shared::enterprise::{HeaderId, Reset};
 use shared::frame::Lane;
 use shared::header::HEADER_BYTES;
 use shared::ids::{Height, PeerId, TimestampMs};
@@ -117,12 +117,21 @@ impl Engine {
     }
 
     /// Asks for the proof of the newest final block; false in an open network, where the driver asks.
-    pub(super) fn ask_proof(&mut self, now: TimestampMs, size: u64) -> bool {
+    pub(super) fn ask_proof(
+        &mut self,
+        now: TimestampMs,
+        size: u64,
+        known: Option<HeaderId>,
+    ) -> bool {
         let Some(room) = &self.room else {
             return false;
         };
         let network_id = room.network_id();
-        let message = ClientMessage::GetFinality { network_id, size };
+        let message = ClientMessage::GetFinality {
+            network_id,
+            size,
+            known: known.as_ref().map(ToString::to_string),
+        };
         self.send_to_tracker(now, &message, Lane::Normal);
         true
     }

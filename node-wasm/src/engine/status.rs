@@ -64,6 +64,7 @@ impl Engine {
             split: self.node.split().map(|split| SplitStatus {
                 enterprise_height: split.height().0,
                 culprits: split.culprits().iter().map(ToString::to_string).collect(),
+                one_round: split.is_of_one_round(),
             }),
             bodies_from: status.bodies_from.0,
             abandoned: status.abandoned,

@@ -123,6 +123,9 @@ pub struct SplitStatus {
     pub enterprise_height: u64,
     /// The keys of the validators that signed both, hex.
     pub culprits: Vec<String>,
+    /// Whether they signed both in one round, as no honest validator does; of two rounds, more than a third of all broke the rules, but one of
+    /// these may have been led to it.
+    pub one_round: bool,
 }
 
 /// When the node mines.

@@ -33,6 +33,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
+use super::branch::{Branch, HeaderId};
 use super::checkpoint::{Checkpoint, CheckpointError, Trust};
 use super::error::EnterpriseError;
 use super::finality::FinalBlock;
@@ -62,10 +63,10 @@ pub enum LightError {
     )]
     NotPinned,
     /// No proof was verified yet, so nothing is known of the validators.
-    #[error("no proof of finality was verified yet, so nobody's word for a reset counts")]
+    #[error("no proof of finality was verified yet, so nothing is known of the validators")]
     NothingProved,
     /// The format is not known.
-    #[error("proof format {found}, this program knows 1 and 2")]
+    #[error("proof format {found}, this program knows 1 to 3")]
     Format {
         /// The format found.
         found: u16,
@@ -174,16 +175,7 @@ impl FinalityProof {
     /// # Errors
     /// [`LightError`] naming what is not in the one layout or too large.
     pub fn decode(bytes: &[u8]) -> Result<Self, LightError> {
-        let (found, allowed) = (bytes.len(), PROOF_BYTES_MAX);
-        if found > allowed {
-            let what = "bytes of a proof of finality";
-            return Err(EnterpriseError::TooLarge {
-                what,
-                found,
-                allowed,
-            }
-            .into());
-        }
+        check_proof_bytes(bytes)?;
         let mut reader = Reader::new(bytes);
         let format = reader.u16()?;
         if format != Self::FORMAT && format != Self::FORMAT_WITH_LINKS {
@@ -262,6 +254,15 @@ impl LightClient {
         newest.map_or(EnterpriseHeight(0), |one| one.header.height)
     }
 
+    /// The newest header verified; none before the first. Whoever has another one of its height answers with a [`Branch`].
+    #[must_use]
+    pub fn header(&self) -> Option<HeaderId> {
+        self.newest.as_ref().map(|newest| HeaderId {
+            height: newest.header.height,
+            hash: newest.header.hash(),
+        })
+    }
+
     /// The names of the validators that signed it.
     #[must_use]
     pub fn signers(&self) -> &[NetworkId] {
@@ -295,12 +296,15 @@ impl LightClient {
     /// Verifies a proof for `tenant` and moves onto its header; answers the final block if it is news.
     ///
     /// # Errors
-    /// [`LightError`] naming what does not hold; the client then stays where it is.
+    /// [`LightError`] naming what does not hold; the client then stays where it is. Of a [`Branch`] always: it is shown to be a split, or refused.
     pub fn accept(
         &mut self,
         tenant: ChainId,
         bytes: &[u8],
     ) -> Result<Option<FinalBlock>, LightError> {
+        if Branch::is_begun(bytes) {
+            return Err(self.contradicted(Branch::decode(bytes)?));
+        }
         let proof = FinalityProof::decode(bytes)?;
         let trust = self.trust(&proof)?;
         let verified = proof.receipt.verify(&trust)?;
@@ -326,6 +330,22 @@ impl LightClient {
             self.last = Some(block);
         }
         Ok(is_news.then_some(block))
+    }
+
+    /// The split that a branch shows together with the newest known header, or why it shows none.
+    fn contradicted(&self, branch: Branch) -> LightError {
+        let Some(known) = &self.newest else {
+            return LightError::NothingProved;
+        };
+        let root = (&branch.genesis, self.pinned);
+        let both = (known.clone(), branch.checkpoint);
+        match Split::new(root, &branch.links, both) {
+            Ok(split) => LightError::Split {
+                height: split.height(),
+                proof: Box::new(split),
+            },
+            Err(error) => error,
+        }
     }
 
     /// Follows the validators from the genesis to the receipt, on the way that was verified before.
@@ -410,6 +430,21 @@ impl LightClient {
         }
         Ok(next.verify_after(known, &proof.consistency, trust)?)
     }
+}
+
+/// A proof is not too large to be read.
+pub(super) fn check_proof_bytes(bytes: &[u8]) -> Result<(), LightError> {
+    let (found, allowed) = (bytes.len(), PROOF_BYTES_MAX);
+    if found <= allowed {
+        return Ok(());
+    }
+    let what = "bytes of a proof of finality";
+    let error = EnterpriseError::TooLarge {
+        what,
+        found,
+        allowed,
+    };
+    Err(error.into())
 }
 
 /// The changes of the validators in a proof, each with its length.

@@ -192,3 +192,73 @@ fn changes_that_cancel_each_other_may_be_learned_of_later() {
     let bytes = proof(&whole[..2], plain(12, 2, FIRST), 1);
     assert_eq!(other_validators(&mut client, &bytes), 8);
 }
+
+fn branch(links: &[SetLink], checkpoint: Checkpoint) -> Branch {
+    Branch {
+        genesis: genesis(4),
+        links: links.to_vec(),
+        checkpoint,
+    }
+}
+
+#[test]
+fn a_branch_that_has_gone_on_is_shown_by_its_header_of_the_known_height() {
+    let known = link(3, 1, (FIRST, SECOND));
+    let mut client = shown(core::slice::from_ref(&known), plain(6, 1, SECOND));
+    let header = client.header().unwrap();
+    assert_eq!(header.to_string().parse(), Ok(header));
+    assert_eq!(header.hash, plain(6, 1, SECOND).header.hash());
+    let on = proof(core::slice::from_ref(&known), plain(9, 2, SECOND), 0);
+    let refused = client.accept(tenant().chain_id(), &on);
+    let base = LightError::OtherBase {
+        found: 0,
+        allowed: 1,
+    };
+    assert_eq!(refused, Err(base), "no header of a known height is in it");
+    let there = branch(core::slice::from_ref(&known), plain(6, 2, SECOND));
+    assert_eq!(Branch::decode(&there.encode()), Ok(there.clone()));
+    let named = split(&mut client, &there.encode());
+    assert_eq!(named, (6, keys(&[3, 4, 5])));
+}
+
+#[test]
+fn a_branch_that_contradicts_nothing_known_is_refused() {
+    let known = link(3, 1, (FIRST, SECOND));
+    let known = core::slice::from_ref(&known);
+    let good = branch(known, plain(6, 2, SECOND)).encode();
+    let mut fresh = LightClient::new(genesis(4).hash());
+    let chain = tenant().chain_id();
+    assert_eq!(fresh.header(), None);
+    assert_eq!(fresh.accept(chain, &good), Err(LightError::NothingProved));
+    let mut client = shown(known, plain(6, 1, SECOND));
+    let before = client.header();
+    for harmless in [
+        branch(known, plain(6, 1, SECOND)),
+        branch(known, plain(5, 2, SECOND)),
+        branch(known, decided(6, 2, (SECOND, SECOND), &SECOND[..2])),
+        // Of retired validators: they did not sign the known one.
+        branch(&[], plain(6, 2, FIRST)),
+        branch(&[link(6, 2, (FIRST, SECOND))], plain(6, 2, SECOND)),
+    ] {
+        let refused = client.accept(chain, &harmless.encode());
+        let is_split = matches!(refused, Ok(_) | Err(LightError::Split { .. }));
+        assert!(!is_split, "{refused:?}");
+    }
+    for place in 0..good.len() {
+        let mut touched = good.clone();
+        touched[place] ^= 1;
+        let refused = client.accept(chain, &touched);
+        let is_split = matches!(refused, Ok(_) | Err(LightError::Split { .. }));
+        assert!(!is_split, "byte {place}: {refused:?}");
+    }
+    let long = [good.as_slice(), &[0; PROOF_BYTES_MAX]].concat();
+    assert!(client.accept(chain, &long).is_err());
+    assert_eq!(client.header(), before);
+}
+
+#[test]
+fn a_header_is_named_by_height_and_hash_and_nothing_else() {
+    for wrong in ["", "6", "6:", ":00", "6:00", "-1:00", "x:y"] {
+        assert_eq!(wrong.parse::<HeaderId>(), Err(HeaderIdError), "{wrong}");
+    }
+}

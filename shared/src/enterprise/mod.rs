@@ -22,6 +22,7 @@
 //! chain's version never goes back; the layout is the same, so that data written under 0x0200 stays readable and verifiable.
 
 mod block;
+mod branch;
 mod certificate;
 mod checkpoint;
 mod effects;
@@ -57,6 +58,7 @@ mod reset_tests;
 mod tests;
 
 pub use block::{DecidedBlock, EnterpriseBlock};
+pub use branch::{Branch, HeaderId, HeaderIdError};
 pub use certificate::{Certificate, Vote, VoteKind};
 pub use checkpoint::{Checkpoint, CheckpointError, SplitProof, Trust};
 pub use effects::{Effects, Selection};

@@ -108,6 +108,13 @@ impl Split {
         &self.culprits
     }
 
+    /// Whether both were signed in one round.
+    #[must_use]
+    pub fn is_of_one_round(&self) -> bool {
+        let (first, second) = self.checkpoints();
+        first.certificate.round == second.certificate.round
+    }
+
     /// The bytes described above.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {

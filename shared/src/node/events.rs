@@ -4,7 +4,7 @@ use alloc::{string::String, vec::Vec};
 
 use crate::{
     block::Block,
-    enterprise::{EnterpriseHeight, FinalBlock},
+    enterprise::{EnterpriseHeight, FinalBlock, HeaderId},
     genesis::Genesis,
     hash::Hash,
     header::{Header, Solution},
@@ -180,6 +180,9 @@ pub enum Output {
     AskProof {
         /// Entries of the log that were verified before.
         size: u64,
+        /// The newest header verified, if the question before failed; whoever has another one of its height shows it
+        /// ([`Branch`](crate::enterprise::Branch)).
+        known: Option<HeaderId>,
     },
     /// Ask the tracker for the receipt of a reset; the answer is [`Input::ResetReceived`] or [`Input::ResetFailed`].
     AskReset {

@@ -6,7 +6,8 @@
 //! the first contradiction of the validators ([`Split`]), for the user to see and hand on.
 //!
 //! One question at a time, every [`limits::PROOF_INTERVAL_MS`] or longer while something confirmed is not final; after a
-//! failure the pause doubles up to [`limits::PROOF_INTERVAL_MS_MAX`].
+//! failure the pause doubles up to [`limits::PROOF_INTERVAL_MS_MAX`], and the next question names the newest known header: if the proof
+//! was refused because it is of another branch, that branch's header of the same height is the answer, and the split is shown.
 
 use alloc::{string::ToString, vec::Vec};
 
@@ -130,12 +131,15 @@ impl Node {
 
     /// Asks for the next proof if something waits to become final and it is time.
     pub(super) fn ask_proof(&mut self, now: TimestampMs) {
-        let Some(size) = self.proofs.light.as_ref().map(LightClient::log_size) else {
+        let Some(light) = &self.proofs.light else {
             return;
         };
+        let size = light.log_size();
+        let has_failed = self.proofs.question.has_failed();
+        let known = light.header().filter(|_| has_failed);
         let is_wanted = self.waits_for_proof();
         if self.proofs.question.is_asked(now, is_wanted) {
-            self.outputs.push_back(Output::AskProof { size });
+            self.outputs.push_back(Output::AskProof { size, known });
         }
     }
 

@@ -263,16 +263,7 @@ fn parse_request(text: &str) -> Result<Incoming, MessageError> {
             genesis,
             listed,
             label,
-        } => {
-            let genesis = hex::decode(&genesis)
-                .map_err(|error| MessageError::bad(format!("genesis: {error}")))?;
-            let label = label.as_deref().map(parse_label).transpose()?;
-            Ok(Incoming::Create(Wish {
-                genesis,
-                listing: Listing::from_flag(listed),
-                label,
-            }))
-        }
+        } => creation(&genesis, listed, label.as_deref()),
         ClientMessage::JoinNetwork {
             network_id,
             chain_id,
@@ -311,16 +302,37 @@ fn parse_request(text: &str) -> Result<Incoming, MessageError> {
             room: RoomId(field("network_id", &network_id)?),
             reset: bytes("reset", &reset, Reset::BYTES)?,
         }),
-        ClientMessage::GetFinality { network_id, size } => Ok(Incoming::Ask {
-            room: RoomId(field("network_id", &network_id)?),
-            question: Question::Finality { size },
-        }),
-        ClientMessage::GetReset { network_id, number } => Ok(Incoming::Ask {
-            room: RoomId(field("network_id", &network_id)?),
-            question: Question::Reset { number },
-        }),
+        ClientMessage::GetFinality {
+            network_id,
+            size,
+            known,
+        } => {
+            let known = known.map(|known| field("known", &known)).transpose()?;
+            ask(&network_id, Question::Finality { size, known })
+        }
+        ClientMessage::GetReset { network_id, number } => {
+            ask(&network_id, Question::Reset { number })
+        }
         _ => Err(MessageError::bad("a message of another kind")),
     }
+}
+
+fn creation(genesis: &str, listed: bool, label: Option<&str>) -> Result<Incoming, MessageError> {
+    let genesis =
+        hex::decode(genesis).map_err(|error| MessageError::bad(format!("genesis: {error}")))?;
+    let label = label.map(parse_label).transpose()?;
+    Ok(Incoming::Create(Wish {
+        genesis,
+        listing: Listing::from_flag(listed),
+        label,
+    }))
+}
+
+fn ask(network_id: &str, question: Question) -> Result<Incoming, MessageError> {
+    Ok(Incoming::Ask {
+        room: RoomId(field("network_id", network_id)?),
+        question,
+    })
 }
 
 /// Blocks of an open network, or reports of a private one.

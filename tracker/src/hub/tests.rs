@@ -767,6 +767,7 @@ fn too_long_fields_of_reports_and_resets_are_refused_before_they_are_read() {
     }
     for text in [
         r#"{"type":"get_finality","network_id":"quiet","size":0}"#.to_owned(),
+        format!(r#"{{"type":"get_finality","network_id":"{room}","size":0,"known":"1:&size=0"}}"#),
         format!(r#"{{"type":"reset_network","network_id":"{room}","reset":"0x"}}"#),
         format!(
             r#"{{"type":"blockchain_update","network_id":"{room}","block_count":1,"latest_blocks":[{}],"genesis":"00"}}"#,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use api::ws::{ErrorCode, ServerMessage};
 use api::{Anchor, TenantBlock, TenantTransaction, TipReference};
+use shared::enterprise::HeaderId;
 use shared::ids::{ChainId, PeerId, TimestampMs};
 use shared::private::RoomId;
 
@@ -65,6 +66,8 @@ pub enum Question {
     Finality {
         /// Entries of the log that the asker has verified.
         size: u64,
+        /// The newest header that it has verified.
+        known: Option<HeaderId>,
     },
     /// The receipt of a reset.
     Reset {

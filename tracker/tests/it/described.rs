@@ -75,6 +75,7 @@ fn room_sayings(network: &mut Network, keys: &NetworkKeys) -> [ClientMessage; 4]
         ClientMessage::GetFinality {
             network_id: network_id(),
             size: 0,
+            known: Some(format!("7:{}", "ab".repeat(32))),
         },
         ClientMessage::GetReset {
             network_id: network_id(),

@@ -69,6 +69,7 @@ async fn proved(
             .send(&ClientMessage::GetFinality {
                 network_id,
                 size: 0,
+                known: light.header().as_ref().map(ToString::to_string),
             })
             .await;
         let proof = client.until(|message| match message {

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use api::ws::ServerMessage;
 use api::{Status, Tenants};
-use shared::enterprise::LightClient;
+use shared::enterprise::{Branch, HeaderId, LightClient};
+use shared::hash::Hash;
 use tempfile::tempdir;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -177,6 +178,11 @@ async fn proofs_of_finality_are_passed_on_and_verify() {
             400,
             "/problems/bad-query",
         ),
+        (
+            "/api/networks/notary/finality?known=1:%26size=0",
+            400,
+            "/problems/bad-query",
+        ),
     ] {
         let found = problem(tracker.get(path).await).await;
         assert_eq!(found, (status, kind.to_owned()), "{path}");
@@ -200,6 +206,14 @@ async fn proofs_of_finality_are_passed_on_and_verify() {
         assert_eq!(problem(response).await.1, "/problems/not-final");
     };
     assert_eq!(proved.hash(), block.hash());
+    // Who holds another header is shown the validator's.
+    let other = HeaderId {
+        hash: Hash([7; 32]),
+        ..light.header().unwrap()
+    };
+    let shown = tracker.get(&format!("{path}?known={other}")).await;
+    let shown = Branch::decode(&shown.bytes().await.unwrap()).unwrap();
+    assert_eq!(shown.checkpoint.header.hash(), light.header().unwrap().hash);
 
     validator.stop().await;
     let found = problem(tracker.get(&path).await).await;

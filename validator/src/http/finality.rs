@@ -14,7 +14,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use service::Problem;
-use shared::enterprise::{LogEntry as Logged, SnapshotProof};
+use shared::enterprise::{Branch, Checkpoint, HeaderId, LogEntry as Logged, SnapshotProof};
 use shared::hash::Hash;
 use shared::ids::Height;
 use utoipa::{IntoParams, ToSchema};
@@ -31,6 +31,8 @@ pub(super) struct Known {
     /// Entries of the log that it has verified; 0 for none.
     #[serde(default)]
     size: u64,
+    /// The newest header that it has verified, as `height:hash`: if this validator's header of that height is another, it is the answer.
+    known: Option<String>,
 }
 
 /// The proof of a tenant's newest final block for a light client.
@@ -46,10 +48,18 @@ pub(super) async fn finality(
     Path(id): Path<String>,
     known: Asked<Known>,
 ) -> Result<Response, Problem> {
-    let size = query(known)?.size;
+    let Known { size, known } = query(known)?;
+    let known = known.map(|known| known.parse::<HeaderId>()).transpose();
+    let known = known
+        .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, "bad-query", error.to_string()))?;
     let view = app.handle.view();
     let tenant = view.tenant(&id).ok_or_else(tenant_unknown)?;
     let chain_id = tenant.chain_id;
+    if let Some(known) = known
+        && let Some(branch) = other_branch(&app, known).await?
+    {
+        return Ok(bytes(branch.encode()));
+    }
     let proof = app
         .handle
         .read(move |ledger| ledger.finality_proof(chain_id, size))
@@ -57,6 +67,26 @@ pub(super) async fn finality(
         .map_err(unavailable)?;
     let proof = proof.ok_or_else(|| not_final(tenant))?;
     Ok(bytes(proof.encode()))
+}
+
+/// This validator's header at the height of `known`, if it has another one there.
+async fn other_branch(app: &Arc<App>, known: HeaderId) -> Result<Option<Branch>, Problem> {
+    let (reader, height) = (Arc::clone(app), known.height);
+    let own = super::reading(move || {
+        let view = reader.handle.view();
+        let is_here = height >= view.lowest && height <= view.head.height;
+        // A snapshot may have taken its place since the picture was made: then nothing is there to compare.
+        Ok(is_here.then(|| reader.store.block(height).ok()).flatten())
+    });
+    let own = own.await?.map(|(block, certificate)| Checkpoint {
+        header: block.header().clone(),
+        certificate,
+    });
+    let Some(own) = own.filter(|own| own.header.hash() != known.hash) else {
+        return Ok(None);
+    };
+    let branch = app.handle.read(move |ledger| ledger.branch(own)).await;
+    branch.map(Some).map_err(unavailable)
 }
 
 /// Which receipt.

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use shared::block::transaction_leaf;
 use shared::enterprise::{
-    Checkpoint, EnterpriseHeight, FinalBlock, FinalityProof, LogEntry, Receipt as FinalReceipt,
-    Reset, ResetReceipt,
+    Branch, Checkpoint, EnterpriseHeight, FinalBlock, FinalityProof, LogEntry,
+    Receipt as FinalReceipt, Reset, ResetReceipt,
 };
 use shared::hash::Hash;
 use shared::ids::{ChainId, Height};
@@ -163,6 +163,16 @@ impl Ledger {
             from_size,
             consistency,
         })
+    }
+
+    /// A decided header of this chain, for who holds another one of its height.
+    #[must_use]
+    pub fn branch(&self, checkpoint: Checkpoint) -> Branch {
+        Branch {
+            genesis: self.genesis.clone(),
+            links: self.links_below(checkpoint.header.height),
+            checkpoint,
+        }
     }
 
     /// The height of the block that has a transaction on its tenant's heaviest chain here.

@@ -1,7 +1,7 @@
 //! What is final, proved over HTTP to one who trusts the hash of the genesis alone.
 
 use serde_json::Value;
-use shared::enterprise::{Checkpoint, EnterpriseGenesis, Receipt, Trust};
+use shared::enterprise::{Branch, Checkpoint, EnterpriseGenesis, LightClient, Receipt, Trust};
 use shared::hash::Hash;
 use shared::merkle;
 
@@ -103,6 +103,36 @@ async fn the_log_is_paged_and_its_paths_verify() {
 }
 
 #[tokio::test]
+async fn who_names_another_header_is_shown_the_one_of_its_height() {
+    let directory = tempfile::tempdir().unwrap();
+    let (server, tenant, _) = with_final_blocks(directory.path()).await;
+    let genesis: Value = server.get("/api/genesis").await;
+    let pinned = genesis["hash"].as_str().unwrap().parse().unwrap();
+    let first: Value = server.get("/api/blocks/1").await;
+    let (mine, other) = (first["hash"].as_str().unwrap(), Hash([7; 32]));
+    let asked = "/api/tenants/notary/finality?size=0&known=";
+    for known in [
+        format!("1:{mine}"),
+        format!("0:{other}"),
+        format!("99:{other}"),
+    ] {
+        let proof = bytes(&server, &format!("{asked}{known}")).await;
+        let accepted = LightClient::new(pinned).accept(tenant.chain_id(), &proof);
+        assert!(matches!(accepted, Ok(Some(_))), "{known}: {accepted:?}");
+    }
+    let shown = bytes(&server, &format!("{asked}1:{other}")).await;
+    let shown = Branch::decode(&shown).unwrap();
+    assert_eq!(shown.genesis.hash(), pinned);
+    let header = &shown.checkpoint.header;
+    assert_eq!(
+        (header.height.0, header.hash().to_string()),
+        (1, mine.into())
+    );
+    shown.checkpoint.verify(&trust(&server).await).unwrap();
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn what_is_not_final_or_not_there_is_told_apart() {
     let directory = tempfile::tempdir().unwrap();
     let (server, _, ids) = with_final_blocks(directory.path()).await;
@@ -128,6 +158,8 @@ async fn what_is_not_final_or_not_there_is_told_apart() {
             "bad-query",
         ),
         (format!("{notary}/finality?size=-1"), 400, "bad-query"),
+        (format!("{notary}/finality?known=1"), 400, "bad-query"),
+        (format!("{notary}/finality?known=1:00"), 400, "bad-query"),
         ("/api/tenants/nobody/finality".into(), 404, "tenant-unknown"),
         (
             "/api/log/inclusion?index=3&size=3".into(),

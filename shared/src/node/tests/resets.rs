@@ -3,9 +3,9 @@
 use super::*;
 use crate::{
     enterprise::{
-        Certificate, Checkpoint, EnterpriseBlock, EnterpriseGenesis, EnterpriseHeader, Entry,
-        FinalityProof, LogEntry, Receipt, Reset, ResetReceipt, Round, Tenants, ValidatorInfo,
-        ValidatorSet, Verifier, Vote,
+        Branch, Certificate, Checkpoint, EnterpriseBlock, EnterpriseGenesis, EnterpriseHeader,
+        Entry, FinalityProof, LogEntry, Receipt, Reset, ResetReceipt, Round, Tenants,
+        ValidatorInfo, ValidatorSet, Verifier, Vote,
     },
     ids::Height,
     merkle::Tree,
@@ -108,6 +108,15 @@ impl Enterprise {
         let reset = Reset::sign(&owner(), chain.chain_id(), number, Height(from), stays);
         self.decide(1, vec![Entry::TenantReset(Box::new(reset))]);
         self.receipt(number)
+    }
+
+    /// The newest header, as it is shown to who holds another one.
+    pub(super) fn branch(&self) -> Branch {
+        Branch {
+            genesis: self.genesis.clone(),
+            links: Vec::new(),
+            checkpoint: self.newest.clone().unwrap(),
+        }
     }
 
     fn tree(&self) -> Tree {

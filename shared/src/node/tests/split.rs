@@ -68,3 +68,39 @@ fn a_stored_split_that_does_not_hold_is_set_aside_and_nothing_else_is_lost() {
         assert_eq!((status.height, status.final_height), (Height(6), Height(2)));
     }
 }
+
+#[test]
+fn of_a_branch_that_has_gone_on_the_header_of_the_known_height_is_asked_for() {
+    let mut one = Enterprise::new();
+    let mut other = one.clone();
+    let chain = club(&one);
+    let mut bench = member(&mut one, &chain, 2);
+    other.finalise(&chain, 1..=3);
+    let there = other.branch();
+    other.finalise(&chain, 4..=5);
+    let known = bench.node.light_client().unwrap().header();
+    assert_eq!(known.unwrap().height, there.checkpoint.header.height);
+
+    let asked = |bench: &mut Bench| {
+        bench.orders.clear();
+        bench.pass(crate::node::limits::PROOF_INTERVAL_MS);
+        let named = bench.orders.iter().find_map(|order| {
+            if let Output::AskProof { known, .. } = order {
+                return Some(*known);
+            }
+            None
+        });
+        named.expect("a question")
+    };
+    assert_eq!(asked(&mut bench), None, "as long as nothing failed");
+    let bytes = other.proof(&chain, 0);
+    bench.give(Input::ProofReceived { bytes });
+    assert_eq!(told(&mut bench), 0, "it shows nothing alone");
+    assert_eq!(asked(&mut bench), known);
+    let bytes = there.encode();
+    bench.give(Input::ProofReceived { bytes });
+    assert_eq!(told(&mut bench), 1);
+    let split = bench.node.split().unwrap();
+    assert_eq!(split.height(), there.checkpoint.header.height);
+    assert_eq!(bench.disk["split"], split.bytes());
+}

@@ -384,7 +384,10 @@ fn private_answer_to(connection: ConnectionId, number: u64, kind: usize) -> Inpu
             connection,
             room,
             question: match part {
-                0 | 1 => Question::Finality { size: number },
+                0 | 1 => Question::Finality {
+                    size: number,
+                    known: None,
+                },
                 _ => Question::Reset { number: which },
             },
             answer: Some(bytes),

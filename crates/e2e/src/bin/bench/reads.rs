@@ -5,12 +5,10 @@
 
 use crate::{TICKS_PER_S, figure, ticks};
 use anyhow::{Context as _, Result, ensure};
-use api::{BlockchainUpdate, TenantBlock};
 use axum::Router;
 use axum::http::header;
 use axum::routing::get;
 use e2e::{Service, chain, free_port};
-use shared::block::UncheckedBlock;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
@@ -66,21 +64,7 @@ pub(crate) async fn run() -> Result<()> {
 
 /// Reports a tenant's chain to the validator.
 async fn report(base: &str) -> Result<()> {
-    let long = chain::mine(NETWORK, BLOCKS)?;
-    let mut blocks = Vec::new();
-    for bytes in &long.blocks {
-        let block = UncheckedBlock::decode(bytes)?.check(&long.genesis)?;
-        blocks.push(TenantBlock::from(&block));
-    }
-    let update = BlockchainUpdate {
-        network_id: NETWORK.into(),
-        chain_id: None,
-        genesis: Some(hex::encode(long.genesis.encode())),
-        peer_id: "bench".into(),
-        new_blocks: blocks,
-        new_reports: Vec::new(),
-        timestamp: 0,
-    };
+    let update = chain::mine(NETWORK, BLOCKS)?.update()?;
     let client = reqwest::Client::new();
     let request = client.post(format!("{base}/api/tenant-update"));
     let response = request.json(&update).send().await?;

@@ -253,7 +253,7 @@ pub(super) async fn connections(plan: &Plan) -> Result<()> {
     Ok(())
 }
 
-pub(super) const ROUNDS: usize = 4;
+const ROUNDS: usize = 4;
 /// Twenty messages a second from each are forty thousand: more than a core relays.
 const RELAY_CONNECTIONS: usize = 2_000;
 const RELAY_ROUND: Duration = Duration::from_millis(2_500);

@@ -212,9 +212,9 @@ bench-receipts: ## How many of the receipts with a change in them are taken: non
 	@cargo test --locked -q -p shared --lib no_mutated_receipt_is_accepted -- --nocapture | grep ^figure
 
 .PHONY: bench-reads
-bench-reads: ## What a read of the validator costs beside a bare axum route with the same bytes, in processor time (Linux)
-	@cargo build --locked --profile quick $(OURS) --bins
-	@$(TARGET)/quick/bench reads
+bench-reads: ## What a read of the validator costs beside a bare axum route with the same bytes, in processor time; built as the image is (Linux)
+	@cargo build --locked --release -p validator -p e2e --bins
+	@$(TARGET)/release/bench reads
 
 .PHONY: bench-validators
 bench-validators: ## Updates/s, processor time an update and the time to a decision of 1, 4 and 7 validators as processes, with one of 4 dead, and catching up; built as the image is (SIZES=4 measures one size)

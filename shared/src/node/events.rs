@@ -180,7 +180,7 @@ pub enum Output {
     AskProof {
         /// Entries of the log that were verified before.
         size: u64,
-        /// The newest header verified, if the question before failed; whoever has another one of its height shows it
+        /// The newest header verified, none before the first; whoever has another one of its height shows it
         /// ([`Branch`](crate::enterprise::Branch)).
         known: Option<HeaderId>,
     },

@@ -6,8 +6,8 @@
 //! the first contradiction of the validators ([`Split`]), for the user to see and hand on.
 //!
 //! One question at a time, every [`limits::PROOF_INTERVAL_MS`] or longer while something confirmed is not final; after a
-//! failure the pause doubles up to [`limits::PROOF_INTERVAL_MS_MAX`], and the next question names the newest known header: if the proof
-//! was refused because it is of another branch, that branch's header of the same height is the answer, and the split is shown.
+//! failure the pause doubles up to [`limits::PROOF_INTERVAL_MS_MAX`]. Each names the newest known header: of validators that have
+//! another one at its height, that one is the answer, and the split is shown.
 
 use alloc::{string::ToString, vec::Vec};
 
@@ -135,8 +135,7 @@ impl Node {
             return;
         };
         let size = light.log_size();
-        let has_failed = self.proofs.question.has_failed();
-        let known = light.header().filter(|_| has_failed);
+        let known = light.header();
         let is_wanted = self.waits_for_proof();
         if self.proofs.question.is_asked(now, is_wanted) {
             self.outputs.push_back(Output::AskProof { size, known });

@@ -152,8 +152,7 @@ fn hash_at(app: &App, height: EnterpriseHeight) -> Option<Hash> {
     if let Some(base) = base.filter(|base| base.height == height) {
         return Some(base.hash);
     }
-    let (_, certificate) = app.store.block(height).ok()?;
-    Some(certificate.block_hash)
+    Some(app.store.certificate(height).ok()?.block_hash)
 }
 
 fn state(app: &App, view: &View) -> Vec<Arc<Event>> {

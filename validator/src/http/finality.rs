@@ -22,7 +22,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::page::{Asked, PAGE_MAX, PageFrom, Paged, limit, query};
 use super::{App, bad_path, pruned, tenant_unknown, unavailable};
 use crate::engine::Unavailable;
-use crate::view::TenantView;
+use crate::view::{TenantView, View};
 
 /// What the asker knows.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -71,22 +71,39 @@ pub(super) async fn finality(
 
 /// This validator's header at the height of `known`, if it has another one there.
 async fn other_branch(app: &Arc<App>, known: HeaderId) -> Result<Option<Branch>, Problem> {
-    let (reader, height) = (Arc::clone(app), known.height);
-    let own = super::reading(move || {
-        let view = reader.handle.view();
-        let is_here = height >= view.lowest && height <= view.head.height;
-        // A snapshot may have taken its place since the picture was made: then nothing is there to compare.
-        Ok(is_here.then(|| reader.store.block(height).ok()).flatten())
+    let newest = app.handle.read(|ledger| {
+        let verifier = ledger.verifier();
+        (verifier.height(), verifier.hash())
     });
-    let own = own.await?.map(|(block, certificate)| Checkpoint {
-        header: block.header().clone(),
-        certificate,
-    });
-    let Some(own) = own.filter(|own| own.header.hash() != known.hash) else {
+    let newest = newest.await.map_err(unavailable)?;
+    if newest == (known.height, known.hash) || newest.0 < known.height {
+        return Ok(None);
+    }
+    // The engine is ahead of what is stored while a batch is written.
+    let mut stored = app.handle.watch();
+    let is_there = |view: &Arc<View>| view.head.height >= known.height || view.failure.is_some();
+    let waited = stored.wait_for(is_there).await;
+    waited.map_err(|_| unavailable(Unavailable::Ending))?;
+    let reader = Arc::clone(app);
+    let own = super::reading(move || Ok(stored_header(&reader, known)));
+    let Some(own) = own.await? else {
         return Ok(None);
     };
     let branch = app.handle.read(move |ledger| ledger.branch(own)).await;
     branch.map(Some).map_err(unavailable)
+}
+
+/// The stored header at the height of `known` if it is another one; none below a snapshot, where nothing is there to compare.
+fn stored_header(app: &App, known: HeaderId) -> Option<Checkpoint> {
+    let own = app.store.certificate(known.height).ok()?;
+    if own.block_hash == known.hash {
+        return None;
+    }
+    let (block, certificate) = app.store.block(known.height).ok()?;
+    Some(Checkpoint {
+        header: block.header().clone(),
+        certificate,
+    })
 }
 
 /// Which receipt.

@@ -406,14 +406,30 @@ impl Store {
         &self,
         height: EnterpriseHeight,
     ) -> Result<(EnterpriseBlock, Certificate), StoreError> {
+        self.decided(height, |bytes| read_block(bytes, self.genesis.blocks()))
+    }
+
+    /// The certificate of a block alone, which names its hash.
+    ///
+    /// # Errors
+    /// As [`block`](Self::block).
+    pub fn certificate(&self, height: EnterpriseHeight) -> Result<Certificate, StoreError> {
+        self.decided(height, |bytes| Ok(split_block(bytes)?.0))
+    }
+
+    fn decided<T>(
+        &self,
+        height: EnterpriseHeight,
+        parse: impl FnOnce(&[u8]) -> Result<T, String>,
+    ) -> Result<T, StoreError> {
         let read = self.database.begin_read().map_err(reading)?;
         let blocks = read.open_table(BLOCKS).map_err(reading)?;
         let value = blocks.get(height.0).map_err(reading)?;
         let value =
             value.ok_or_else(|| StoreError::Damaged(format!("block {height} is missing")))?;
-        let bytes = record::open("blocks", &height.0.to_be_bytes(), value.value())
-            .map_err(|error| StoreError::Damaged(format!("block {height}: {error}")))?;
-        read_block(bytes, self.genesis.blocks())
+        record::open("blocks", &height.0.to_be_bytes(), value.value())
+            .map_err(|error| error.to_string())
+            .and_then(parse)
             .map_err(|error| StoreError::Damaged(format!("block {height}: {error}")))
     }
 
@@ -663,6 +679,13 @@ fn block_bytes(decided: &DecidedBlock) -> Vec<u8> {
 }
 
 fn read_block(bytes: &[u8], limits: BlockLimits) -> Result<(EnterpriseBlock, Certificate), String> {
+    let (certificate, block) = split_block(bytes)?;
+    let block = EnterpriseBlock::decode(block, limits).map_err(|error| error.to_string())?;
+    Ok((block, certificate))
+}
+
+/// The certificate of a record, and the bytes of its block.
+fn split_block(bytes: &[u8]) -> Result<(Certificate, &[u8]), String> {
     let (length, rest) = bytes
         .split_first_chunk::<4>()
         .ok_or("the record is too short")?;
@@ -671,8 +694,7 @@ fn read_block(bytes: &[u8], limits: BlockLimits) -> Result<(EnterpriseBlock, Cer
         .split_at_checked(length)
         .ok_or("the record is too short")?;
     let certificate = Certificate::decode(certificate).map_err(|error| error.to_string())?;
-    let block = EnterpriseBlock::decode(block, limits).map_err(|error| error.to_string())?;
-    Ok((block, certificate))
+    Ok((certificate, block))
 }
 
 fn unfinished_path(path: &Path) -> PathBuf {

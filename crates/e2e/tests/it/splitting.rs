@@ -3,7 +3,7 @@
 use crate::finality::{CREATE, is_final};
 use crate::{confirmed, fetch, mine, number};
 use anyhow::{Context as _, Result, ensure};
-use e2e::{Browser, Page, Stack, eventually};
+use e2e::{Browser, Page, Stack, chain, eventually};
 use serde_json::{Value, json};
 use shared::enterprise::Split;
 use std::{fs, path::Path};
@@ -39,6 +39,7 @@ async fn a_validator_that_decides_a_height_twice_is_named_and_the_proof_outlives
     copy(&bare, &data)?;
     page.send("the other contract").await?;
     confirmed(&page, &["the other contract"]).await?;
+    page.goto("about:blank").await?;
     stack.validator.start().await?;
     let begun = fetch(&status_url).await?;
     ensure!(number(&begun, "height") < height, "{begun}");
@@ -50,8 +51,20 @@ async fn a_validator_that_decides_a_height_twice_is_named_and_the_proof_outlives
     })
     .await?;
 
-    // A page that starts asks at once, and remembers what it verified.
-    page.reload().await?;
+    // That chain goes past the height that the page remembers.
+    let client = reqwest::Client::new();
+    for tenant in ["first", "second", "third"] {
+        let report = client.post(format!("{}/api/tenant-update", stack.validator_url));
+        let report = report.json(&chain::mine(tenant, 1)?.update()?);
+        report.send().await?.error_for_status()?;
+    }
+    eventually("the other chain has gone on", async || {
+        Ok((number(&fetch(&status_url).await?, "height") > height).then_some(()))
+    })
+    .await?;
+
+    // A page that starts asks at once, and names the newest header that it verified: of its height it is shown the other one.
+    page.goto(&format!("{}/#/n/notary", stack.app_url)).await?;
     let split = shown(&page, height).await?;
     let file = downloaded(&browser, &page, &stack.folder().join("downloads")).await?;
     proves(&file, &split, &genesis)?;

@@ -1,25 +1,35 @@
 //! The driver of [`addresses`](crate::addresses): one lock around the machine, and what is handed out and comes back.
+//!
+//! It also gives each address its share of what connections hold of what they sent ([`service::Meter`]).
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use service::Problem;
+use service::{Meter, Problem, Room};
 use shared::ids::TimestampMs;
 
 use crate::App;
 use crate::addresses::proxy::{self, TrustedProxy};
 use crate::addresses::{Addresses, Allowance, Input, Refusal, Refused, Source};
+use crate::limits;
 
 /// See the module's text.
 #[derive(Clone, Debug)]
 pub(crate) struct Edge {
     addresses: Arc<Mutex<Addresses>>,
     proxies: Arc<[TrustedProxy]>,
+    /// What all connections hold of what they sent.
+    room: Arc<Room>,
+    /// The same of each address that has something open; none if addresses have no limits.
+    shares: Option<Arc<Mutex<Shares>>>,
 }
+
+type Shares = BTreeMap<Source, Weak<Room>>;
 
 /// What an address holds until this is dropped.
 #[derive(Debug)]
@@ -71,7 +81,14 @@ impl Edge {
         Self {
             addresses: Arc::new(Mutex::new(Addresses::new(allowance))),
             proxies: proxies.into(),
+            room: Arc::new(Room::of(limits::READING_BYTES_MAX)),
+            shares: (allowance.connections_max > 0).then(Arc::default),
         }
+    }
+
+    /// What all connections hold of what they sent.
+    pub(crate) fn room(&self) -> &Arc<Room> {
+        &self.room
     }
 
     /// Counts a connection to `/ws` in.
@@ -106,6 +123,21 @@ impl Edge {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The share of an address of what connections hold.
+    fn share(&self, source: Source) -> Option<Arc<Room>> {
+        let shares = self.shares.as_ref()?;
+        let mut shares = shares.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(share) = shares.get(&source).and_then(Weak::upgrade) {
+            return Some(share);
+        }
+        if shares.len() >= limits::ADDRESSES_MAX {
+            shares.retain(|_, share| share.strong_count() > 0);
+        }
+        let share = Arc::new(Room::of(limits::ADDRESS_READING_BYTES_MAX));
+        shares.insert(source, Arc::downgrade(&share));
+        Some(share)
+    }
+
     fn source_of(&self, peer: Option<SocketAddr>, headers: &HeaderMap) -> Source {
         let unknown = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
         let peer = peer.map_or(unknown, |peer| peer.ip());
@@ -137,8 +169,34 @@ pub(crate) async fn charge(
     if let Err(refusal) = app.edge.handle(source, Input::Requested) {
         return refused(refusal);
     }
+    if let Some(meter) = request.extensions().get::<Meter>() {
+        if let Some(share) = app.edge.share(source) {
+            meter.belongs_to(share);
+        }
+        if !meter.allows(announced(request.headers())) {
+            return crowded();
+        }
+    }
     request.extensions_mut().insert(source);
     next.run(request).await
+}
+
+/// How long the body of a request says it is, as far as one may be.
+fn announced(headers: &HeaderMap) -> usize {
+    let length = headers.get(header::CONTENT_LENGTH);
+    let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
+    length.unwrap_or(0).min(limits::BODY_BYTES_MAX)
+}
+
+/// The answer to a body for which there is no room now.
+fn crowded() -> Response {
+    let detail = format!("{}; in {CROWDED_RETRY_SECONDS} s", service::Crowded);
+    let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "crowded", detail);
+    let problem = problem.with("retry_after_seconds", CROWDED_RETRY_SECONDS);
+    let mut response = problem.into_response();
+    let seconds = HeaderValue::from(CROWDED_RETRY_SECONDS);
+    response.headers_mut().insert(header::RETRY_AFTER, seconds);
+    response
 }
 
 /// The answer to a refused address.
@@ -152,3 +210,6 @@ pub(crate) fn refused(refusal: Refusal) -> Response {
         .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     response
 }
+
+/// When who was told to come later may try again, in s.
+const CROWDED_RETRY_SECONDS: u64 = 10;

@@ -21,6 +21,8 @@ pub enum Ending {
     Malformed,
     /// The client broke WebSocket's rules, or sent a longer message than any may be.
     Protocol,
+    /// More is held of what connections sent than one that goes on may.
+    Crowded,
     /// Its peer joined again on another connection, here or at another tracker.
     Replaced,
     /// The tracker stops.
@@ -29,7 +31,7 @@ pub enum Ending {
 
 impl Ending {
     /// Each once.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Closed,
         Self::Gone,
         Self::Silent,
@@ -38,6 +40,7 @@ impl Ending {
         Self::WriteTimeout,
         Self::Malformed,
         Self::Protocol,
+        Self::Crowded,
         Self::Replaced,
         Self::Stopping,
     ];
@@ -54,6 +57,7 @@ impl Ending {
             Self::WriteTimeout => "write_timeout",
             Self::Malformed => "malformed",
             Self::Protocol => "protocol_error",
+            Self::Crowded => "crowded",
             Self::Replaced => "replaced",
             Self::Stopping => "stopping",
         }
@@ -70,6 +74,7 @@ impl Ending {
             Self::QueueFull | Self::WriteTimeout => "too slow",
             Self::Malformed => "too many malformed messages",
             Self::Protocol => "not as WebSocket's rules and limits want it",
+            Self::Crowded => "too much that others sent is held: try again later",
             Self::Replaced => "joined again elsewhere",
             Self::Stopping => "the tracker stops",
         }
@@ -80,7 +85,11 @@ impl Ending {
     pub(crate) fn of_failed_read(error: &(dyn std::error::Error + 'static)) -> Self {
         let mut at = Some(error);
         while let Some(error) = at {
-            if error.is::<std::io::Error>() || error.to_string().ends_with(WITHOUT_CLOSE) {
+            let broken = error.downcast_ref::<std::io::Error>();
+            if broken.is_some_and(service::Crowded::is_why) {
+                return Self::Crowded;
+            }
+            if broken.is_some() || error.to_string().ends_with(WITHOUT_CLOSE) {
                 return Self::Gone;
             }
             at = error.source();
@@ -161,6 +170,8 @@ mod tests {
         assert_eq!(Ending::of_failed_read(&broken), Ending::Gone);
         let cut = axum::Error::new(format!("WebSocket protocol error: {WITHOUT_CLOSE}"));
         assert_eq!(Ending::of_failed_read(&cut), Ending::Gone);
+        let crowded = axum::Error::new(io::Error::from(service::Crowded));
+        assert_eq!(Ending::of_failed_read(&crowded), Ending::Crowded);
         let rules = axum::Error::new("Space limit exceeded: Message too long");
         assert_eq!(Ending::of_failed_read(&rules), Ending::Protocol);
     }

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use api::ws::ErrorCode;
 use api::{TenantBlock, TipReference};
 use axum::extract::ws::Utf8Bytes;
+use service::Room;
 use shared::ids::{ChainId, PeerId, TimestampMs};
 use shared::private::RoomId;
 use tokio::sync::{mpsc, watch};
@@ -21,7 +22,8 @@ use crate::ending::Ending;
 use crate::hub::message::Wish;
 use crate::hub::{Asked, ConnectionId, Hub, Input, Output, ResetOutcome, UpdateOutcome};
 use crate::ledger::{self, MemberReport};
-use crate::queue::{Gate, Orders, Room, until};
+use crate::limits;
+use crate::queue::{Gate, Orders, until};
 use crate::recorder::LedgerSender;
 use crate::turns::{Turn, Turns};
 
@@ -64,7 +66,7 @@ impl Engine {
         let state = Mutex::new(State {
             hub,
             clients: BTreeMap::new(),
-            room: Arc::default(),
+            room: Arc::new(Room::of(limits::QUEUES_BYTES_MAX)),
         });
         Self {
             state,

@@ -158,6 +158,7 @@ pub async fn run_with(
     let options = service::ServeOptions {
         tls,
         door: Some(door),
+        room: Some(Arc::clone(app.edge.room())),
     };
     let router = http::router(Arc::clone(&app), &config.www);
     let (begun, mut has_begun) = watch::channel(None);

@@ -16,6 +16,11 @@ pub const QUEUE_MESSAGES_MAX: usize = 1024;
 pub const QUEUE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Bytes that wait for all connections together, beside one message each: one has a quarter of what is left of them.
 pub const QUEUES_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// Bytes of what they sent that all connections hold together, beside [`service::FREE_BYTES`] each: one has a quarter of what is
+/// left of them.
+pub const READING_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// The same for the connections of one address.
+pub const ADDRESS_READING_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// How soon after connecting a client must have joined, created or asked for the list, in ms.
 pub const JOIN_TIMEOUT_MS: u64 = 10_000;
 /// How long the nonce of `welcome` admits to a private room, in ms.
@@ -105,6 +110,8 @@ pub const BREAKER_FIRST_MS: u64 = 500;
 pub const BREAKER_MAX_MS: u64 = 4_000;
 /// Requests of strangers that wait for the ledger; beyond, they are answered `full`.
 pub const LEDGER_QUEUE_MAX: usize = 1_024;
+/// The bytes of them; beyond, they are answered likewise.
+pub const LEDGER_QUEUE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Requests that one commit makes durable together.
 pub const LEDGER_BATCH_MAX: usize = 64;
 /// The least time between two writes of `tracker_integration.json`, in ms.

@@ -8,31 +8,17 @@
 //! message each. A text that waits for many counts for each.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use axum::extract::ws::Utf8Bytes;
+use service::Room;
 use shared::ids::TimestampMs;
 use tokio::sync::Notify;
 
 use crate::ending::Ending;
 use crate::limits;
-
-/// What all queues share: the bytes that wait in them.
-#[derive(Debug, Default)]
-pub(crate) struct Room {
-    bytes: AtomicUsize,
-}
-
-impl Room {
-    /// How many bytes may wait for one connection now.
-    fn allows(&self) -> usize {
-        let taken = self.bytes.load(Ordering::Relaxed);
-        let left = limits::QUEUES_BYTES_MAX.saturating_sub(taken);
-        (left / 4).min(limits::QUEUE_BYTES_MAX)
-    }
-}
 
 /// The receiving end of one connection's queue.
 #[derive(Debug)]
@@ -78,12 +64,13 @@ impl Gate {
         let mut waiting = self.lock();
         let bytes = waiting.bytes.saturating_add(text.len());
         let is_full = waiting.texts.len() >= limits::QUEUE_MESSAGES_MAX;
-        let is_behind = !waiting.texts.is_empty() && bytes > self.room.allows();
+        let is_behind = !waiting.texts.is_empty()
+            && bytes > self.room.allows(waiting.bytes).min(limits::QUEUE_BYTES_MAX);
         if is_full || is_behind {
             drop(waiting);
             return self.close(Ending::QueueFull);
         }
-        self.room.bytes.fetch_add(text.len(), Ordering::Relaxed);
+        self.room.take(text.len());
         waiting.bytes = bytes;
         waiting.texts.push_back(text);
         drop(waiting);
@@ -93,7 +80,7 @@ impl Gate {
     fn take(&self) -> Option<Utf8Bytes> {
         let mut waiting = self.lock();
         let text = waiting.texts.pop_front()?;
-        self.room.bytes.fetch_sub(text.len(), Ordering::Relaxed);
+        self.room.give_back(text.len());
         waiting.bytes = waiting.bytes.saturating_sub(text.len());
         if waiting.texts.is_empty() {
             waiting.texts = VecDeque::new();
@@ -115,7 +102,7 @@ impl Gate {
 
     fn empty(&self) {
         let gone = std::mem::take(&mut *self.lock());
-        self.room.bytes.fetch_sub(gone.bytes, Ordering::Relaxed);
+        self.room.give_back(gone.bytes);
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
@@ -177,13 +164,17 @@ mod tests {
         Utf8Bytes::from("x".repeat(TEXT_BYTES))
     }
 
+    fn room() -> Arc<Room> {
+        Arc::new(Room::of(limits::QUEUES_BYTES_MAX))
+    }
+
     fn is_closed(gate: &Gate) -> bool {
         gate.closing.get().is_some()
     }
 
     #[test]
     fn a_slow_reader_may_lag_as_far_as_one_may_while_others_read() {
-        let (room, text) = (Arc::<Room>::default(), text());
+        let (room, text) = (room(), text());
         let gate = Gate::new(Arc::clone(&room));
         for _ in 0..limits::QUEUE_BYTES_MAX / TEXT_BYTES {
             gate.send(text.clone());
@@ -191,12 +182,12 @@ mod tests {
         assert!(!is_closed(&gate));
         gate.send(text);
         assert!(is_closed(&gate));
-        assert_eq!(room.bytes.load(Ordering::Relaxed), 0, "what waited is gone");
+        assert_eq!(room.taken(), 0, "what waited is gone");
     }
 
     #[test]
     fn many_slow_readers_together_hold_no_more_than_all_may_and_who_reads_is_served() {
-        let (room, text) = (Arc::<Room>::default(), text());
+        let (room, text) = (room(), text());
         let readers: Vec<_> = (0..2_000).map(|_| Gate::new(Arc::clone(&room))).collect();
         let awake = Gate::new(Arc::clone(&room));
         for _ in 0..100 {
@@ -204,7 +195,7 @@ mod tests {
                 gate.send(text.clone());
             }
             assert_eq!(awake.take().as_ref(), Some(&text));
-            let taken = room.bytes.load(Ordering::Relaxed);
+            let taken = room.taken();
             assert!(
                 taken <= limits::QUEUES_BYTES_MAX + readers.len() * TEXT_BYTES,
                 "{taken}"
@@ -212,18 +203,18 @@ mod tests {
         }
         assert!(readers.iter().all(is_closed), "some lag still");
         assert!(!is_closed(&awake));
-        assert_eq!(room.bytes.load(Ordering::Relaxed), 0);
+        assert_eq!(room.taken(), 0);
     }
 
     #[test]
     fn what_waits_for_a_connection_that_is_gone_counts_no_more() {
-        let room = Arc::<Room>::default();
+        let room = room();
         let gate = Arc::new(Gate::new(Arc::clone(&room)));
         gate.send(text());
         let orders = Orders::of(Arc::clone(&gate));
         drop(gate);
-        assert_eq!(room.bytes.load(Ordering::Relaxed), TEXT_BYTES);
+        assert_eq!(room.taken(), TEXT_BYTES);
         drop(orders);
-        assert_eq!(room.bytes.load(Ordering::Relaxed), 0);
+        assert_eq!(room.taken(), 0);
     }
 }

@@ -21,6 +21,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::engine::Engine;
 use crate::ledger::{
     Asker, Change, Input, Ledger, NetworkName, Output, Refusal, RequestId, Summary, UpdateVerdict,
+    bytes_of_blocks,
 };
 use crate::limits;
 use crate::store::{Store, StoreError};
@@ -29,15 +30,46 @@ use crate::store::{Store, StoreError};
 #[derive(Clone, Debug)]
 pub(crate) struct LedgerSender {
     commands: Sender<Command>,
-    /// Requests of strangers that wait.
-    waiting: Arc<AtomicUsize>,
+    waiting: Arc<Waiting>,
+}
+
+/// Requests of strangers that wait, and their bytes.
+#[derive(Debug, Default)]
+struct Waiting {
+    requests: AtomicUsize,
+    bytes: AtomicUsize,
+}
+
+/// The place of one of them; it is free again when this is dropped.
+#[derive(Debug)]
+struct Place {
+    waiting: Arc<Waiting>,
+    bytes: usize,
+}
+
+impl Place {
+    fn take(waiting: &Arc<Waiting>, bytes: usize) -> Result<Self, Busy> {
+        let requests = waiting.requests.fetch_add(1, Ordering::Relaxed);
+        let before = waiting.bytes.fetch_add(bytes, Ordering::Relaxed);
+        let waiting = Arc::clone(waiting);
+        let place = Self { waiting, bytes };
+        let is_full = requests >= limits::LEDGER_QUEUE_MAX
+            || (requests > 0 && before.saturating_add(bytes) > limits::LEDGER_QUEUE_BYTES_MAX);
+        if is_full { Err(Busy) } else { Ok(place) }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.waiting.requests.fetch_sub(1, Ordering::Relaxed);
+        self.waiting.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
 }
 
 /// Where the recorder reads them.
 #[derive(Debug)]
 pub(crate) struct LedgerReceiver {
     commands: Receiver<Command>,
-    waiting: Arc<AtomicUsize>,
 }
 
 /// What is on its way to the forwarder.
@@ -65,10 +97,11 @@ pub(crate) struct Busy;
 
 #[derive(Debug)]
 enum Command {
-    /// A stranger's request; counted.
-    Ask(Input),
-    /// A stranger's report over HTTP; counted.
+    /// A stranger's request.
+    Ask { input: Input, place: Place },
+    /// A stranger's report over HTTP.
     Report {
+        place: Place,
         network: NetworkName,
         blocks: Vec<TenantBlock>,
         reply: oneshot::Sender<Result<UpdateVerdict, Refusal>>,
@@ -84,23 +117,20 @@ enum Command {
 /// A new channel to a recorder.
 pub(crate) fn ledger_channel() -> (LedgerSender, LedgerReceiver) {
     let (sender, receiver) = channel();
-    let waiting = Arc::new(AtomicUsize::new(0));
     (
         LedgerSender {
             commands: sender,
-            waiting: Arc::clone(&waiting),
+            waiting: Arc::default(),
         },
-        LedgerReceiver {
-            commands: receiver,
-            waiting,
-        },
+        LedgerReceiver { commands: receiver },
     )
 }
 
 impl LedgerSender {
     /// Hands over a stranger's request. Never waits.
     pub(crate) fn ask(&self, input: Input) -> Result<(), Busy> {
-        self.send_counted(Command::Ask(input))
+        let place = Place::take(&self.waiting, input.bytes())?;
+        self.send(Command::Ask { input, place })
     }
 
     /// Has blocks checked and kept; returns when they are durable.
@@ -110,7 +140,8 @@ impl LedgerSender {
         blocks: Vec<TenantBlock>,
     ) -> Result<Result<UpdateVerdict, Refusal>, Busy> {
         let (reply, answer) = oneshot::channel();
-        self.send_counted(Command::Report {
+        self.send(Command::Report {
+            place: Place::take(&self.waiting, bytes_of_blocks(&blocks))?,
             network,
             blocks,
             reply,
@@ -137,11 +168,7 @@ impl LedgerSender {
         let _ = self.commands.send(Command::Stop);
     }
 
-    fn send_counted(&self, command: Command) -> Result<(), Busy> {
-        if self.waiting.fetch_add(1, Ordering::Relaxed) >= limits::LEDGER_QUEUE_MAX {
-            self.waiting.fetch_sub(1, Ordering::Relaxed);
-            return Err(Busy);
-        }
+    fn send(&self, command: Command) -> Result<(), Busy> {
         self.commands.send(command).map_err(|_| Busy)
     }
 }
@@ -212,16 +239,17 @@ impl Recorder {
     fn take(&mut self, desk: &mut Desk, command: Command) {
         let now = now();
         match command {
-            Command::Ask(input) => {
-                self.receiver.waiting.fetch_sub(1, Ordering::Relaxed);
+            Command::Ask { input, place } => {
+                drop(place);
                 self.ledger.handle(now, input);
             }
             Command::Report {
+                place,
                 network,
                 blocks,
                 reply,
             } => {
-                self.receiver.waiting.fetch_sub(1, Ordering::Relaxed);
+                drop(place);
                 let request = RequestId(desk.next_request);
                 desk.next_request = desk.next_request.wrapping_add(1);
                 desk.replies.insert(request, reply);
@@ -334,3 +362,41 @@ fn now() -> TimestampMs {
 const SUMMARY_TIMEOUT_MS: u64 = 2_000;
 /// With nothing planned the thread sleeps so long; a command wakes it.
 const IDLE_MS: u64 = 3_600_000;
+
+#[cfg(test)]
+mod tests {
+    use shared::hash::Hash;
+
+    use super::*;
+    use crate::hub::ConnectionId;
+    use crate::hub::message::{Listing, Wish};
+
+    fn asked(bytes: usize) -> Input {
+        Input::RegistrationAsked {
+            connection: ConnectionId(1),
+            wish: Wish {
+                genesis: vec![0; bytes],
+                listing: Listing::Listed,
+                label: None,
+            },
+        }
+    }
+
+    #[test]
+    fn what_waits_for_the_ledger_is_bounded_by_number_and_by_bytes() {
+        let (sender, receiver) = ledger_channel();
+        let mib = 1_024 * 1_024;
+        let taken = (0..200).filter(|_| sender.ask(asked(mib)).is_ok()).count();
+        assert_eq!(taken * mib, limits::LEDGER_QUEUE_BYTES_MAX);
+        assert_eq!(sender.ask(asked(1)), Err(Busy));
+        sender.tell(Input::Answered {
+            chain_id: ChainId(Hash([0; 32])),
+            answer: crate::ledger::Answer::NameTaken,
+        });
+        drop(receiver.commands.try_recv().unwrap());
+        assert!(sender.ask(asked(mib)).is_ok(), "one has left");
+        while receiver.commands.try_recv().is_ok() {}
+        let taken = (0..2_000).filter(|_| sender.ask(asked(1)).is_ok()).count();
+        assert_eq!(taken, limits::LEDGER_QUEUE_MAX);
+    }
+}

@@ -17,7 +17,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::future::Fuse;
 use futures_util::{FutureExt as _, SinkExt};
-use service::Problem;
+use service::{Meter, Problem};
 use shared::hash::Hash;
 use shared::ids::PeerId;
 use tokio::sync::OwnedSemaphorePermit;
@@ -45,6 +45,7 @@ use crate::turns::Turn;
 pub(crate) async fn upgrade(
     State(app): State<Arc<App>>,
     Extension(source): Extension<Source>,
+    meter: Option<Extension<Meter>>,
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
@@ -90,14 +91,17 @@ pub(crate) async fn upgrade(
         .write_buffer_size(limits::WRITE_BUFFER_BYTES)
         .max_message_size(limits::UPDATE_BYTES_MAX)
         .max_frame_size(limits::UPDATE_BYTES_MAX)
-        .on_upgrade(move |socket| serve(socket, app, host, (held, permit)))
+        .on_upgrade(move |socket| {
+            let meter = meter.map(|Extension(meter)| meter);
+            serve(socket, app, host, (held, permit, meter))
+        })
 }
 
 async fn serve(
     mut socket: WebSocket,
     app: Arc<App>,
     host: Arc<str>,
-    place: (Held, OwnedSemaphorePermit),
+    place: (Held, OwnedSemaphorePermit, Option<Meter>),
 ) {
     let mut random = [[0; 32]; 2];
     if getrandom::fill(random.as_flattened_mut()).is_err() {
@@ -112,6 +116,7 @@ async fn serve(
     let client = Client {
         engine: &app.engine,
         held: &place.0,
+        meter: place.2.as_ref(),
         connection,
     };
     let reason = converse(&mut socket, client, orders).await;
@@ -128,14 +133,24 @@ async fn serve(
 struct Client<'a> {
     engine: &'a Engine,
     held: &'a Held,
+    /// What it holds of what it sent.
+    meter: Option<&'a Meter>,
     connection: ConnectionId,
 }
 
 async fn say_goodbye(socket: &mut WebSocket, reason: Ending) {
-    let code = if reason == Ending::Stopping {
-        close_code::AWAY
-    } else {
-        close_code::POLICY
+    let code = match reason {
+        Ending::Stopping => close_code::AWAY,
+        Ending::Crowded => close_code::AGAIN,
+        Ending::Closed
+        | Ending::Gone
+        | Ending::Silent
+        | Ending::Idle
+        | Ending::QueueFull
+        | Ending::WriteTimeout
+        | Ending::Malformed
+        | Ending::Protocol
+        | Ending::Replaced => close_code::POLICY,
     };
     let frame = CloseFrame {
         code,
@@ -175,6 +190,8 @@ async fn converse(socket: &mut WebSocket, client: Client<'_>, mut orders: Orders
                 timer.as_mut().reset(pace.due_at());
                 match due {
                     Due::Nothing => Ok(Step::Handled(None)),
+                    // It begins anew with a small buffer; others need the room.
+                    Due::Ping if client.meter.is_some_and(Meter::crowds) => Err(Ending::Crowded),
                     Due::Ping => Ok(Step::Write(Message::Ping(Vec::new().into()))),
                     Due::End => Err(Ending::Silent),
                 }
@@ -242,6 +259,9 @@ fn take_turn(
     pace.begins(Instant::now());
     let mut received = Some(received);
     while let Some(message) = received {
+        if let Some(meter) = client.meter {
+            meter.ends();
+        }
         match message {
             Some(Ok(Message::Text(text))) => take_text(client, text),
             Some(Ok(Message::Binary(_))) => refuse_binary(client),

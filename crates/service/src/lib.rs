@@ -2,7 +2,8 @@
 //!
 //! Purpose: the accept loop with its limits ([`serve`], [`serve_with`]), TLS ([`Tls`]), the signal that ends it ([`shutdown_signal`]), the port
 //! ([`bind`]), RFC 9457 problem documents ([`Problem`]), response headers ([`security_headers`], [`api_security_headers`]), files that are
-//! never half-written ([`atomic_write`]), keys that come again ([`KnownKeys`]), structured logs ([`init_tracing`]), the limit of open
+//! never half-written ([`atomic_write`]), keys that come again ([`KnownKeys`]), what connections hold of what they sent
+//! ([`Meter`]), structured logs ([`init_tracing`]), the limit of open
 //! files ([`allow_open_files`]) and the clock ([`now_ms`]).
 //! It holds no decision of any service and no route.
 
@@ -12,6 +13,7 @@ mod files;
 mod headers;
 mod known_keys;
 mod logs;
+mod meter;
 mod open_files;
 mod port;
 mod problem;
@@ -24,11 +26,12 @@ pub use files::atomic_write;
 pub use headers::{api_security_headers, security_headers};
 pub use known_keys::{KEYS_MAX, KnownKeys};
 pub use logs::init_tracing;
+pub use meter::{Crowded, FREE_BYTES, Meter, Room};
 pub use open_files::{TooFewFiles, allow_open_files};
 pub use port::{BindError, bind};
 pub use problem::Problem;
 pub use server::{
-    App, CONNECTIONS_MAX, DRAIN_MS, Door, HANDSHAKE_TIMEOUT_MS, HEADER_TIMEOUT_MS, ServeOptions,
-    WRITE_TIMEOUT_MS, serve, serve_with, shutdown_signal,
+    App, CONNECTIONS_MAX, DRAIN_MS, Door, HANDSHAKE_TIMEOUT_MS, HEADER_BYTES_MAX,
+    HEADER_TIMEOUT_MS, ServeOptions, WRITE_TIMEOUT_MS, serve, serve_with, shutdown_signal,
 };
 pub use tls::{Tls, TlsError};

@@ -7,7 +7,9 @@
 //! its service's own to count), a request's
 //! header within [`HEADER_TIMEOUT_MS`] (also between two requests of a kept connection), and after the shutdown
 //! signal [`DRAIN_MS`] for running requests. Event streams and WebSockets should end by the service's own shutdown
-//! signal; those that do not are cut at the deadline. A write that takes nothing for [`WRITE_TIMEOUT_MS`] ends its connection. Body limits are layers of the routes.
+//! signal; those that do not are cut at the deadline. A write that takes nothing for [`WRITE_TIMEOUT_MS`] ends its connection.
+//! A header, and what is read ahead of a request, has [`HEADER_BYTES_MAX`]; body limits are layers of the routes. What all connections hold of what
+//! they sent is bounded if the service says by how much ([`ServeOptions::room`], [`Meter`]).
 
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request};
@@ -27,9 +29,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tower::Service;
-use tower::util::MapRequest;
+use tower::util::{MapRequest, MapResponse};
 
 use crate::alarm::Alarm;
+use crate::meter::{Meter, Room};
 use crate::tls::Tls;
 use crate::unstalled::Unstalled;
 
@@ -37,6 +40,8 @@ use crate::unstalled::Unstalled;
 pub const CONNECTIONS_MAX: usize = 4096;
 /// A connection that has not sent a whole request header within this time is closed.
 pub const HEADER_TIMEOUT_MS: u64 = 10_000;
+/// A request's header may be so long; so much is read ahead, too.
+pub const HEADER_BYTES_MAX: usize = 64 * 1024;
 /// A connection whose peer takes nothing of an answer for this long is closed.
 pub const WRITE_TIMEOUT_MS: u64 = 30_000;
 /// A TLS handshake may take this long.
@@ -71,6 +76,8 @@ pub struct ServeOptions {
     pub tls: Option<Tls>,
     /// Who decides which addresses may connect; none: all may.
     pub door: Option<Arc<dyn Door>>,
+    /// What all connections may hold of what they sent, beside [`FREE_BYTES`](crate::FREE_BYTES) each; none: without a bound.
+    pub room: Option<Arc<Room>>,
 }
 
 /// Serves `app` on `listener` until `shutdown` resolves, then lets running requests end.
@@ -115,10 +122,14 @@ pub async fn serve_with(
             None => None,
         };
         let (app, tls) = (app.clone(), options.tls.clone());
+        let client = Client {
+            address,
+            meter: options.room.clone().map(Meter::new),
+        };
         let stopped = stopped.clone();
         connections.spawn(async move {
             let _pass = pass;
-            if let Err(error) = serve_stream(stream, address, tls, app, stopped).await {
+            if let Err(error) = serve_stream(stream, client, tls, app, stopped).await {
                 tracing::debug!(%address, error, "connection ended");
             }
             drop(permit);
@@ -142,15 +153,21 @@ pub async fn serve_with(
     Ok(())
 }
 
+/// Who is at the other end, and what it may send.
+struct Client {
+    address: SocketAddr,
+    meter: Option<Meter>,
+}
+
 async fn serve_stream(
     stream: TcpStream,
-    address: SocketAddr,
+    client: Client,
     tls: Option<Tls>,
     app: impl App,
     mut stopped: watch::Receiver<()>,
 ) -> Result<(), Box<dyn Error + Send + Sync>> {
     let Some(tls) = tls else {
-        return Ok(serve_connection(stream, address, app, stopped).await?);
+        return Ok(serve_connection(stream, client, app, stopped).await?);
     };
     let handshake = tokio::time::timeout(
         Duration::from_millis(HANDSHAKE_TIMEOUT_MS),
@@ -160,27 +177,40 @@ async fn serve_stream(
         shaken = handshake => shaken??,
         _ = stopped.changed() => return Ok(()),
     };
-    Ok(serve_connection(stream, address, app, stopped).await?)
+    Ok(serve_connection(stream, client, app, stopped).await?)
 }
 
 /// Serves one connection; when `stopped` closes, the running request is its last.
 async fn serve_connection(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    address: SocketAddr,
+    client: Client,
     app: impl App,
     mut stopped: watch::Receiver<()>,
 ) -> Result<(), hyper::Error> {
+    let Client { address, meter } = client;
+    let metered = meter.clone();
     // Not a layer of the router: that would rebuild every route for every connection.
     let app = MapRequest::new(app, move |request: hyper::Request<Incoming>| {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(ConnectInfo(address));
+        if let Some(meter) = &metered {
+            request.extensions_mut().insert(meter.clone());
+        }
         request
+    });
+    let answered = meter.clone();
+    let app = MapResponse::new(app, move |response: Response| {
+        if let Some(meter) = &answered {
+            meter.clears();
+        }
+        response
     });
     let connection = http1::Builder::new()
         .timer(Alarm::default())
         .header_read_timeout(Duration::from_millis(HEADER_TIMEOUT_MS))
+        .max_buf_size(HEADER_BYTES_MAX)
         .serve_connection(
-            TokioIo::new(Unstalled::new(stream)),
+            TokioIo::new(Unstalled::new(stream, meter)),
             TowerToHyperService::new(app),
         )
         .with_upgrades();

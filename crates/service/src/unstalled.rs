@@ -1,4 +1,5 @@
-//! A stream whose writes have to get further: whoever asks for an answer and never reads it is let go.
+//! A stream whose writes have to get further, and whose reads are counted: whoever asks for an answer and never reads it is
+//! let go, and so is whoever sends more than may be held.
 
 use std::io;
 use std::pin::Pin;
@@ -8,21 +9,24 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
+use crate::meter::Meter;
 use crate::server::WRITE_TIMEOUT_MS;
 
-/// Fails a write that takes nothing for [`WRITE_TIMEOUT_MS`].
+/// Fails a write that takes nothing for [`WRITE_TIMEOUT_MS`], and a read that the meter does not allow.
 #[derive(Debug)]
 pub(crate) struct Unstalled<S> {
     stream: S,
     /// Runs while a write waits.
     patience: Option<Pin<Box<Sleep>>>,
+    meter: Option<Meter>,
 }
 
 impl<S> Unstalled<S> {
-    pub(crate) fn new(stream: S) -> Self {
+    pub(crate) fn new(stream: S, meter: Option<Meter>) -> Self {
         Self {
             stream,
             patience: None,
+            meter,
         }
     }
 
@@ -50,7 +54,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Unstalled<S> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
+        if let Some(meter) = &self.meter {
+            meter.reads(buffer.filled().len().saturating_sub(before))?;
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -97,7 +106,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_reads_slowly_gets_all_and_who_stops_is_let_go() {
         let (near, mut far) = duplex(16);
-        let mut writer = Unstalled::new(near);
+        let mut writer = Unstalled::new(near, None);
         let pause = Duration::from_millis(WRITE_TIMEOUT_MS / 2);
         let reading = async {
             let (mut part, mut all) = ([0; 10], 0);

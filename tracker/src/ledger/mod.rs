@@ -28,6 +28,7 @@ mod traffic;
 mod update;
 mod verdicts;
 mod waiting;
+mod weight;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -48,6 +49,7 @@ pub use self::traffic::{
     Summary, UpdateVerdict,
 };
 use self::verdicts::Verdicts;
+pub(crate) use self::weight::bytes_of_blocks;
 use crate::hub::message::Listing;
 use crate::hub::{self};
 use crate::label::Label;

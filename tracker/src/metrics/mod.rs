@@ -98,11 +98,12 @@ const STORE_FAILED: &str = "distli_tracker_store_failed";
 const UNCONFIRMED: &str = "distli_tracker_blocks_unconfirmed";
 const KEPT: &str = "distli_tracker_kept_bytes";
 const KEPT_MAX: &str = "distli_tracker_kept_bytes_max";
+const READING: &str = "distli_tracker_reading_bytes";
 const OLDEST: &str = "distli_tracker_outbox_oldest_seconds";
 const BREAKER: &str = "distli_tracker_validator_breaker";
 const CLUSTER_UP: &str = "distli_tracker_cluster_up";
 const MEMORY: &str = "process_resident_memory_bytes";
-const GAUGES: [(&str, &str); 16] = [
+const GAUGES: [(&str, &str); 17] = [
     (BUILD, "The program's version; always 1"),
     (STARTED, "When the tracker started, seconds since 1970"),
     (CONNECTIONS, "Open connections to /ws"),
@@ -121,6 +122,10 @@ const GAUGES: [(&str, &str); 16] = [
         "The room that the blocks of all networks take up, in bytes",
     ),
     (KEPT_MAX, "How much they may take up (--total-mib-max)"),
+    (
+        READING,
+        "What connections hold of what they sent beyond 16 KiB each, in bytes",
+    ),
     (
         OLDEST,
         "For how long the oldest of them waits, since it came or the tracker started; 0 when none does",

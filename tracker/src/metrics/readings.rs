@@ -4,7 +4,7 @@ use shared::ids::TimestampMs;
 
 use super::{
     ADDRESSES, BREAKER, CLUSTER_DROPPED, CLUSTER_UP, CONNECTIONS, CONNECTIONS_MAX, DRAINING, KEPT,
-    KEPT_MAX, LIMITED, MEMORY, NETWORKS, OLDEST, REFUSED, RELAYED, RELAYED_BYTES, ROOMS,
+    KEPT_MAX, LIMITED, MEMORY, NETWORKS, OLDEST, READING, REFUSED, RELAYED, RELAYED_BYTES, ROOMS,
     STORE_FAILED, UNCONFIRMED, number,
 };
 use crate::App;
@@ -21,6 +21,7 @@ pub(super) struct Readings {
     pub(super) hub: Figures,
     pub(super) connections_max: usize,
     pub(super) addresses: usize,
+    pub(super) reading_bytes: usize,
     pub(super) refused: Refused,
     pub(super) is_draining: bool,
     /// None if the ledger does not answer.
@@ -43,6 +44,7 @@ impl Readings {
             hub: app.engine.read(|hub| hub.figures()),
             connections_max: app.connections_max,
             addresses,
+            reading_bytes: app.edge.room().taken(),
             refused,
             is_draining: app.draining.is_begun(),
             summary,
@@ -59,6 +61,7 @@ impl Readings {
         gauge(NETWORKS, self.hub.networks as u64);
         gauge(ROOMS, self.hub.rooms as u64);
         gauge(ADDRESSES, self.addresses as u64);
+        gauge(READING, self.reading_bytes as u64);
         gauge(DRAINING, self.is_draining.into());
         gauge(STORE_FAILED, self.summary.is_none().into());
         if let Some(bytes) = self.resident_bytes {

@@ -29,6 +29,7 @@ fn full() -> Readings {
         },
         connections_max: 10,
         addresses: 2,
+        reading_bytes: 17,
         refused: Refused {
             arrivals: 4,
             ..Refused::default()
@@ -68,6 +69,7 @@ fn rooms_networks_and_relayed_messages_are_shown() {
             "distli_tracker_connections 7",
             "distli_tracker_networks 5",
             "distli_tracker_rooms 3",
+            "distli_tracker_reading_bytes 17",
             "# TYPE distli_tracker_relayed_messages_total counter",
             r#"distli_tracker_relayed_messages_total{way="here"} 11"#,
             r#"distli_tracker_relayed_messages_total{way="to_tracker"} 12"#,

@@ -16,6 +16,7 @@ mod abuse;
 #[expect(dead_code, reason = "the integration tests use what these do not")]
 mod certificates;
 mod client;
+mod crowd;
 mod damage;
 mod kill;
 mod outage;

@@ -1,0 +1,173 @@
+//! Crowds that send long messages and stay: what all of them hold is bounded, and others are served.
+//!
+//! Each address is one of loopback's.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use reqwest::StatusCode;
+use tempfile::TempDir;
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tracker::limits;
+
+use crate::process::{Process, free_address, tracker_with};
+
+type Socket = WebSocketStream<TcpStream>;
+
+async fn started(more: &[&str]) -> (Process, SocketAddr, TempDir) {
+    let (data, address) = (tempfile::tempdir().unwrap(), free_address());
+    let mut process = tracker_with(data.path(), address, more);
+    assert!(process.serves(address).await, "{}", process.log());
+    (process, address, data)
+}
+
+/// A WebSocket from the address 127.0.0.`from`.
+async fn dial(tracker: SocketAddr, from: u8) -> Socket {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(local(from)).unwrap();
+    let stream = socket.connect(tracker).await.unwrap();
+    let upgraded = tokio_tungstenite::client_async(format!("ws://{tracker}/ws"), stream).await;
+    let mut socket = upgraded.unwrap().0;
+    assert!(socket.next().await.unwrap().unwrap().is_text(), "welcome");
+    socket
+}
+
+fn local(from: u8) -> SocketAddr {
+    (Ipv4Addr::new(127, 0, 0, from), 0).into()
+}
+
+/// How a long message was answered.
+#[derive(Debug)]
+enum Answer {
+    /// It was read; the connection goes on.
+    Read(Box<Socket>),
+    /// The connection ended; why, if that came through before the reset.
+    Ended(Option<CloseCode>),
+}
+
+impl Answer {
+    fn is_read(&self) -> bool {
+        matches!(self, Self::Read(_))
+    }
+}
+
+/// Sends the longest message that may be, which is none that means anything.
+async fn send_long(mut socket: Socket) -> Answer {
+    let message = Message::text("x".repeat(limits::UPDATE_BYTES_MAX));
+    // It may be ended before all is sent; the answer says why.
+    let _ = socket.send(message).await;
+    loop {
+        match timeout(PATIENCE, socket.next()).await.unwrap() {
+            Some(Ok(Message::Text(text))) => {
+                assert!(text.contains("bad_message"), "{text}");
+                return Answer::Read(Box::new(socket));
+            }
+            Some(Ok(Message::Close(frame))) => return Answer::Ended(frame.map(|it| it.code)),
+            Some(Ok(_)) => {}
+            Some(Err(_)) | None => return Answer::Ended(None),
+        }
+    }
+}
+
+/// So many connections of an address with a long message each.
+async fn crowd(tracker: SocketAddr, from: u8, connections: usize) -> Vec<Answer> {
+    let mut sockets = Vec::new();
+    for _ in 0..connections {
+        sockets.push(dial(tracker, from).await);
+    }
+    let sending: JoinSet<_> = sockets.into_iter().map(send_long).collect();
+    sending.join_all().await
+}
+
+/// How many were read; of the others it is known that they were too many.
+fn read_of(answers: &[Answer]) -> usize {
+    let code = |answer: &Answer| match answer {
+        Answer::Read(_) => None,
+        Answer::Ended(code) => *code,
+    };
+    for code in answers.iter().filter_map(code) {
+        assert_eq!(code, CloseCode::Again);
+    }
+    answers.iter().filter(|answer| answer.is_read()).count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn long_messages_of_many_hold_no_more_than_all_may_and_who_holds_gives_way() {
+    let unlimited = [
+        "--address-connections",
+        "--address-arrivals",
+        "--address-requests",
+    ];
+    let flags: Vec<_> = unlimited.into_iter().flat_map(|flag| [flag, "0"]).collect();
+    let (process, tracker, _data) = started(&flags).await;
+    let quiet = process.memory_peak();
+    let answers = crowd(tracker, 1, CROWD).await;
+    let read = read_of(&answers);
+    let held = (process.memory_peak() - quiet) / MIB;
+    println!("{read} of {CROWD} long messages were read, and {held} MiB were held");
+    assert!((50..CROWD).contains(&read), "{read}");
+    assert!(
+        held * MIB < limits::READING_BYTES_MAX + SLACK_BYTES,
+        "{held} MiB"
+    );
+    // All of them stay, and are read as they should; at their pings they give way.
+    let mut sockets = JoinSet::new();
+    for answer in answers {
+        if let Answer::Read(mut socket) = answer {
+            sockets.spawn(async move { while socket.next().await.is_some() {} });
+        }
+    }
+    let ping = Duration::from_millis(limits::PING_INTERVAL_MS);
+    sleep(ping + Duration::from_secs(5)).await;
+    assert!(send_long(dial(tracker, 1).await).await.is_read());
+    assert!(!sockets.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_address_leaves_room_for_the_long_messages_of_others() {
+    let (_process, tracker, _data) = started(&[]).await;
+    let mut answers = crowd(tracker, 2, 60).await;
+    while let one @ Answer::Read(_) = send_long(dial(tracker, 2).await).await {
+        answers.push(one);
+    }
+    let read = read_of(&answers);
+    println!("{read} long messages of one address are held");
+    assert!((8..=16).contains(&read), "{read}");
+    let full = post_long(tracker, 2).await;
+    assert_eq!(full.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(full.headers().contains_key("retry-after"));
+    let problem = full.text().await.unwrap();
+    assert!(problem.contains("crowded"), "{problem}");
+    for _ in 0..40 {
+        // None adds up, also on one connection.
+        let other = post_long(tracker, 3).await;
+        assert_eq!(other.status(), StatusCode::BAD_REQUEST);
+    }
+    assert!(send_long(dial(tracker, 3).await).await.is_read());
+}
+
+/// A body of the most bytes, which is none that means anything.
+async fn post_long(tracker: SocketAddr, from: u8) -> reqwest::Response {
+    let from: IpAddr = local(from).ip();
+    let client = reqwest::Client::builder().local_address(from).build();
+    let request = client
+        .unwrap()
+        .post(format!("http://{tracker}/api/blockchain-update"))
+        .header("content-type", "application/json")
+        .body("x".repeat(limits::BODY_BYTES_MAX));
+    request.send().await.unwrap()
+}
+
+const MIB: usize = 1_024 * 1_024;
+/// Three times as many as may hold a long message at once.
+const CROWD: usize = 400;
+/// What connections cost beside that, messages that are looked at, and what the allocator keeps.
+const SLACK_BYTES: usize = 64 * MIB;
+/// Longer than any answer of a tracker that lives takes.
+const PATIENCE: Duration = Duration::from_secs(60);

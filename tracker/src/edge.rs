@@ -47,6 +47,11 @@ pub(crate) struct Creator {
 }
 
 impl Creator {
+    /// Counts a network that its address wants registered.
+    pub(crate) fn create(&self) -> Result<(), Refusal> {
+        self.edge.handle(self.source, Input::Created)
+    }
+
     /// Takes it back that its address wanted a network registered.
     pub(crate) fn give_back(&self) {
         // Giving back is never refused.
@@ -65,7 +70,7 @@ impl Held {
 
     /// Counts a network that its address wants registered.
     pub(crate) fn create(&self) -> Result<(), Refusal> {
-        self.edge.handle(self.source, Input::Created)
+        self.creator().create()
     }
 }
 

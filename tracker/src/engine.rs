@@ -261,8 +261,20 @@ impl Engine {
         report: Box<MemberReport>,
     ) {
         let room = report.room;
-        let input = ledger::Input::Reported { connection, report };
+        let client = state.clients.get(&connection);
+        // A network that is not known here is one that its reporter's address registers.
+        let is_new = report.genesis.is_some() && state.hub.reported(room).is_none();
+        let charged = client.filter(|_| is_new).map(|client| &client.creator);
+        let charged = charged.filter(|creator| creator.create().is_ok()).cloned();
+        let input = ledger::Input::Reported {
+            connection,
+            report,
+            may_register: charged.is_some(),
+        };
         if self.ledger.ask(input).is_err() {
+            if let Some(creator) = charged {
+                creator.give_back();
+            }
             let refused = busy_with_reports(state, connection, room);
             state.hub.handle(now, refused);
         }

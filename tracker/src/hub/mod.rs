@@ -208,6 +208,9 @@ impl Hub {
             } => {
                 self.on_registration_refused(connection, code, reason, suggestion);
             }
+            Input::NotRegistered { connection } => {
+                self.outputs.push_back(Output::GiveBack { connection });
+            }
             Input::UpdateChecked {
                 connection,
                 chain_id,

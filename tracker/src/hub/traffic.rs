@@ -144,6 +144,11 @@ pub enum Input {
         /// A free label, for `network_exists`.
         suggestion: Option<Label>,
     },
+    /// A report for which its address was charged with a network registered none.
+    NotRegistered {
+        /// Who reported.
+        connection: ConnectionId,
+    },
     /// An update was checked and, if accepted, is durable.
     UpdateChecked {
         /// Who sent it.

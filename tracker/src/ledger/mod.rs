@@ -129,7 +129,13 @@ impl Ledger {
             } => {
                 self.on_transaction_shown(connection, chain_id, transaction);
             }
-            Input::Reported { connection, report } => self.on_reported(now, connection, *report),
+            Input::Reported {
+                connection,
+                report,
+                may_register,
+            } => {
+                self.on_reported(now, connection, *report, may_register);
+            }
             Input::ResetAsked {
                 connection,
                 room,

@@ -177,13 +177,26 @@ impl Bench {
         genesis: Option<Vec<u8>>,
         reports: Vec<ReportedBlock>,
     ) -> Vec<Output> {
+        self.report_if(true, of, genesis, reports)
+    }
+
+    fn report_if(
+        &mut self,
+        may_register: bool,
+        of: &Quiet,
+        genesis: Option<Vec<u8>>,
+        reports: Vec<ReportedBlock>,
+    ) -> Vec<Output> {
         let report = Box::new(MemberReport {
             room: of.keys.room(),
             genesis,
             reports,
         });
-        let connection = MEMBER;
-        self.handle(Input::Reported { connection, report })
+        self.handle(Input::Reported {
+            connection: MEMBER,
+            report,
+            may_register,
+        })
     }
 
     pub(super) fn reported(&mut self, of: &Quiet, blocks: &[Block]) -> Vec<Output> {
@@ -248,6 +261,20 @@ pub(super) fn verdict(outputs: &[Output]) -> Result<u32, String> {
         panic!("{outputs:?}")
     };
     verdict.clone()
+}
+
+/// Whether the address is given back what it was charged with.
+fn not_registered(outputs: &[Output]) -> bool {
+    let is_one = |output: &Output| match output {
+        Output::Tell(fact) => matches!(&**fact, hub::Input::NotRegistered { .. }),
+        _ => false,
+    };
+    outputs.iter().any(is_one)
+}
+
+/// Whether, beside that, there is nothing but a verdict.
+fn only_gives_back(outputs: &[Output]) -> bool {
+    not_registered(outputs) && outputs.len() == 2
 }
 
 fn room_facts(outputs: &[Output]) -> Vec<RoomNetwork> {
@@ -394,7 +421,7 @@ fn reports_that_do_not_count_are_refused_and_nothing_of_them_is_kept() {
         let outputs = bench.report(&quiet, genesis, reports);
         let found = verdict(&outputs).expect_err(reason);
         assert!(found.contains(reason), "{reason}: {found}");
-        assert_eq!(outputs.len(), 1, "{reason}: {outputs:?}");
+        assert!(only_gives_back(&outputs), "{reason}: {outputs:?}");
     }
     assert_eq!(bench.ledger.summary().networks, 0);
     // Without a block nothing is kept either.
@@ -415,8 +442,30 @@ fn a_replayed_report_and_another_reporters_of_the_block_change_nothing() {
     for reports in [vec![quiet.report(&block)], other] {
         let outputs = bench.report(&quiet, None, reports);
         assert_eq!(verdict(&outputs), Ok(1));
-        assert_eq!(outputs.len(), 1, "{outputs:?}");
+        assert!(only_gives_back(&outputs), "{outputs:?}");
     }
+}
+
+#[test]
+fn an_address_that_may_register_no_more_reports_only_what_is_known() {
+    let (mut bench, mut quiet) = (Bench::new(), Quiet::new(3));
+    let first = quiet.mine(0);
+    let first = [quiet.report(&first)];
+    let refused = bench.report_if(false, &quiet, quiet.genesis(), first.to_vec());
+    assert!(verdict(&refused).unwrap_err().contains("too fast"));
+    assert!(!refused.iter().any(is_persist) && !not_registered(&refused));
+    // What is charged and registers nothing is given back.
+    let nothing = bench.report(&quiet, quiet.genesis(), Vec::new());
+    assert!(not_registered(&nothing), "{nothing:?}");
+    let taken = bench.report(&quiet, quiet.genesis(), first.to_vec());
+    assert_eq!(verdict(&taken), Ok(1));
+    assert!(!not_registered(&taken), "{taken:?}");
+    let again = bench.report(&quiet, quiet.genesis(), first.to_vec());
+    assert!(not_registered(&again), "{again:?}");
+    let second = quiet.mine(0);
+    let second = vec![quiet.report(&second)];
+    let known = bench.report_if(false, &quiet, quiet.genesis(), second);
+    assert_eq!(verdict(&known), Ok(2));
 }
 
 #[test]

@@ -36,9 +36,16 @@ impl Ledger {
         now: TimestampMs,
         connection: ConnectionId,
         report: MemberReport,
+        may_register: bool,
     ) {
-        let chain_id = report.room.as_chain();
-        match self.take_report(now, report) {
+        let room = report.room;
+        let chain_id = room.as_chain();
+        let was_known = self.rooms.contains_key(&room);
+        let taken = self.take_report(now, report, may_register);
+        if may_register && (was_known || !self.rooms.contains_key(&room)) {
+            self.tell(hub::Input::NotRegistered { connection });
+        }
+        match taken {
             Ok(outcome) => self.tell(hub::Input::UpdateChecked {
                 connection,
                 chain_id,
@@ -60,6 +67,7 @@ impl Ledger {
         &mut self,
         now: TimestampMs,
         report: MemberReport,
+        may_register: bool,
     ) -> Result<UpdateOutcome, String> {
         let MemberReport {
             room,
@@ -93,6 +101,9 @@ impl Ledger {
         let total_bytes = space.total_with(book.kept_bytes());
         let (tip, is_moved) = (book.tip(), book.chain.tip().hash != before);
         if let Some(book) = fresh.filter(|_| taken.new_blocks > 0) {
+            if !may_register {
+                return Ok(UpdateOutcome::Refused(tip, TOO_MANY.into()));
+            }
             if self.books.len() >= limits::NETWORKS_MAX {
                 let found = self.books.len();
                 return Ok(refused(tip, &Refusal::Full { found }));
@@ -221,3 +232,5 @@ fn check(book: &Book, shape: &ReportedBlock) -> Result<Option<SealedBlock>, Stri
     let checked = checked.map_err(|error| reason_of(shape.block_id, &error))?;
     Ok(Some(checked))
 }
+
+const TOO_MANY: &str = "networks of this address are registered too fast; try again later";

@@ -74,6 +74,8 @@ pub enum Input {
         connection: ConnectionId,
         /// What it reports.
         report: Box<MemberReport>,
+        /// Whether its address may have another network registered, and is charged for it.
+        may_register: bool,
     },
     /// A member of a private room wants its network reset.
     ResetAsked {

@@ -2,12 +2,13 @@
 //!
 //! Each address is one of loopback's.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use reqwest::StatusCode;
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -27,11 +28,16 @@ async fn started(more: &[&str]) -> (Process, SocketAddr, TempDir) {
     (process, address, data)
 }
 
-/// A WebSocket from the address 127.0.0.`from`.
-async fn dial(tracker: SocketAddr, from: u8) -> Socket {
+/// A connection from the address 127.0.0.`from`.
+async fn connect(tracker: SocketAddr, from: u8) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind(local(from)).unwrap();
-    let stream = socket.connect(tracker).await.unwrap();
+    socket.connect(tracker).await.unwrap()
+}
+
+/// A WebSocket from there.
+async fn dial(tracker: SocketAddr, from: u8) -> Socket {
+    let stream = connect(tracker, from).await;
     let upgraded = tokio_tungstenite::client_async(format!("ws://{tracker}/ws"), stream).await;
     let mut socket = upgraded.unwrap().0;
     assert!(socket.next().await.unwrap().unwrap().is_text(), "welcome");
@@ -139,29 +145,37 @@ async fn one_address_leaves_room_for_the_long_messages_of_others() {
     let read = read_of(&answers);
     println!("{read} long messages of one address are held");
     assert!((8..=16).contains(&read), "{read}");
-    let full = post_long(tracker, 2).await;
-    assert_eq!(full.status(), StatusCode::SERVICE_UNAVAILABLE);
-    assert!(full.headers().contains_key("retry-after"));
-    let problem = full.text().await.unwrap();
-    assert!(problem.contains("crowded"), "{problem}");
+    let answer = announce_long(tracker, 2).await.to_ascii_lowercase();
+    assert!(answer.starts_with("http/1.1 503"), "{answer}");
+    assert!(answer.contains("retry-after: 10\r\n"), "{answer}");
+    assert!(answer.contains("/problems/crowded"), "{answer}");
+    let client = reqwest::Client::builder().local_address(local(3).ip());
+    let client = client.build().unwrap();
     for _ in 0..40 {
-        // None adds up, also on one connection.
-        let other = post_long(tracker, 3).await;
+        // What one connection sends does not add up.
+        let request = client
+            .post(format!("http://{tracker}/api/blockchain-update"))
+            .header("content-type", "application/json")
+            .body("x".repeat(limits::BODY_BYTES_MAX));
+        let other = request.send().await.unwrap();
         assert_eq!(other.status(), StatusCode::BAD_REQUEST);
+        other.bytes().await.unwrap();
     }
     assert!(send_long(dial(tracker, 3).await).await.is_read());
 }
 
-/// A body of the most bytes, which is none that means anything.
-async fn post_long(tracker: SocketAddr, from: u8) -> reqwest::Response {
-    let from: IpAddr = local(from).ip();
-    let client = reqwest::Client::builder().local_address(from).build();
-    let request = client
-        .unwrap()
-        .post(format!("http://{tracker}/api/blockchain-update"))
-        .header("content-type", "application/json")
-        .body("x".repeat(limits::BODY_BYTES_MAX));
-    request.send().await.unwrap()
+/// What is answered to who says that a body of the most bytes follows.
+async fn announce_long(tracker: SocketAddr, from: u8) -> String {
+    let mut stream = connect(tracker, from).await;
+    let length = limits::BODY_BYTES_MAX;
+    let head = format!(
+        "POST /api/blockchain-update HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    let reading = stream.read_to_string(&mut answer);
+    timeout(PATIENCE, reading).await.unwrap().unwrap();
+    answer
 }
 
 const MIB: usize = 1_024 * 1_024;

@@ -247,3 +247,33 @@ async fn reports_and_a_reset_wait_out_an_outage_and_a_restart_of_the_tracker() {
     tracker.stop().await;
     validator.stop().await;
 }
+
+#[tokio::test]
+async fn reports_register_no_more_networks_of_an_address_than_it_may_create() {
+    let data = tempdir().unwrap();
+    // Two at once.
+    let tracker = Running::start_with(data.path(), |config| config.address_creations = 4).await;
+    let mut rooms = Vec::new();
+    for seed in 1..=3 {
+        let keys = keys(seed);
+        let mut network = Network::private("quiet", seed, Hash([9; 32]), &keys);
+        let block = network.mine("hello");
+        let (client, _) = entered(&tracker, &keys, seed).await;
+        rooms.push((client, network.reports(&keys, &[block]), network, keys));
+    }
+    let mut accepted = Vec::new();
+    for (client, reports, ..) in &mut rooms {
+        // Who reports again what is here is charged for nothing.
+        for _ in 0..3 {
+            accepted.push(client.answered(reports).await.is_accepted);
+        }
+    }
+    assert_eq!(
+        accepted,
+        [true, true, true, true, true, true, false, false, false]
+    );
+    let (client, _, network, keys) = &mut rooms[0];
+    let next = network.mine("hello");
+    reported(client, network, keys, &[next]).await;
+    tracker.stop().await;
+}

@@ -37,6 +37,8 @@ pub(crate) struct Held {
     edge: Edge,
     source: Source,
     end: Input,
+    /// What its connection holds of what it sent, where that is bounded.
+    meter: Option<Meter>,
 }
 
 /// Who is given back a network that was not registered.
@@ -72,6 +74,11 @@ impl Held {
     pub(crate) fn create(&self) -> Result<(), Refusal> {
         self.creator().create()
     }
+
+    /// What its connection holds of what it sent, where that is bounded.
+    pub(crate) fn meter(&self) -> Option<&Meter> {
+        self.meter.as_ref()
+    }
 }
 
 impl Drop for Held {
@@ -97,8 +104,10 @@ impl Edge {
     }
 
     /// Counts a connection to `/ws` in.
-    pub(crate) fn connect(&self, source: Source) -> Result<Held, Refusal> {
-        self.hold(source, Input::Connected, Input::Disconnected)
+    pub(crate) fn connect(&self, source: Source, meter: Option<Meter>) -> Result<Held, Refusal> {
+        let mut held = self.hold(source, Input::Connected, Input::Disconnected)?;
+        held.meter = meter;
+        Ok(held)
     }
 
     /// How many addresses are remembered, and how often each limit refused.
@@ -110,7 +119,12 @@ impl Edge {
     fn hold(&self, source: Source, begin: Input, end: Input) -> Result<Held, Refusal> {
         self.handle(source, begin)?;
         let edge = self.clone();
-        Ok(Held { edge, source, end })
+        Ok(Held {
+            edge,
+            source,
+            end,
+            meter: None,
+        })
     }
 
     fn handle(&self, source: Source, input: Input) -> Result<(), Refusal> {

@@ -78,7 +78,10 @@ pub(crate) async fn upgrade(
         )
         .into_response();
     };
-    let held = match app.edge.connect(source) {
+    let held = match app
+        .edge
+        .connect(source, meter.map(|Extension(meter)| meter))
+    {
         Ok(held) => held,
         Err(refusal) => {
             app.metrics.count_unbegun(Unbegun::from(&refusal));
@@ -91,17 +94,14 @@ pub(crate) async fn upgrade(
         .write_buffer_size(limits::WRITE_BUFFER_BYTES)
         .max_message_size(limits::UPDATE_BYTES_MAX)
         .max_frame_size(limits::UPDATE_BYTES_MAX)
-        .on_upgrade(move |socket| {
-            let meter = meter.map(|Extension(meter)| meter);
-            serve(socket, app, host, (held, permit, meter))
-        })
+        .on_upgrade(move |socket| serve(socket, app, host, (held, permit)))
 }
 
 async fn serve(
     mut socket: WebSocket,
     app: Arc<App>,
     host: Arc<str>,
-    place: (Held, OwnedSemaphorePermit, Option<Meter>),
+    place: (Held, OwnedSemaphorePermit),
 ) {
     let mut random = [[0; 32]; 2];
     if getrandom::fill(random.as_flattened_mut()).is_err() {
@@ -116,7 +116,6 @@ async fn serve(
     let client = Client {
         engine: &app.engine,
         held: &place.0,
-        meter: place.2.as_ref(),
         connection,
     };
     let reason = converse(&mut socket, client, orders).await;
@@ -133,8 +132,6 @@ async fn serve(
 struct Client<'a> {
     engine: &'a Engine,
     held: &'a Held,
-    /// What it holds of what it sent.
-    meter: Option<&'a Meter>,
     connection: ConnectionId,
 }
 
@@ -191,7 +188,7 @@ async fn converse(socket: &mut WebSocket, client: Client<'_>, mut orders: Orders
                 match due {
                     Due::Nothing => Ok(Step::Handled(None)),
                     // It begins anew with a small buffer; others need the room.
-                    Due::Ping if client.meter.is_some_and(Meter::crowds) => Err(Ending::Crowded),
+                    Due::Ping if client.held.meter().is_some_and(Meter::crowds) => Err(Ending::Crowded),
                     Due::Ping => Ok(Step::Write(Message::Ping(Vec::new().into()))),
                     Due::End => Err(Ending::Silent),
                 }
@@ -259,8 +256,8 @@ fn take_turn(
     pace.begins(Instant::now());
     let mut received = Some(received);
     while let Some(message) = received {
-        if let Some(meter) = client.meter {
-            meter.ends();
+        if let (Some(meter), Some(Ok(message))) = (client.held.meter(), &message) {
+            note(meter, message);
         }
         match message {
             Some(Ok(Message::Text(text))) => take_text(client, text),
@@ -276,6 +273,16 @@ fn take_turn(
         }
     }
     Ok(received)
+}
+
+/// Notes what has come whole. A ping ends no message: it may come between the parts of one.
+fn note(meter: &Meter, message: &Message) {
+    match message {
+        Message::Text(_) | Message::Binary(_) | Message::Close(_) => meter.ends(),
+        Message::Ping(payload) | Message::Pong(payload) => {
+            meter.passes(payload.len().saturating_add(CONTROL_HEADER_BYTES));
+        }
+    }
 }
 
 fn take_text(client: Client<'_>, text: Utf8Bytes) {
@@ -328,6 +335,8 @@ async fn write(socket: &mut WebSocket, first: Message, orders: &mut Orders) -> R
 }
 
 const PONG_TIMEOUT: Duration = Duration::from_millis(limits::PONG_TIMEOUT_MS);
+/// The header of a client's control frame (RFC 6455, 5.2): two bytes and the mask.
+const CONTROL_HEADER_BYTES: usize = 6;
 /// So many texts are written with one flush.
 const FLUSH_MESSAGES_MAX: usize = 64;
 

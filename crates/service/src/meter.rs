@@ -145,6 +145,12 @@ impl Meter {
         self.lock().read = 0;
     }
 
+    /// A frame of so many bytes came that is no part of a message, such as a ping within one.
+    pub fn passes(&self, bytes: usize) {
+        let mut held = self.lock();
+        held.read = held.read.saturating_sub(bytes);
+    }
+
     /// Whether the connection holds what others need: more than half of the room is taken.
     #[must_use]
     pub fn crowds(&self) -> bool {
@@ -219,6 +225,11 @@ mod tests {
             meter.ends();
         }
         assert_eq!(all.taken(), 2 * MIB - FREE_BYTES);
+        for _ in 0..1_000 {
+            assert!(reads(&meter, PIECE_BYTES));
+            meter.passes(PIECE_BYTES);
+        }
+        assert_eq!(all.taken(), 2 * MIB - FREE_BYTES, "what passes is not held");
         let other = meter.clone();
         drop(meter);
         assert_eq!(all.taken(), 2 * MIB - FREE_BYTES, "it goes on");

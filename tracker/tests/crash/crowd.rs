@@ -14,7 +14,8 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
 use tracker::limits;
 
 use crate::process::{Process, free_address, tracker_with};
@@ -68,6 +69,29 @@ async fn send_long(mut socket: Socket) -> Answer {
     let message = Message::text("x".repeat(limits::UPDATE_BYTES_MAX));
     // It may be ended before all is sent; the answer says why.
     let _ = socket.send(message).await;
+    answered(socket).await
+}
+
+/// The same in many parts with a ping after each.
+async fn send_parts(mut socket: Socket) -> Answer {
+    let parts = limits::UPDATE_BYTES_MAX / PART_BYTES;
+    for part in 1..=parts {
+        let kind = if part == 1 {
+            Data::Text
+        } else {
+            Data::Continue
+        };
+        let frame = Frame::message(vec![b'x'; PART_BYTES], OpCode::Data(kind), part == parts);
+        let sent = socket.feed(Message::Frame(frame)).await;
+        let ping = Message::Ping(vec![0; 100].into());
+        if sent.is_err() || socket.send(ping).await.is_err() {
+            break;
+        }
+    }
+    answered(socket).await
+}
+
+async fn answered(mut socket: Socket) -> Answer {
     loop {
         match timeout(PATIENCE, socket.next()).await.unwrap() {
             Some(Ok(Message::Text(text))) => {
@@ -87,7 +111,14 @@ async fn crowd(tracker: SocketAddr, from: u8, connections: usize) -> Vec<Answer>
     for _ in 0..connections {
         sockets.push(dial(tracker, from).await);
     }
-    let sending: JoinSet<_> = sockets.into_iter().map(send_long).collect();
+    let mut sending = JoinSet::new();
+    for (number, socket) in sockets.into_iter().enumerate() {
+        if number % 2 == 0 {
+            sending.spawn(send_long(socket));
+        } else {
+            sending.spawn(send_parts(socket));
+        }
+    }
     sending.join_all().await
 }
 
@@ -179,6 +210,7 @@ async fn announce_long(tracker: SocketAddr, from: u8) -> String {
 }
 
 const MIB: usize = 1_024 * 1_024;
+const PART_BYTES: usize = 8 * 1_024;
 /// Three times as many as may hold a long message at once.
 const CROWD: usize = 400;
 /// What connections cost beside that, messages that are looked at, and what the allocator keeps.

@@ -258,7 +258,14 @@ fn client_text(bytes: &[u8]) {
     if let Ok(Incoming::Report(report)) = parsed {
         let mut ledger = Ledger::new(Forwarding::Off);
         let connection = ConnectionId(1);
-        ledger.handle(corpus::NOW, ledger::Input::Reported { connection, report });
+        ledger.handle(
+            corpus::NOW,
+            ledger::Input::Reported {
+                connection,
+                report,
+                may_register: true,
+            },
+        );
         assert!(ledger.poll().is_some(), "a report without an answer");
         return;
     }

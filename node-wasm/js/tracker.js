@@ -2,12 +2,14 @@
  * The WebSocket to a tracker: keeps trying, from half a second up to ten, and at once when the machine comes back online.
  *
  * A tracker of a cluster tells of the others: when it is lost or asks to move, the next of them is tried, and the pauses grow only
- * when all were tried in vain. A tracker that says nothing for a while is asked for a word, and given up without one: a machine that
+ * when all were tried in vain: none spoke and stayed for a while. A tracker that says nothing for a while is asked for a word, and given up without one: a machine that
  * stands still, or a cut cable, closes no socket. It carries text frames and knows nothing of what is in them, but for these messages.
  */
 
 const BACK_OFF_FIRST_MS = 500;
 const BACK_OFF_MAX_MS = 10_000;
+/** Who ends a connection sooner gets longer pauses: it may have no room for what is sent. */
+const STEADY_MS = 5_000;
 const CONNECT_MS = 10_000;
 const SILENCE_MS = 15_000;
 const ANSWER_MS = 5_000;
@@ -24,6 +26,8 @@ export class TrackerLink {
   /** How many were tried in a row in vain. */
   #tried = 0;
   #heard = false;
+  #steady = false;
+  #steadying = 0;
   #silent = false;
   #watching = 0;
   #handlers;
@@ -80,12 +84,14 @@ export class TrackerLink {
   move(afterMs) {
     clearTimeout(this.#moving);
     this.#moving = setTimeout(() => {
+      this.#steady = true;
       this.#backOff = BACK_OFF_FIRST_MS;
       this.restart();
     }, Math.min(Math.max(afterMs, 0), MOVE_MAX_MS));
   }
 
   close() {
+    clearTimeout(this.#steadying);
     clearTimeout(this.#watching);
     clearTimeout(this.#moving);
     this.#closed = true;
@@ -112,12 +118,11 @@ export class TrackerLink {
       clearTimeout(this.#patience);
       this.#open = true;
       this.#failed = false;
+      this.#steadying = setTimeout(() => this.#settle(), STEADY_MS);
       this.#watch();
       this.#handlers.open();
     };
     socket.onmessage = ({ data }) => {
-      this.#backOff = BACK_OFF_FIRST_MS;
-      this.#tried = 0;
       this.#heard = true;
       this.#silent = false;
       if (typeof data !== "string" || data.startsWith('{"type":"pong"')) return;
@@ -128,6 +133,13 @@ export class TrackerLink {
       else this.#handlers.message(data);
     };
     socket.onclose = () => this.#onClose();
+  }
+
+  #settle() {
+    if (!this.#heard) return;
+    this.#steady = true;
+    this.#tried = 0;
+    this.#backOff = BACK_OFF_FIRST_MS;
   }
 
   #watch() {
@@ -148,6 +160,7 @@ export class TrackerLink {
 
   #onClose() {
     clearTimeout(this.#patience);
+    clearTimeout(this.#steadying);
     clearTimeout(this.#watching);
     clearTimeout(this.#moving);
     const wasOpen = this.#open;
@@ -171,12 +184,12 @@ export class TrackerLink {
     this.#handlers.others(this.#others);
   }
 
-  /** Turns to the next tracker of the circle; who never said a word was tried in vain. */
+  /** Turns to the next tracker of the circle; who never said a word, or did not stay, was tried in vain. */
   #turn() {
     const circle = [this.#home, ...this.#others];
     this.#url = circle[(circle.indexOf(this.#url) + 1) % circle.length];
-    const inVain = !this.#heard;
-    this.#heard = false;
+    const inVain = !this.#steady;
+    this.#heard = this.#steady = false;
     if (!inVain) return;
     this.#tried += 1;
     if (this.#tried % circle.length === 0) this.#backOff = Math.min(this.#backOff * 2, BACK_OFF_MAX_MS);

@@ -34,14 +34,13 @@ type Shares = BTreeMap<Source, Weak<Room>>;
 /// What an address holds until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Held {
-    edge: Edge,
-    source: Source,
+    creator: Creator,
     end: Input,
     /// What its connection holds of what it sent, where that is bounded.
     meter: Option<Meter>,
 }
 
-/// Who is given back a network that was not registered.
+/// Whose address is charged with the networks that it wants registered.
 #[derive(Clone, Debug)]
 pub(crate) struct Creator {
     edge: Edge,
@@ -62,17 +61,9 @@ impl Creator {
 }
 
 impl Held {
-    /// Who is charged by [`Held::create`].
-    pub(crate) fn creator(&self) -> Creator {
-        Creator {
-            edge: self.edge.clone(),
-            source: self.source,
-        }
-    }
-
-    /// Counts a network that its address wants registered.
-    pub(crate) fn create(&self) -> Result<(), Refusal> {
-        self.creator().create()
+    /// Who is charged with the networks that its connection wants registered.
+    pub(crate) fn creator(&self) -> &Creator {
+        &self.creator
     }
 
     /// What its connection holds of what it sent, where that is bounded.
@@ -83,8 +74,9 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
+        let Creator { edge, source } = &self.creator;
         // Giving back is never refused.
-        let _ = self.edge.handle(self.source, self.end);
+        let _ = edge.handle(*source, self.end);
     }
 }
 
@@ -120,8 +112,7 @@ impl Edge {
         self.handle(source, begin)?;
         let edge = self.clone();
         Ok(Held {
-            edge,
-            source,
+            creator: Creator { edge, source },
             end,
             meter: None,
         })
@@ -209,7 +200,7 @@ fn announced(headers: &HeaderMap) -> usize {
 
 /// The answer to a body for which there is no room now.
 fn crowded() -> Response {
-    let detail = format!("{}; in {CROWDED_RETRY_SECONDS} s", service::Crowded);
+    let detail = format!("{}, after {CROWDED_RETRY_SECONDS} s", service::Crowded);
     let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "crowded", detail);
     let problem = problem.with("retry_after_seconds", CROWDED_RETRY_SECONDS);
     let mut response = problem.into_response();

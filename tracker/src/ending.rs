@@ -1,5 +1,7 @@
 //! Why a connection to `/ws` ends, and why none is begun: closed sets, counted by their words.
 
+use axum::extract::ws::{CloseCode, close_code};
+
 use crate::addresses::Refusal;
 
 /// Why a connection ends.
@@ -74,9 +76,26 @@ impl Ending {
             Self::QueueFull | Self::WriteTimeout => "too slow",
             Self::Malformed => "too many malformed messages",
             Self::Protocol => "not as WebSocket's rules and limits want it",
-            Self::Crowded => "too much that others sent is held: try again later",
+            Self::Crowded => "too crowded: try again later",
             Self::Replaced => "joined again elsewhere",
             Self::Stopping => "the tracker stops",
+        }
+    }
+
+    /// The close frame's code (RFC 6455, 7.4, and its registry).
+    pub(crate) const fn close_code(self) -> CloseCode {
+        match self {
+            Self::Stopping => close_code::AWAY,
+            Self::Crowded => close_code::AGAIN,
+            Self::Closed
+            | Self::Gone
+            | Self::Silent
+            | Self::Idle
+            | Self::QueueFull
+            | Self::WriteTimeout
+            | Self::Malformed
+            | Self::Protocol
+            | Self::Replaced => close_code::POLICY,
         }
     }
 

@@ -263,7 +263,9 @@ impl Engine {
         let room = report.room;
         let client = state.clients.get(&connection);
         // A network that is not known here is one that its reporter's address registers.
-        let is_new = report.genesis.is_some() && state.hub.reported(room).is_none();
+        let is_new = report.genesis.is_some()
+            && !report.reports.is_empty()
+            && state.hub.reported(room).is_none();
         let charged = client.filter(|_| is_new).map(|client| &client.creator);
         let charged = charged.filter(|creator| creator.create().is_ok()).cloned();
         let input = ledger::Input::Reported {

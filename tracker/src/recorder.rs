@@ -40,7 +40,7 @@ struct Waiting {
     bytes: AtomicUsize,
 }
 
-/// The place of one of them; it is free again when this is dropped.
+/// The place of one of them until it is durable; it is free again when this is dropped.
 #[derive(Debug)]
 struct Place {
     waiting: Arc<Waiting>,
@@ -190,6 +190,8 @@ pub(crate) struct Recorder {
 pub(crate) struct Desk {
     replies: BTreeMap<RequestId, oneshot::Sender<Result<UpdateVerdict, Refusal>>>,
     next_request: u64,
+    /// The places of what is taken and not yet durable.
+    taken: Vec<Place>,
     wake_at: Option<TimestampMs>,
     /// When the derived file is written next, if it is out of date.
     export_at: Option<TimestampMs>,
@@ -229,6 +231,7 @@ impl Recorder {
                 self.take(&mut desk, command);
             }
             self.perform(&mut desk)?;
+            desk.taken.clear();
             self.export_if_due(&mut desk);
         }
         desk.export_at = desk.export_at.map(|_| TimestampMs(0));
@@ -240,7 +243,7 @@ impl Recorder {
         let now = now();
         match command {
             Command::Ask { input, place } => {
-                drop(place);
+                desk.taken.push(place);
                 self.ledger.handle(now, input);
             }
             Command::Report {
@@ -249,7 +252,7 @@ impl Recorder {
                 blocks,
                 reply,
             } => {
-                drop(place);
+                desk.taken.push(place);
                 let request = RequestId(desk.next_request);
                 desk.next_request = desk.next_request.wrapping_add(1);
                 desk.replies.insert(request, reply);

@@ -11,7 +11,7 @@ use std::time::Duration;
 use api::openapi::Problems;
 use api::ws::ErrorCode;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade, close_code};
+use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
 use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -111,7 +111,7 @@ async fn serve(
     let turn = app.engine.turn().await;
     let (connection, orders) =
         app.engine
-            .connect(PeerId(Hash(peer)), nonce, host, place.0.creator());
+            .connect(PeerId(Hash(peer)), nonce, host, place.0.creator().clone());
     drop(turn);
     let client = Client {
         engine: &app.engine,
@@ -136,21 +136,8 @@ struct Client<'a> {
 }
 
 async fn say_goodbye(socket: &mut WebSocket, reason: Ending) {
-    let code = match reason {
-        Ending::Stopping => close_code::AWAY,
-        Ending::Crowded => close_code::AGAIN,
-        Ending::Closed
-        | Ending::Gone
-        | Ending::Silent
-        | Ending::Idle
-        | Ending::QueueFull
-        | Ending::WriteTimeout
-        | Ending::Malformed
-        | Ending::Protocol
-        | Ending::Replaced => close_code::POLICY,
-    };
     let frame = CloseFrame {
-        code,
+        code: reason.close_code(),
         reason: Utf8Bytes::from_static(reason.words()),
     };
     let _ = timeout(PONG_TIMEOUT, socket.send(Message::Close(Some(frame)))).await;
@@ -170,16 +157,16 @@ async fn converse(socket: &mut WebSocket, client: Client<'_>, mut orders: Orders
         }
         let step = tokio::select! {
             received = next(&mut waiting, socket), if pace.reads() || pace.goes_on() => {
-                take_turn(received, socket, client, &orders, &mut pace).map(Step::Handled)
+                take_turn(received, socket, client, &orders, &mut pace)
             }
             turn = &mut place, if pace.queues() => {
                 pace.called();
                 let step = match waiting.take_if(|_| pace.goes_on()) {
                     Some(received) => take_turn(received, socket, client, &orders, &mut pace),
-                    None => Ok(None),
+                    None => Ok(Step::Handled(None)),
                 };
                 drop(turn);
-                step.map(Step::Handled)
+                step
             }
             order = orders.next() => order.map(|text| Step::Write(Message::Text(text))),
             () = &mut timer => {
@@ -201,6 +188,12 @@ async fn converse(socket: &mut WebSocket, client: Client<'_>, mut orders: Orders
                 pace.waits();
                 place.set(client.engine.turn().fuse());
             }
+            Ok(Step::Flush) => {
+                let flushed = std::pin::pin!(in_time(socket.flush()));
+                if let Err(reason) = meanwhile(place.as_mut(), &mut pace, flushed).await {
+                    return reason;
+                }
+            }
             Ok(Step::Write(first)) => {
                 let written = std::pin::pin!(write(socket, first, &mut orders));
                 if let Err(reason) = meanwhile(place.as_mut(), &mut pace, written).await {
@@ -216,6 +209,8 @@ async fn converse(socket: &mut WebSocket, client: Client<'_>, mut orders: Orders
 enum Step {
     /// Messages were handled; this one waits.
     Handled(Option<Received>),
+    /// The last of them was a ping: its answer goes out before more is read, so that answers never pile up.
+    Flush,
     /// This is to be written, and what waits behind it.
     Write(Message),
 }
@@ -245,14 +240,14 @@ async fn next(waiting: &mut Option<Received>, socket: &mut WebSocket) -> Receive
     }
 }
 
-/// Handles this message and those behind it until the turn is over; gives back what waits then, or why the connection ends.
+/// Handles this message and those behind it until the turn is over; says what is next, or why the connection ends.
 fn take_turn(
     received: Received,
     socket: &mut WebSocket,
     client: Client<'_>,
     orders: &Orders,
     pace: &mut Pace,
-) -> Result<Option<Received>, Ending> {
+) -> Result<Step, Ending> {
     pace.begins(Instant::now());
     let mut received = Some(received);
     while let Some(message) = received {
@@ -262,7 +257,8 @@ fn take_turn(
         match message {
             Some(Ok(Message::Text(text))) => take_text(client, text),
             Some(Ok(Message::Binary(_))) => refuse_binary(client),
-            Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+            Some(Ok(Message::Ping(_))) => return Ok(Step::Flush),
+            Some(Ok(Message::Pong(_))) => {}
             Some(Ok(Message::Close(_))) => return Err(Ending::Closed),
             Some(Err(error)) => return Err(Ending::of_failed_read(&error)),
             None => return Err(Ending::Gone),
@@ -272,7 +268,7 @@ fn take_turn(
             break;
         }
     }
-    Ok(received)
+    Ok(Step::Handled(received))
 }
 
 /// Notes what has come whole. A ping ends no message: it may come between the parts of one.
@@ -289,7 +285,7 @@ fn take_text(client: Client<'_>, text: Utf8Bytes) {
     let bytes = text.len();
     let mut message = message::parse(text.as_str().to_owned());
     if matches!(message, Ok(Incoming::Create(_)))
-        && let Err(refusal) = client.held.create()
+        && let Err(refusal) = client.held.creator().create()
     {
         let seconds = refusal.retry_after_seconds();
         message = Err(MessageError {
@@ -327,6 +323,11 @@ async fn write(socket: &mut WebSocket, first: Message, orders: &mut Orders) -> R
         }
         socket.flush().await
     };
+    in_time(write).await
+}
+
+/// Writes so, within the time that writing may take.
+async fn in_time(write: impl Future<Output = Result<(), axum::Error>>) -> Result<(), Ending> {
     match timeout(PONG_TIMEOUT, write).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(_)) => Err(Ending::Gone),

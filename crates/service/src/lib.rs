@@ -31,7 +31,7 @@ pub use open_files::{TooFewFiles, allow_open_files};
 pub use port::{BindError, bind};
 pub use problem::Problem;
 pub use server::{
-    App, CONNECTIONS_MAX, DRAIN_MS, Door, HANDSHAKE_TIMEOUT_MS, HEADER_BYTES_MAX,
-    HEADER_TIMEOUT_MS, ServeOptions, WRITE_TIMEOUT_MS, serve, serve_with, shutdown_signal,
+    App, CONNECTIONS_MAX, DRAIN_MS, Door, HANDSHAKE_TIMEOUT_MS, HEADER_TIMEOUT_MS, ServeOptions,
+    WRITE_TIMEOUT_MS, serve, serve_with, shutdown_signal,
 };
 pub use tls::{Tls, TlsError};

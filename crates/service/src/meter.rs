@@ -61,7 +61,7 @@ impl Room {
 
 /// More is held than a connection that sends so much may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("too much that others sent is held: try again later")]
+#[error("too crowded: try again later")]
 pub struct Crowded;
 
 impl Crowded {

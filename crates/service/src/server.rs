@@ -8,7 +8,7 @@
 //! header within [`HEADER_TIMEOUT_MS`] (also between two requests of a kept connection), and after the shutdown
 //! signal [`DRAIN_MS`] for running requests. Event streams and WebSockets should end by the service's own shutdown
 //! signal; those that do not are cut at the deadline. A write that takes nothing for [`WRITE_TIMEOUT_MS`] ends its connection.
-//! A header, and what is read ahead of a request, has [`HEADER_BYTES_MAX`]; body limits are layers of the routes. What all connections hold of what
+//! A header, and what is read ahead of a request, has [`FREE_BYTES`]; body limits are layers of the routes. What all connections hold of what
 //! they sent is bounded if the service says by how much ([`ServeOptions::room`], [`Meter`]).
 
 use axum::body::Body;
@@ -32,7 +32,7 @@ use tower::Service;
 use tower::util::{MapRequest, MapResponse};
 
 use crate::alarm::Alarm;
-use crate::meter::{Meter, Room};
+use crate::meter::{FREE_BYTES, Meter, Room};
 use crate::tls::Tls;
 use crate::unstalled::Unstalled;
 
@@ -40,8 +40,8 @@ use crate::unstalled::Unstalled;
 pub const CONNECTIONS_MAX: usize = 4096;
 /// A connection that has not sent a whole request header within this time is closed.
 pub const HEADER_TIMEOUT_MS: u64 = 10_000;
-/// A request's header may be so long; so much is read ahead, too.
-pub const HEADER_BYTES_MAX: usize = 64 * 1024;
+/// A request's header may be so long; so much is read ahead, too, which is what a connection may always hold.
+const HEADER_BYTES_MAX: usize = FREE_BYTES;
 /// A connection whose peer takes nothing of an answer for this long is closed.
 pub const WRITE_TIMEOUT_MS: u64 = 30_000;
 /// A TLS handshake may take this long.
@@ -76,7 +76,7 @@ pub struct ServeOptions {
     pub tls: Option<Tls>,
     /// Who decides which addresses may connect; none: all may.
     pub door: Option<Arc<dyn Door>>,
-    /// What all connections may hold of what they sent, beside [`FREE_BYTES`](crate::FREE_BYTES) each; none: without a bound.
+    /// What all connections may hold of what they sent, beside [`FREE_BYTES`] each; none: without a bound.
     pub room: Option<Arc<Room>>,
 }
 

@@ -44,6 +44,7 @@ test("a lost tracker, or one that asks to move, is followed by the next of its c
   says({ type: "trackers", trackers: ["ws://b/ws", "ws://c/ws"] });
   assert.deepEqual(met, [["ws://b/ws", "ws://c/ws"]]);
   const tried = [];
+  context.mock.timers.tick(5_000);
   last().onclose();
   for (let tries = 0; tries < 4; tries++) {
     // The first round waits no longer than two thirds of a second before each.
@@ -59,6 +60,30 @@ test("a lost tracker, or one that asks to move, is followed by the next of its c
   context.mock.timers.tick(100);
   context.mock.timers.tick(1_300);
   assert.notEqual(last().url, "ws://b/ws");
+  link.close();
+  globalThis.WebSocket = real;
+});
+
+test("a tracker that ends every connection at once is given longer and longer pauses", (context) => {
+  context.mock.timers.enable({ apis: ["setTimeout"] });
+  const real = globalThis.WebSocket;
+  Object.assign(globalThis, { WebSocket: FakeSocket, addEventListener: () => {}, removeEventListener: () => {} });
+  const last = () => /** @type {any} */ (FakeSocket.made.at(-1));
+  const nothing = () => {};
+  const link = new TrackerLink("ws://a/ws", { open: nothing, message: nothing, closed: nothing, others: nothing });
+  const connects = (/** @type {number} */ forMs) => {
+    last().onopen();
+    last().onmessage({ data: '{"type":"welcome"}' });
+    context.mock.timers.tick(forMs);
+    const before = FakeSocket.made.length;
+    last().onclose();
+    let waited = 0;
+    for (; FakeSocket.made.length === before; waited += 50) context.mock.timers.tick(50);
+    return waited;
+  };
+  const pauses = [connects(100), connects(100), connects(100), connects(100), connects(100), connects(6_000)];
+  for (const [index, least] of [700, 1_450, 2_950, 5_950, 7_450, 350].entries()) assert.ok(pauses[index] >= least, `${pauses}`);
+  assert.ok(pauses[5] <= 700, `${pauses}`);
   link.close();
   globalThis.WebSocket = real;
 });

@@ -454,6 +454,18 @@ fn an_address_that_may_register_no_more_reports_only_what_is_known() {
     let refused = bench.report_if(false, &quiet, quiet.genesis(), first.to_vec());
     assert!(verdict(&refused).unwrap_err().contains("too fast"));
     assert!(!refused.iter().any(is_persist) && !not_registered(&refused));
+    // Nothing of it is here, so that its reporter does not take it for kept.
+    let tip_is_genesis = |output: &Output| match output {
+        Output::Tell(fact) => match &**fact {
+            hub::Input::UpdateChecked {
+                outcome: UpdateOutcome::Refused(tip, _),
+                ..
+            } => tip.height == 0,
+            _ => false,
+        },
+        _ => false,
+    };
+    assert!(refused.iter().any(tip_is_genesis), "{refused:?}");
     // What is charged and registers nothing is given back.
     let nothing = bench.report(&quiet, quiet.genesis(), Vec::new());
     assert!(not_registered(&nothing), "{nothing:?}");

@@ -93,7 +93,7 @@ impl Ledger {
         let Some(book) = fresh.as_mut().or_else(|| self.books.get_mut(&chain_id)) else {
             return Err("this room's genesis is not known here; send it along".into());
         };
-        let before = book.chain.tip().hash;
+        let (before, tip_before) = (book.chain.tip().hash, book.tip());
         let space = self
             .capacity
             .beside(self.kept_bytes.saturating_sub(book.kept_bytes()));
@@ -102,11 +102,11 @@ impl Ledger {
         let (tip, is_moved) = (book.tip(), book.chain.tip().hash != before);
         if let Some(book) = fresh.filter(|_| taken.new_blocks > 0) {
             if !may_register {
-                return Ok(UpdateOutcome::Refused(tip, TOO_MANY.into()));
+                return Ok(UpdateOutcome::Refused(tip_before, TOO_MANY.into()));
             }
             if self.books.len() >= limits::NETWORKS_MAX {
                 let found = self.books.len();
-                return Ok(refused(tip, &Refusal::Full { found }));
+                return Ok(refused(tip_before, &Refusal::Full { found }));
             }
             self.keep(room, book);
         }

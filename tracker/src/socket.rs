@@ -188,12 +188,6 @@ async fn converse(socket: &mut WebSocket, client: Client<'_>, mut orders: Orders
                 pace.waits();
                 place.set(client.engine.turn().fuse());
             }
-            Ok(Step::Flush) => {
-                let flushed = std::pin::pin!(in_time(socket.flush()));
-                if let Err(reason) = meanwhile(place.as_mut(), &mut pace, flushed).await {
-                    return reason;
-                }
-            }
             Ok(Step::Write(first)) => {
                 let written = std::pin::pin!(write(socket, first, &mut orders));
                 if let Err(reason) = meanwhile(place.as_mut(), &mut pace, written).await {
@@ -209,8 +203,6 @@ async fn converse(socket: &mut WebSocket, client: Client<'_>, mut orders: Orders
 enum Step {
     /// Messages were handled; this one waits.
     Handled(Option<Received>),
-    /// The last of them was a ping: its answer goes out before more is read, so that answers never pile up.
-    Flush,
     /// This is to be written, and what waits behind it.
     Write(Message),
 }
@@ -257,8 +249,11 @@ fn take_turn(
         match message {
             Some(Ok(Message::Text(text))) => take_text(client, text),
             Some(Ok(Message::Binary(_))) => refuse_binary(client),
-            Some(Ok(Message::Ping(_))) => return Ok(Step::Flush),
-            Some(Ok(Message::Pong(_))) => {}
+            // The answer to a ping goes out when more is read; how many there are is bounded as messages are.
+            Some(Ok(Message::Ping(_) | Message::Pong(_))) => {
+                let connection = client.connection;
+                client.engine.handle(Input::ControlReceived { connection });
+            }
             Some(Ok(Message::Close(_))) => return Err(Ending::Closed),
             Some(Err(error)) => return Err(Ending::of_failed_read(&error)),
             None => return Err(Ending::Gone),
@@ -323,11 +318,6 @@ async fn write(socket: &mut WebSocket, first: Message, orders: &mut Orders) -> R
         }
         socket.flush().await
     };
-    in_time(write).await
-}
-
-/// Writes so, within the time that writing may take.
-async fn in_time(write: impl Future<Output = Result<(), axum::Error>>) -> Result<(), Ending> {
     match timeout(PONG_TIMEOUT, write).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(_)) => Err(Ending::Gone),

@@ -195,6 +195,7 @@ impl Hub {
                 message,
                 bytes,
             } => self.on_received(now, connection, message, bytes),
+            Input::ControlReceived { connection } => self.on_control_received(now, connection),
             Input::Closed { connection } => self.on_closed(now, connection),
             Input::Registered {
                 connection,
@@ -349,6 +350,14 @@ impl Hub {
             Incoming::Report(report) => self.on_report(now, connection, report),
             Incoming::Reset { room, reset } => self.on_reset(connection, room, reset),
             Incoming::Ask { room, question } => self.on_question(connection, room, question),
+        }
+    }
+
+    fn on_control_received(&mut self, now: TimestampMs, connection: ConnectionId) {
+        let state = self.connections.get_mut(&connection);
+        if let Some(until) = state.and_then(|state| state.messages.take(now, 1)) {
+            self.limited.count_pause(false);
+            self.outputs.push_back(Output::Pause { connection, until });
         }
     }
 

@@ -121,6 +121,11 @@ pub enum Input {
         /// How long it was.
         bytes: usize,
     },
+    /// A ping or pong of WebSocket's own came (RFC 6455, 5.5).
+    ControlReceived {
+        /// From where.
+        connection: ConnectionId,
+    },
     /// A connection ended.
     Closed {
         /// Which one.

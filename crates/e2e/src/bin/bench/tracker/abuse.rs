@@ -18,7 +18,7 @@ use super::Plan;
 use super::load::{self, Crowd, LATENCY_CONNECTIONS};
 use super::rooms::{self, Join, ROOM, Room};
 use super::server::{self, Kind, Server, relay};
-use super::wire::{Wire, binary, frame};
+use super::wire::{PING, Wire, binary, frame};
 use crate::figure;
 
 /// The figures of the honest, and the server's memory.
@@ -113,6 +113,7 @@ impl Attempt {
             shout(frame(&deep)?),
             shout(frame(&"x".repeat(100_000))?),
             shout(binary(&[0xa5; 4_096])?),
+            shout(PING.repeat(PINGS)),
             shout(frame(r#"{"type":"join_network","network_id":"room0"}"#)?),
             Self::Leave,
         ])
@@ -169,6 +170,8 @@ async fn read_nothing(server: Arc<Server>, room: Arc<[Room]>) -> Result<()> {
 const ROUNDS: usize = 9;
 /// Connections of a kind, each from an address of its own.
 const EACH: u32 = 50;
+/// Pings that come together.
+const PINGS: usize = 500;
 /// The pause of a connection between two frames, and before it is made again.
 const EVERY: Duration = Duration::from_millis(50);
 /// They come from beyond those of the honest.

@@ -175,6 +175,9 @@ fn masked(opcode: u8, payload: &[u8]) -> Result<Vec<u8>> {
     Ok(frame)
 }
 
+/// An empty ping as clients send it.
+pub(crate) const PING: [u8; 6] = [0x80 | OPCODE_PING, 0x80, 0, 0, 0, 0];
+
 /// Where a frame's payload lies in the buffer.
 struct Frame {
     opcode: u8,

@@ -73,6 +73,7 @@ impl Chain {
         header: Header,
         now: TimestampMs,
     ) -> Result<HeaderInserted, ChainError> {
+        self.removed.clear();
         let hash = header.hash();
         if self.nodes.contains_key(&hash) {
             return Ok(HeaderInserted::AlreadyKnown);
@@ -92,15 +93,39 @@ impl Chain {
             },
         );
         match self.nodes.get_mut(&previous) {
-            Some(parent) => parent.children.push(hash),
+            Some(parent) => {
+                parent.children.push(hash);
+                self.leaves.remove(&(parent.work, previous));
+            }
             None => self.roots.push(hash),
         }
+        self.leaves.insert((work, hash));
         self.extend_best(hash, work);
         if self.newest_final.is_some_and(|block| block.hash() == hash) {
             self.raise_floor();
         }
         self.prune_side_headers();
         Ok(HeaderInserted::Added)
+    }
+
+    /// Keeps every branch, however many there are, until [`Self::end_batch`]: of blocks that are put back the order says nothing
+    /// of which were kept, and of those that come together the first may be light and the last heavy.
+    pub const fn begin_batch(&mut self) {
+        self.is_in_batch = true;
+    }
+
+    /// Keeps the heaviest branches only, from here on.
+    pub fn end_batch(&mut self) {
+        self.is_in_batch = false;
+        self.removed.clear();
+        self.prune_side_headers();
+    }
+
+    /// What left the tree since the last insertion, or the end of a batch, began: it was too light, or above a block that
+    /// breaks a rule.
+    #[must_use]
+    pub fn removed(&self) -> &[(Height, Hash)] {
+        &self.removed
     }
 
     /// The end of the heaviest branch of headers, bodies here or not.
@@ -161,6 +186,12 @@ impl Chain {
         Ok(checked)
     }
 
+    /// Whether a header whose parent is here would be the best one.
+    pub(super) fn would_lead(&self, header: &Header) -> bool {
+        let parent = self.parent(&header.previous);
+        parent.is_some_and(|parent| parent.work.plus(header.work()) > self.best_header().work)
+    }
+
     /// Makes `hash` the best header if it is heavier than the one so far.
     fn extend_best(&mut self, hash: Hash, work: Work) {
         if work > self.best_header().work {
@@ -213,26 +244,30 @@ impl Chain {
     /// Drops the lightest leaves beside main chain and best branch while there are too many.
     fn prune_side_headers(&mut self) {
         let spine = self.main.len().max(self.best.len());
-        while self.nodes.len() > spine.saturating_add(limits::SIDE_HEADERS_MAX) {
-            let leaves = self
-                .nodes
-                .iter()
-                .filter(|(hash, node)| node.children.is_empty() && !self.on_spine(hash, node));
-            let Some(hash) = leaves
-                .min_by_key(|(_, node)| node.work)
-                .map(|(hash, _)| *hash)
-            else {
+        let nodes_max = spine.saturating_add(limits::SIDE_HEADERS_MAX);
+        while self.nodes.len() > nodes_max && !self.is_in_batch {
+            debug_assert_eq!(
+                self.leaves.len(),
+                self.nodes
+                    .values()
+                    .filter(|node| node.children.is_empty())
+                    .count()
+            );
+            // At most the ends of main chain and best branch are passed over.
+            let mut leaves = self.leaves.iter().map(|(_, hash)| *hash);
+            let Some(lightest) = leaves.find(|hash| !self.is_on_spine(hash)) else {
                 return;
             };
-            self.remove_branch(&hash);
+            self.remove_branch(&lightest);
         }
     }
 
-    fn on_spine(&self, hash: &Hash, node: &Node) -> bool {
-        let Some(index) = index_of(node.header.height) else {
-            return false;
-        };
-        self.main.get(index) == Some(hash) || self.best.get(index) == Some(hash)
+    fn is_on_spine(&self, hash: &Hash) -> bool {
+        let node = self.nodes.get(hash);
+        let index = node.and_then(|node| index_of(node.header.height));
+        index.is_some_and(|index| {
+            self.main.get(index) == Some(hash) || self.best.get(index) == Some(hash)
+        })
     }
 
     /// Removes a header and all above it; answers them, and the blocks of those whose body was here. Never called for main
@@ -241,15 +276,21 @@ impl Chain {
         let Some(previous) = self.nodes.get(hash).map(|node| node.header.previous) else {
             return Vec::new();
         };
-        let siblings = match self.nodes.get_mut(&previous) {
-            Some(parent) => &mut parent.children,
-            None => &mut self.roots,
-        };
-        siblings.retain(|child| child != hash);
+        match self.nodes.get_mut(&previous) {
+            Some(parent) => {
+                parent.children.retain(|child| child != hash);
+                if parent.children.is_empty() {
+                    self.leaves.insert((parent.work, previous));
+                }
+            }
+            None => self.roots.retain(|child| child != hash),
+        }
         let mut removed = Vec::new();
         let mut pending = vec![*hash];
         while let Some(hash) = pending.pop() {
             if let Some(node) = self.nodes.remove(&hash) {
+                self.leaves.remove(&(node.work, hash));
+                self.removed.push((node.header.height, hash));
                 pending.extend(node.children);
                 removed.push((hash, node.body.map(|body| body.block)));
             }

@@ -69,6 +69,12 @@ pub struct Chain {
     nodes: BTreeMap<Hash, Node>,
     /// Children of the genesis.
     roots: Vec<Hash>,
+    /// Nodes without children, the lightest first.
+    leaves: BTreeSet<(Work, Hash)>,
+    /// What left the tree since the last insertion began.
+    removed: Vec<(Height, Hash)>,
+    /// Whether every branch stays, however many there are.
+    is_in_batch: bool,
     /// Main chain, height 1 first.
     main: Vec<Hash>,
     /// Path of the heaviest header, height 1 first.
@@ -177,6 +183,9 @@ impl Chain {
             genesis,
             nodes: BTreeMap::new(),
             roots: Vec::new(),
+            leaves: BTreeSet::new(),
+            removed: Vec::new(),
+            is_in_batch: false,
             main: Vec::new(),
             best: Vec::new(),
             state: SparseMap::new(),

@@ -74,10 +74,15 @@ impl ReportedChain {
                 connected: alloc::vec![hash],
             });
         }
-        let before = self.headers.best.clone();
+        // Of a branch that does not lead the path is not looked at, which may be long.
+        let before = self.headers.would_lead(block.header());
+        let before = before.then(|| self.headers.best.clone());
         self.headers.insert_header(block.header().clone(), now)?;
         self.keep(block);
-        self.drop_forgotten();
+        self.drop_removed();
+        let Some(before) = before else {
+            return Ok(Inserted::Stored);
+        };
         let best = &self.headers.best;
         let shared = before.iter().zip(best).take_while(|(a, b)| a == b).count();
         if shared == best.len() {
@@ -97,7 +102,7 @@ impl ReportedChain {
         let (height, hash) = (header.height, header.hash());
         if let HeaderInserted::Added = self.headers.insert_header(header.clone(), now)? {
             self.bare.insert((height, hash));
-            self.drop_forgotten();
+            self.drop_removed();
         }
         Ok(())
     }
@@ -130,7 +135,7 @@ impl ReportedChain {
         self.headers.set_final(block)?;
         // There are no bodies that it could say anything of.
         self.headers.take_floor_change();
-        self.drop_forgotten();
+        self.drop_removed();
         Ok(before.map_or_else(Vec::new, |before| self.joined(&before)))
     }
 
@@ -151,30 +156,41 @@ impl ReportedChain {
         stays: Option<FinalBlock>,
     ) -> Result<Voided, FinalityError> {
         self.headers.forget_from(from);
-        let blocks = self.drop_forgotten();
+        let blocks = self.drop_removed();
         if let Some(stays) = stays {
             self.set_final(stays)?;
         }
         Ok(Voided { blocks })
     }
 
-    /// Lets go of blocks whose headers are gone.
-    fn drop_forgotten(&mut self) -> Vec<SealedBlock> {
-        if self.blocks.len().saturating_add(self.bare.len()) == self.headers.nodes.len() {
-            return Vec::new();
-        }
-        let nodes = &self.headers.nodes;
-        self.bare.retain(|(_, hash)| nodes.contains_key(hash));
-        let gone = self.blocks.keys().filter(|hash| !nodes.contains_key(*hash));
-        let gone: Vec<Hash> = gone.copied().collect();
-        let gone: Vec<SealedBlock> = gone
-            .iter()
-            .filter_map(|hash| self.blocks.remove(hash))
-            .collect();
-        for block in &gone {
-            self.by_id.remove(&block.id());
+    /// Lets go of blocks whose headers are gone; answers them.
+    fn drop_removed(&mut self) -> Vec<SealedBlock> {
+        let mut gone = Vec::new();
+        for (height, hash) in self.headers.removed() {
+            self.bare.remove(&(*height, *hash));
+            if let Some(block) = self.blocks.remove(hash) {
+                self.by_id.remove(&block.id());
+                gone.push(block);
+            }
         }
         gone
+    }
+
+    /// As [`Chain::begin_batch`].
+    pub const fn begin_batch(&mut self) {
+        self.headers.begin_batch();
+    }
+
+    /// As [`Chain::end_batch`].
+    pub fn end_batch(&mut self) {
+        self.headers.end_batch();
+        self.drop_removed();
+    }
+
+    /// As [`Chain::removed`].
+    #[must_use]
+    pub fn removed(&self) -> &[(Height, Hash)] {
+        self.headers.removed()
     }
 
     /// The genesis.

@@ -272,6 +272,9 @@ impl Node {
         {
             changes.push(Key::Block(hash).put(block.encode()));
         }
+        // What was too light leaves the store as it leaves the chain.
+        let removed = self.chain.removed().iter();
+        changes.extend(removed.map(|(_, hash)| Key::Block(*hash).delete()));
         if self.restored {
             self.on_floor_change(now);
         }

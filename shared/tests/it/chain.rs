@@ -563,4 +563,22 @@ fn headers_beside_the_spine_are_bounded_and_the_lightest_goes_first() {
     assert!(tips.len() <= SIDE_HEADERS_MAX + 1, "{}", tips.len());
     assert_eq!(heavy, SIDE_HEADERS_MAX / 2 + 20, "only light ones went");
     assert_eq!(chain.tip().height, Height(3));
+    // In a batch all stay; then as many go as came, and it is said which.
+    let before = chain.header_count();
+    chain.begin_batch();
+    for number in 0..5_u64 {
+        let mut header = first.clone();
+        header.body_root.0[8..16].copy_from_slice(&(number + 1).to_be_bytes());
+        grind(&mut header);
+        chain.insert_header(header, LATE).unwrap();
+        assert!(chain.removed().is_empty());
+    }
+    assert_eq!(chain.header_count(), before + 5);
+    chain.end_batch();
+    assert_eq!(chain.header_count(), before);
+    assert_eq!(chain.removed().len(), 5);
+    for (height, hash) in chain.removed() {
+        assert_eq!(*height, Height(1), "the lightest");
+        assert!(chain.header(hash).is_none());
+    }
 }

@@ -204,6 +204,7 @@ fn problem_of(refusal: &Refusal) -> Problem {
         Refusal::UnknownNetwork => (StatusCode::NOT_FOUND, "network-unknown"),
         Refusal::UnknownParent { .. } => (StatusCode::CONFLICT, "unknown-parent"),
         Refusal::Taken { .. } => (StatusCode::CONFLICT, "network-exists"),
+        Refusal::TooLight { .. } => (StatusCode::CONFLICT, "block-too-light"),
         Refusal::TooEarly { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "block-too-early"),
         Refusal::Full { .. } => (StatusCode::SERVICE_UNAVAILABLE, "full"),
         Refusal::NetworkFull { .. } => (StatusCode::INSUFFICIENT_STORAGE, "network-full"),

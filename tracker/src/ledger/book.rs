@@ -120,9 +120,9 @@ impl Book {
             // No caller has a whole block of a private network.
             return Ok(Progress::Known);
         };
-        let (height, hash) = (block.header().height, block.hash());
+        let hash = block.hash();
         let inserted = chain.insert(block, now);
-        self.keep((height, hash), length, now, inserted)
+        self.keep(hash, length, now, inserted)
     }
 
     /// Inserts a checked report, which has this many canonical bytes.
@@ -132,29 +132,42 @@ impl Book {
         length: usize,
         now: TimestampMs,
     ) -> Result<Progress, ChainError> {
-        let (height, hash) = (block.header().height, block.hash());
+        let hash = block.hash();
         let inserted = self.chain.insert_reported(block, now);
-        self.keep((height, hash), length, now, inserted)
+        self.keep(hash, length, now, inserted)
     }
 
     /// Counts a block in that was taken, and back what left the chain for it, or because it was found to break a rule.
     fn keep(
         &mut self,
-        (height, hash): (Height, Hash),
+        hash: Hash,
         length: usize,
         now: TimestampMs,
         inserted: Result<Inserted, ChainError>,
     ) -> Result<Progress, ChainError> {
         if matches!(inserted, Ok(Inserted::Stored | Inserted::Connected { .. })) {
-            self.kept.add(height, hash, length);
+            self.kept.add(hash, length);
         }
-        if self.kept.count() != self.chain.count() {
-            let gone = self
-                .kept
-                .drop_unless(|hash| self.chain.header(hash).is_some());
-            self.gone.extend(gone);
-        }
+        self.let_go();
         inserted.map(|inserted| self.progress(now, inserted))
+    }
+
+    /// Counts back what left the chain.
+    fn let_go(&mut self) {
+        let removed = self.chain.removed().iter();
+        let gone = removed.filter(|(_, hash)| self.kept.remove(hash));
+        self.gone.extend(gone);
+    }
+
+    /// Keeps every branch, however many there are, until the batch ends.
+    pub(crate) fn begin_batch(&mut self) {
+        self.chain.begin_batch();
+    }
+
+    /// Keeps the heaviest branches only.
+    pub(crate) fn end_batch(&mut self) {
+        self.chain.end_batch();
+        self.let_go();
     }
 
     /// How much room its blocks take up.
@@ -196,9 +209,10 @@ impl Book {
         }
     }
 
-    /// Ends the restoring; what left the chain meanwhile leaves the store.
+    /// Ends the restoring, which is one batch; what left the chain meanwhile leaves the store.
     pub(crate) fn restored(&mut self) -> Vec<Change> {
         self.idle.clear();
+        self.end_batch();
         self.take_gone()
     }
 
@@ -333,8 +347,9 @@ impl Book {
         self.resets = number;
         self.chain.reset(from);
         // The store drops all of that by the height.
-        self.kept
-            .drop_unless(|hash| self.chain.header(hash).is_some());
+        for (_, hash) in self.chain.removed() {
+            self.kept.remove(hash);
+        }
         self.unconfirm(now);
     }
 

@@ -84,11 +84,27 @@ impl Branches {
         }
     }
 
-    /// How many blocks are here, on all branches.
-    pub(crate) fn count(&self) -> usize {
+    /// Keeps every branch, however many there are, until the batch ends.
+    pub(crate) fn begin_batch(&mut self) {
         match self {
-            Self::Open(chain) => chain.header_count(),
-            Self::Private(chain) => chain.header_count(),
+            Self::Open(chain) => chain.begin_batch(),
+            Self::Private(chain) => chain.begin_batch(),
+        }
+    }
+
+    /// Keeps the heaviest branches only.
+    pub(crate) fn end_batch(&mut self) {
+        match self {
+            Self::Open(chain) => chain.end_batch(),
+            Self::Private(chain) => chain.end_batch(),
+        }
+    }
+
+    /// What left since the last insertion, or the end of a batch, began.
+    pub(crate) fn removed(&self) -> &[(Height, Hash)] {
+        match self {
+            Self::Open(chain) => chain.removed(),
+            Self::Private(chain) => chain.removed(),
         }
     }
 

@@ -360,6 +360,18 @@ fn a_broken_block_beside_the_main_chain_does_not_keep_the_tracker_from_starting(
     assert_eq!(verdict(&report(&mut restored, id, &main)), Ok(5));
 }
 
+/// A block on this chain's genesis, so long after it.
+fn first(root: &Chain, mark: u64, intervals: u64) -> Block {
+    let genesis = root.genesis();
+    let record = MinerRecord {
+        key: genesis.owner,
+        free: mark.to_be_bytes(),
+    };
+    let pause = u64::from(genesis.rules.interval_ms) * intervals;
+    let at = genesis.created_at.plus_ms(pause);
+    solve(genesis, &root.template(record, Vec::new(), at))
+}
+
 #[test]
 fn a_branch_too_light_to_be_kept_leaves_the_store_and_is_counted_back() {
     let genesis = genesis(1);
@@ -369,27 +381,81 @@ fn a_branch_too_light_to_be_kept_leaves_the_store_and_is_counted_back() {
     let root = chain.clone();
     let main = [mine(&mut chain, 0), mine(&mut chain, 0)];
     report(&mut ledger, id, &main);
-    let side: Vec<_> = (0..=shared::limits::SIDE_HEADERS_MAX as u64)
-        .map(|mark| {
-            let genesis = root.genesis();
-            let record = MinerRecord {
-                key: genesis.owner,
-                free: (mark + 1).to_be_bytes(),
-            };
-            let at = genesis
-                .created_at
-                .plus_ms(u64::from(genesis.rules.interval_ms));
-            solve(genesis, &root.template(record, Vec::new(), at))
-        })
-        .collect();
-    let (mut stored, mut gone) = (0, 0);
+    let count = shared::limits::SIDE_HEADERS_MAX as u64;
+    let side: Vec<_> = (1..=count).map(|mark| first(&root, mark, 1)).collect();
     for blocks in side.chunks(limits::UPDATE_BLOCKS_MAX) {
-        let (more, less) = stored_and_gone(&report(&mut ledger, id, blocks));
-        (stored, gone) = (stored + more.len(), gone + less.len());
+        let outputs = report(&mut ledger, id, blocks);
+        assert_eq!(hashes(blocks), stored_and_gone(&outputs).0);
     }
-    assert_eq!((stored, gone), (side.len(), 1));
     // Empty blocks are of one length.
-    let kept = room_of(&main) + room_of(&side[1..]);
+    let kept = room_of(&main) + room_of(&side);
+    assert_eq!(ledger.summary().kept_bytes, kept);
+    // One that is lighter than all of them is not taken, and nothing is written for it.
+    let light = first(&root, 0, 60);
+    let outputs = report(&mut ledger, id, std::slice::from_ref(&light));
+    let refusal = verdict(&outputs).unwrap_err();
+    assert!(refusal.contains("lighter than all"), "{refusal}");
+    assert_eq!(stored_and_gone(&outputs).0, []);
+    // One that is as heavy takes the place of another, unless it is the one that goes.
+    let outputs = report(&mut ledger, id, &[first(&root, count + 1, 1)]);
+    let (stored, gone) = stored_and_gone(&outputs);
+    assert!(gone.len() == 1 && stored.len() <= 1);
+    assert_eq!(ledger.summary().kept_bytes, kept);
+    // A branch whose first block is light and which is heavy as a whole comes in.
+    let mut heavy = root;
+    heavy.insert(light.clone(), NOW).unwrap();
+    let mut blocks = vec![light];
+    while heavy.tip().work <= side[0].header().work() {
+        blocks.push(mine(&mut heavy, 7));
+    }
+    let outputs = report(&mut ledger, id, &blocks);
+    assert_eq!(stored_and_gone(&outputs).0, hashes(&blocks));
     assert_eq!(ledger.summary().kept_bytes, kept);
     assert_eq!(ledger.books[&id].chain.tip().height, Height(2));
+}
+
+#[test]
+fn a_long_light_chain_among_many_branches_is_read_back_as_it_was() {
+    let directory = tempdir().unwrap();
+    let store = Store::open(directory.path()).unwrap();
+    let genesis = genesis(1);
+    let mut ledger = Ledger::new(Forwarding::On);
+    let wish = Wish {
+        genesis: genesis.encode(),
+        listing: Listing::Listed,
+        label: None,
+    };
+    let connection = ConnectionId(1);
+    ledger.handle(NOW, Input::RegistrationAsked { connection, wish });
+    store.commit(&changes(&drain(&mut ledger))).unwrap();
+    let root = Chain::new(genesis);
+    let id = root.chain_id();
+    let side = first(&root, 1, 1);
+    // Slow blocks are light ones: many are heavier than the one at the first height.
+    let mut slow = root.clone();
+    let mut main = Vec::new();
+    while slow.tip().work <= side.header().work() {
+        let pause = 60 * u64::from(root.genesis().rules.interval_ms);
+        let at = slow.tip().timestamp.plus_ms(pause);
+        let record = MinerRecord {
+            key: root.genesis().owner,
+            free: [0; 8],
+        };
+        let block = solve(slow.genesis(), &slow.template(record, Vec::new(), at));
+        slow.insert(block.clone(), NOW).unwrap();
+        main.push(block);
+    }
+    assert!(main.len() > 2, "{}", main.len());
+    let count = shared::limits::SIDE_HEADERS_MAX as u64;
+    let sides: Vec<_> = (1..=count).map(|mark| first(&root, mark, 1)).collect();
+    for blocks in [&main, &sides]
+        .into_iter()
+        .flat_map(|blocks| blocks.chunks(50))
+    {
+        let outputs = report(&mut ledger, id, blocks);
+        store.commit(&changes(&outputs)).unwrap();
+    }
+    let restored = store.restore(Forwarding::On, NOW).unwrap();
+    assert_eq!(restored.summary(), ledger.summary());
+    assert_eq!(restored.books[&id].tip(), ledger.books[&id].tip());
 }

@@ -8,7 +8,6 @@
 use std::collections::BTreeMap;
 
 use shared::hash::Hash;
-use shared::ids::Height;
 
 use super::Refusal;
 use crate::limits;
@@ -90,7 +89,7 @@ impl Space {
 /// The blocks of one network that are in the store.
 #[derive(Debug, Default)]
 pub(super) struct Kept {
-    blocks: BTreeMap<Hash, (Height, u64)>,
+    blocks: BTreeMap<Hash, u64>,
     bytes: u64,
 }
 
@@ -99,14 +98,9 @@ impl Kept {
         self.bytes
     }
 
-    pub(super) fn count(&self) -> usize {
-        self.blocks.len()
-    }
-
-    pub(super) fn add(&mut self, height: Height, hash: Hash, block_length: usize) {
+    pub(super) fn add(&mut self, hash: Hash, block_length: usize) {
         let bytes = taken_by(block_length);
-        let before = self.blocks.insert(hash, (height, bytes));
-        let before = before.map_or(0, |(_, bytes)| bytes);
+        let before = self.blocks.insert(hash, bytes).unwrap_or(0);
         self.bytes = self.bytes.saturating_sub(before).saturating_add(bytes);
     }
 
@@ -115,15 +109,11 @@ impl Kept {
         self.bytes = self.bytes.saturating_add(taken_by(block_length));
     }
 
-    /// Counts back what is not `there` any more; answers it.
-    pub(super) fn drop_unless(&mut self, there: impl Fn(&Hash) -> bool) -> Vec<(Height, Hash)> {
-        let (blocks, bytes) = (&mut self.blocks, &mut self.bytes);
-        let gone = blocks.extract_if(.., |hash, _| !there(hash));
-        gone.map(|(hash, (height, size))| {
-            *bytes = bytes.saturating_sub(size);
-            (height, hash)
-        })
-        .collect()
+    /// Counts a block back that left the chain; whether it was counted.
+    pub(super) fn remove(&mut self, hash: &Hash) -> bool {
+        let before = self.blocks.remove(hash);
+        self.bytes = self.bytes.saturating_sub(before.unwrap_or(0));
+        before.is_some()
     }
 }
 

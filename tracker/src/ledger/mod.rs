@@ -172,7 +172,8 @@ impl Ledger {
     ) -> Result<ChainId, String> {
         let genesis =
             Genesis::decode(genesis).map_err(|error| format!("genesis of {label}: {error}"))?;
-        let book = Book::new(label.clone(), listing, genesis);
+        let mut book = Book::new(label.clone(), listing, genesis);
+        book.begin_batch();
         let chain_id = book.chain_id();
         match book.chain.room() {
             None => drop(self.labels.insert(label, chain_id)),
@@ -213,6 +214,7 @@ impl Ledger {
             let gone = book.restored().into_iter();
             self.outputs.extend(gone.map(Output::Persist));
         }
+        self.kept_bytes = self.books.values().map(Book::kept_bytes).sum();
         for book in self.books.values() {
             let fact = book.room_network().map_or_else(
                 || hub::Input::Registered {

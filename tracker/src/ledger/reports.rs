@@ -14,7 +14,7 @@ use shared::report::{SealedBlock, UncheckedSealed};
 
 use super::book::{Book, Progress, reason_of};
 use super::kept::Space;
-use super::update::{Taken, refusal_of};
+use super::update::{Taken, refusal_of, take_all};
 use super::{Change, Ledger, Output, Refusal};
 use crate::hub::{self, ConnectionId, UpdateOutcome};
 use crate::limits;
@@ -170,15 +170,9 @@ fn take_reports(
     now: TimestampMs,
     reports: &[ReportedBlock],
 ) -> Taken {
-    let mut taken = Taken::default();
-    for shape in reports {
-        if let Err(refusal) = take_one(book, space, now, shape, &mut taken) {
-            taken.refusal = Some(refusal);
-            break;
-        }
-    }
-    taken.changes.extend(book.take_gone());
-    taken
+    take_all(book, reports, |book, shape, taken| {
+        take_one(book, space, now, shape, taken)
+    })
 }
 
 fn take_one(

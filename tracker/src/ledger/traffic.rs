@@ -270,6 +270,14 @@ pub enum Refusal {
         /// The verified tip.
         tip: TipReference,
     },
+    /// A block's branch is lighter than all that are kept.
+    #[error("{reason}")]
+    TooLight {
+        /// Which block.
+        reason: String,
+        /// The verified tip.
+        tip: TipReference,
+    },
     /// The genesis is malformed or not of a kind this tracker keeps.
     #[error("{0}")]
     Genesis(String),
@@ -353,6 +361,7 @@ impl Refusal {
             Self::UnknownParent { .. }
             | Self::Invalid { .. }
             | Self::TooEarly { .. }
+            | Self::TooLight { .. }
             | Self::Genesis(_) => ErrorCode::BadMessage,
         }
     }

@@ -3,6 +3,8 @@
 //! An update is taken block by block. The blocks before a bad one stay: each proved itself. The bad one and what
 //! follows it are not counted. Neither is one for which there is no room, and what follows that.
 
+use std::collections::BTreeSet;
+
 use api::ws::ServerMessage;
 use api::{TenantBlock, TenantTransaction};
 use service::KnownKeys;
@@ -162,6 +164,39 @@ impl Default for Taken {
     }
 }
 
+impl Taken {
+    /// What was too light to stay was not taken.
+    fn drop_light(&mut self, book: &mut Book) {
+        let gone = book.take_gone();
+        let mut light = BTreeSet::new();
+        for change in &gone {
+            if let Change::BlockGone { hash, .. } = change {
+                light.insert(*hash);
+            }
+        }
+        let mut lowest = None;
+        self.changes.retain(|change| {
+            let Change::Block { height, hash, .. } = change else {
+                return true;
+            };
+            let stays = !light.contains(hash);
+            if !stays {
+                self.new_blocks = self.new_blocks.saturating_sub(1);
+                lowest = lowest.or(Some(*height));
+            }
+            stays
+        });
+        self.changes.extend(gone);
+        if let Some(height) = lowest
+            && self.refusal.is_none()
+        {
+            let reason = reason_of(height.0, &TOO_LIGHT);
+            let tip = book.tip();
+            self.refusal = Some(Refusal::TooLight { reason, tip });
+        }
+    }
+}
+
 /// Whether this very block is in the chain or beside it. A known header with another body must still be refused, so the
 /// bodies are compared.
 fn is_kept(book: &Book, block: &UncheckedBlock) -> bool {
@@ -176,14 +211,30 @@ fn take_blocks(
     now: TimestampMs,
     blocks: &[TenantBlock],
 ) -> Taken {
+    take_all(book, blocks, |book, block, taken| {
+        take_block(book, verdicts, space, now, block, taken)
+    })
+}
+
+/// Takes one after the other until one is refused, and keeps the heaviest branches then.
+pub(super) fn take_all<T>(
+    book: &mut Book,
+    blocks: &[T],
+    mut take: impl FnMut(&mut Book, &T, &mut Taken) -> Result<(), Refusal>,
+) -> Taken {
     let mut taken = Taken::default();
+    book.begin_batch();
     for block in blocks {
-        if let Err(refusal) = take_block(book, verdicts, space, now, block, &mut taken) {
-            taken.refusal = Some(refusal);
+        let refusal = take(book, block, &mut taken).err();
+        // In their order: one that left may come again.
+        taken.changes.extend(book.take_gone());
+        if refusal.is_some() {
+            taken.refusal = refusal;
             break;
         }
     }
-    taken.changes.extend(book.take_gone());
+    book.end_batch();
+    taken.drop_light(book);
     taken
 }
 
@@ -244,3 +295,5 @@ pub(super) fn refusal_of(book: &Book, height: u32, error: &ChainError) -> Refusa
         Refusal::Invalid { reason, tip }
     }
 }
+
+const TOO_LIGHT: &str = "its branch is lighter than all that are kept beside the main chain; report it with more of the blocks that follow it";

@@ -155,6 +155,7 @@ impl Config {
             arrivals_per_second: self.address_arrivals,
             requests_burst: burst(self.address_requests),
             requests_per_second: self.address_requests,
+            places: u32::try_from(self.connections_max).unwrap_or(u32::MAX),
             creations_burst: self.address_creations.div_ceil(2),
             creations_per_hour: self.address_creations,
         }

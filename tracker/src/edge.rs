@@ -48,6 +48,11 @@ pub(crate) struct Creator {
 }
 
 impl Creator {
+    /// The address.
+    pub(crate) const fn source(&self) -> Source {
+        self.source
+    }
+
     /// Counts a network that its address wants registered.
     pub(crate) fn create(&self) -> Result<(), Refusal> {
         self.edge.handle(self.source, Input::Created)

@@ -21,6 +21,7 @@ use crate::edge::Creator;
 use crate::ending::Ending;
 use crate::hub::message::Wish;
 use crate::hub::{Asked, ConnectionId, Hub, Input, Output, ResetOutcome, UpdateOutcome};
+use crate::inbox::Busy;
 use crate::ledger::{self, MemberReport};
 use crate::limits;
 use crate::queue::{Gate, Orders, until};
@@ -217,22 +218,24 @@ impl Engine {
                 chain_id,
                 block,
             } => {
-                self.drop_if_busy(ledger::Input::BlockShown {
+                let input = ledger::Input::BlockShown {
                     connection,
                     chain_id,
                     block,
-                });
+                };
+                self.drop_if_busy(state, connection, input);
             }
             Output::CheckTransaction {
                 connection,
                 chain_id,
                 transaction,
             } => {
-                self.drop_if_busy(ledger::Input::TransactionShown {
+                let input = ledger::Input::TransactionShown {
                     connection,
                     chain_id,
                     transaction,
-                });
+                };
+                self.drop_if_busy(state, connection, input);
             }
             Output::WakeAt { at } => {
                 self.wake.send_replace(Some(at));
@@ -248,7 +251,7 @@ impl Engine {
 
     fn register(&self, state: &mut State, now: TimestampMs, connection: ConnectionId, wish: Wish) {
         let input = ledger::Input::RegistrationAsked { connection, wish };
-        if self.ledger.ask(input).is_err() {
+        if self.ask(state, connection, input).is_err() {
             refuse_registration(state, now, connection);
         }
     }
@@ -273,7 +276,7 @@ impl Engine {
             report,
             may_register: charged.is_some(),
         };
-        if self.ledger.ask(input).is_err() {
+        if self.ask(state, connection, input).is_err() {
             if let Some(creator) = charged {
                 creator.give_back();
             }
@@ -294,7 +297,7 @@ impl Engine {
             room,
             reset,
         };
-        if self.ledger.ask(input).is_err() {
+        if self.ask(state, connection, input).is_err() {
             state.hub.handle(now, busy_with_reset(connection, room));
         }
     }
@@ -307,19 +310,25 @@ impl Engine {
         chain_id: ChainId,
         blocks: Vec<TenantBlock>,
     ) {
-        let asker = ledger::Asker::Connection(connection);
-        let network = ledger::NetworkName::Chain(chain_id);
-        if self
-            .ledger
-            .ask(ledger::Input::BlocksReported {
-                asker,
-                network,
-                blocks,
-            })
-            .is_err()
-        {
+        let input = ledger::Input::BlocksReported {
+            asker: ledger::Asker::Connection(connection),
+            network: ledger::NetworkName::Chain(chain_id),
+            blocks,
+        };
+        if self.ask(state, connection, input).is_err() {
             refuse_update(state, now, connection, chain_id);
         }
+    }
+
+    /// Hands over to the ledger what a client asks.
+    fn ask(
+        &self,
+        state: &State,
+        connection: ConnectionId,
+        input: ledger::Input,
+    ) -> Result<(), Busy> {
+        let client = state.clients.get(&connection).ok_or(Busy)?;
+        self.ledger.ask(client.creator.source(), input)
     }
 
     /// What is for other trackers; a tracker alone orders none of it.
@@ -330,8 +339,8 @@ impl Engine {
     }
 
     /// Blocks and transactions for a room reach the peers by their own links too: losing one here loses nothing.
-    fn drop_if_busy(&self, shown: ledger::Input) {
-        if self.ledger.ask(shown).is_err() {
+    fn drop_if_busy(&self, state: &State, connection: ConnectionId, shown: ledger::Input) {
+        if self.ask(state, connection, shown).is_err() {
             tracing::debug!("the ledger is busy: a message for a room was dropped");
         }
     }

@@ -17,9 +17,11 @@ pub mod ending;
 mod engine;
 #[expect(unused_qualifications, reason = "of the code that `IntoParams` writes")]
 mod enterprise;
+mod fair;
 mod forwarder;
 mod http;
 pub mod hub;
+mod inbox;
 pub mod label;
 pub mod ledger;
 pub mod limits;

@@ -112,6 +112,8 @@ pub const BREAKER_MAX_MS: u64 = 4_000;
 pub const LEDGER_QUEUE_MAX: usize = 1_024;
 /// The bytes of them; beyond, they are answered likewise.
 pub const LEDGER_QUEUE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// For how long requests are handled before a commit makes them durable, in ms, unless one takes longer.
+pub const LEDGER_BATCH_MS: u64 = 20;
 /// Requests that one commit makes durable together.
 pub const LEDGER_BATCH_MAX: usize = 64;
 /// The least time between two writes of `tracker_integration.json`, in ms.
@@ -122,6 +124,8 @@ pub const EXPORT_BLOCKS: u32 = 5;
 pub const ADDRESSES_MAX: usize = 65_536;
 /// Open connections of one address: a school stands behind one.
 pub const ADDRESS_CONNECTIONS_MAX: u32 = 500;
+/// Open connections that an address may have even if it leaves less to others.
+pub const ADDRESS_CONNECTIONS_FREE: u32 = 16;
 /// New connections that may come from one address at once.
 pub const ADDRESS_ARRIVALS_BURST: u32 = 200;
 /// New connections of one address a second after the burst.

@@ -1,6 +1,6 @@
 //! The driver of the ledger: one thread that owns the machine and the store.
 //!
-//! It takes up to [`limits::LEDGER_BATCH_MAX`] facts, makes what they changed durable by one commit, and only then
+//! It takes up to [`limits::LEDGER_BATCH_MAX`] facts, for [`limits::LEDGER_BATCH_MS`] at most, makes what they changed durable by one commit, and only then
 //! performs the orders that followed, in their order. So whatever anyone is told is on the disk, and one flush serves
 //! many. When the disk refuses, the thread ends and the tracker with it: the machine is then ahead of the disk.
 //!
@@ -10,15 +10,16 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 use api::{BlockchainUpdate, TenantBlock};
 use shared::ids::{ChainId, TimestampMs};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
+use crate::addresses::Source;
 use crate::engine::Engine;
+use crate::inbox::{Busy, Inbox, Next, Place};
 use crate::ledger::{
     Asker, Change, Input, Ledger, NetworkName, Output, Refusal, RequestId, Summary, UpdateVerdict,
     bytes_of_blocks,
@@ -29,47 +30,28 @@ use crate::store::{Store, StoreError};
 /// Where facts for the ledger go.
 #[derive(Clone, Debug)]
 pub(crate) struct LedgerSender {
-    commands: Sender<Command>,
-    waiting: Arc<Waiting>,
+    inbox: Arc<Inbox<Asked, Fact>>,
+    /// How things stood when that was last asked, and when that was.
+    summary: Arc<tokio::sync::Mutex<Option<Told>>>,
 }
 
-/// Requests of strangers that wait, and their bytes.
-#[derive(Debug, Default)]
-struct Waiting {
-    requests: AtomicUsize,
-    bytes: AtomicUsize,
-}
-
-/// The place of one of them until it is durable; it is free again when this is dropped.
+/// How things stood, and when.
 #[derive(Debug)]
-struct Place {
-    waiting: Arc<Waiting>,
-    bytes: usize,
+struct Told {
+    at: Instant,
+    summary: Result<Summary, Busy>,
 }
 
-impl Place {
-    fn take(waiting: &Arc<Waiting>, bytes: usize) -> Result<Self, Busy> {
-        let requests = waiting.requests.fetch_add(1, Ordering::Relaxed);
-        let before = waiting.bytes.fetch_add(bytes, Ordering::Relaxed);
-        let waiting = Arc::clone(waiting);
-        let place = Self { waiting, bytes };
-        let is_full = requests >= limits::LEDGER_QUEUE_MAX
-            || (requests > 0 && before.saturating_add(bytes) > limits::LEDGER_QUEUE_BYTES_MAX);
-        if is_full { Err(Busy) } else { Ok(place) }
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.waiting.requests.fetch_sub(1, Ordering::Relaxed);
-        self.waiting.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
-    }
-}
-
-/// Where the recorder reads them.
+/// Where the recorder reads them; with it ends what takes them.
 #[derive(Debug)]
 pub(crate) struct LedgerReceiver {
-    commands: Receiver<Command>,
+    inbox: Arc<Inbox<Asked, Fact>>,
+}
+
+impl Drop for LedgerReceiver {
+    fn drop(&mut self) {
+        self.inbox.close();
+    }
 }
 
 /// What is on its way to the forwarder.
@@ -90,24 +72,24 @@ pub(crate) enum Posting {
     Resets { chain_id: ChainId },
 }
 
-/// The ledger takes no more now, or has ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the tracker is busy; try again")]
-pub(crate) struct Busy;
-
+/// What a stranger asks.
 #[derive(Debug)]
-enum Command {
-    /// A stranger's request.
-    Ask { input: Input, place: Place },
-    /// A stranger's report over HTTP.
+enum Asked {
+    /// Over `/ws`.
+    Ask(Input),
+    /// Over HTTP: to check and keep blocks.
     Report {
-        place: Place,
         network: NetworkName,
         blocks: Vec<TenantBlock>,
         reply: oneshot::Sender<Result<UpdateVerdict, Refusal>>,
     },
-    /// A fact of our own.
-    Fact(Input),
+}
+
+/// What is our own.
+#[derive(Debug)]
+enum Fact {
+    /// What came to pass.
+    Input(Input),
     /// How things stand.
     Summarise(oneshot::Sender<Summary>),
     /// End after what is already here.
@@ -116,60 +98,70 @@ enum Command {
 
 /// A new channel to a recorder.
 pub(crate) fn ledger_channel() -> (LedgerSender, LedgerReceiver) {
-    let (sender, receiver) = channel();
-    (
-        LedgerSender {
-            commands: sender,
-            waiting: Arc::default(),
-        },
-        LedgerReceiver { commands: receiver },
-    )
+    let inbox = Inbox::new();
+    let there = Arc::clone(&inbox);
+    let sender = LedgerSender {
+        inbox,
+        summary: Arc::default(),
+    };
+    (sender, LedgerReceiver { inbox: there })
 }
 
 impl LedgerSender {
-    /// Hands over a stranger's request. Never waits.
-    pub(crate) fn ask(&self, input: Input) -> Result<(), Busy> {
-        let place = Place::take(&self.waiting, input.bytes())?;
-        self.send(Command::Ask { input, place })
+    /// Hands over what a stranger asks from this address. Never waits.
+    pub(crate) fn ask(&self, source: Source, input: Input) -> Result<(), Busy> {
+        let bytes = input.bytes();
+        self.inbox.ask(source, Asked::Ask(input), bytes)
     }
 
     /// Has blocks checked and kept; returns when they are durable.
     pub(crate) async fn report(
         &self,
+        source: Source,
         network: NetworkName,
         blocks: Vec<TenantBlock>,
     ) -> Result<Result<UpdateVerdict, Refusal>, Busy> {
         let (reply, answer) = oneshot::channel();
-        self.send(Command::Report {
-            place: Place::take(&self.waiting, bytes_of_blocks(&blocks))?,
+        let bytes = bytes_of_blocks(&blocks);
+        let asked = Asked::Report {
             network,
             blocks,
             reply,
-        })?;
+        };
+        self.inbox.ask(source, asked, bytes)?;
         answer.await.map_err(|_| Busy)
     }
 
     /// Hands over a fact of our own. Never waits and is never refused.
     pub(crate) fn tell(&self, input: Input) {
         // A recorder that has ended ends the tracker; nobody waits for this fact then.
-        let _ = self.commands.send(Command::Fact(input));
+        let _ = self.inbox.tell(Fact::Input(input));
     }
 
+    /// How things stand, or stood a moment ago: who asks at once shares one answer.
     pub(crate) async fn summary(&self) -> Result<Summary, Busy> {
+        let mut last = self.summary.lock().await;
+        let age = Duration::from_millis(SUMMARY_AGE_MS);
+        if let Some(told) = last.as_ref().filter(|told| told.at.elapsed() < age) {
+            return told.summary.clone();
+        }
+        let summary = self.ask_summary().await;
+        *last = Some(Told {
+            at: Instant::now(),
+            summary: summary.clone(),
+        });
+        summary
+    }
+
+    async fn ask_summary(&self) -> Result<Summary, Busy> {
         let (reply, answer) = oneshot::channel();
-        self.commands
-            .send(Command::Summarise(reply))
-            .map_err(|_| Busy)?;
+        self.inbox.tell(Fact::Summarise(reply))?;
         let answer = tokio::time::timeout(Duration::from_millis(SUMMARY_TIMEOUT_MS), answer);
         answer.await.map_err(|_| Busy)?.map_err(|_| Busy)
     }
 
     pub(crate) fn stop(&self) {
-        let _ = self.commands.send(Command::Stop);
-    }
-
-    fn send(&self, command: Command) -> Result<(), Busy> {
-        self.commands.send(command).map_err(|_| Busy)
+        let _ = self.inbox.tell(Fact::Stop);
     }
 }
 
@@ -199,6 +191,30 @@ pub(crate) struct Desk {
     is_stopping: bool,
 }
 
+impl Desk {
+    /// The fact that was asked for; who asks by HTTP is answered later.
+    fn input_of(&mut self, asked: Asked) -> Input {
+        match asked {
+            Asked::Ask(input) => input,
+            Asked::Report {
+                network,
+                blocks,
+                reply,
+            } => {
+                let request = RequestId(self.next_request);
+                self.next_request = self.next_request.wrapping_add(1);
+                self.replies.insert(request, reply);
+                let asker = Asker::Request(request);
+                Input::BlocksReported {
+                    asker,
+                    network,
+                    blocks,
+                }
+            }
+        }
+    }
+}
+
 impl Recorder {
     /// Performs what the restored ledger orders, so that the hub knows every network before anyone can connect.
     ///
@@ -218,20 +234,23 @@ impl Recorder {
     /// # Errors
     /// The disk refused a commit.
     pub(crate) fn run(mut self, mut desk: Desk) -> Result<(), StoreError> {
-        while !desk.is_stopping {
-            match self.receiver.commands.recv_timeout(pause(&desk)) {
-                Ok(command) => self.take(&mut desk, command),
-                Err(RecvTimeoutError::Timeout) => self.wake(&mut desk),
-                Err(RecvTimeoutError::Disconnected) => desk.is_stopping = true,
+        while !desk.is_stopping || self.receiver.inbox.has_asked() {
+            let began = Instant::now();
+            match self.receiver.inbox.next(pause(&desk)) {
+                Some(next) => self.take(&mut desk, next),
+                None => self.wake(&mut desk),
             }
             for _ in 1..limits::LEDGER_BATCH_MAX {
-                let Ok(command) = self.receiver.commands.try_recv() else {
+                if began.elapsed() >= Duration::from_millis(limits::LEDGER_BATCH_MS) {
+                    break;
+                }
+                let Some(next) = self.receiver.inbox.next(Duration::ZERO) else {
                     break;
                 };
-                self.take(&mut desk, command);
+                self.take(&mut desk, next);
             }
             self.perform(&mut desk)?;
-            desk.taken.clear();
+            self.receiver.inbox.give_back(desk.taken.drain(..));
             self.export_if_due(&mut desk);
         }
         desk.export_at = desk.export_at.map(|_| TimestampMs(0));
@@ -239,39 +258,22 @@ impl Recorder {
         Ok(())
     }
 
-    fn take(&mut self, desk: &mut Desk, command: Command) {
-        let now = now();
-        match command {
-            Command::Ask { input, place } => {
+    fn take(&mut self, desk: &mut Desk, next: Next<Asked, Fact>) {
+        match next {
+            Next::Asked(source, asked, place) => {
                 desk.taken.push(place);
-                self.ledger.handle(now, input);
+                let began = Instant::now();
+                let input = desk.input_of(asked);
+                self.ledger.handle(now(), input);
+                let cost = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
+                self.receiver.inbox.charge(source, cost);
             }
-            Command::Report {
-                place,
-                network,
-                blocks,
-                reply,
-            } => {
-                desk.taken.push(place);
-                let request = RequestId(desk.next_request);
-                desk.next_request = desk.next_request.wrapping_add(1);
-                desk.replies.insert(request, reply);
-                let asker = Asker::Request(request);
-                self.ledger.handle(
-                    now,
-                    Input::BlocksReported {
-                        asker,
-                        network,
-                        blocks,
-                    },
-                );
-            }
-            Command::Fact(input) => self.ledger.handle(now, input),
-            Command::Summarise(reply) => {
+            Next::Fact(Fact::Input(input)) => self.ledger.handle(now(), input),
+            Next::Fact(Fact::Summarise(reply)) => {
                 // The asker may have gone away.
                 let _ = reply.send(self.ledger.summary());
             }
-            Command::Stop => desk.is_stopping = true,
+            Next::Fact(Fact::Stop) => desk.is_stopping = true,
         }
     }
 
@@ -363,43 +365,7 @@ fn now() -> TimestampMs {
 }
 
 const SUMMARY_TIMEOUT_MS: u64 = 2_000;
+/// How old an answer may be.
+const SUMMARY_AGE_MS: u64 = 100;
 /// With nothing planned the thread sleeps so long; a command wakes it.
 const IDLE_MS: u64 = 3_600_000;
-
-#[cfg(test)]
-mod tests {
-    use shared::hash::Hash;
-
-    use super::*;
-    use crate::hub::ConnectionId;
-    use crate::hub::message::{Listing, Wish};
-
-    fn asked(bytes: usize) -> Input {
-        Input::RegistrationAsked {
-            connection: ConnectionId(1),
-            wish: Wish {
-                genesis: vec![0; bytes],
-                listing: Listing::Listed,
-                label: None,
-            },
-        }
-    }
-
-    #[test]
-    fn what_waits_for_the_ledger_is_bounded_by_number_and_by_bytes() {
-        let (sender, receiver) = ledger_channel();
-        let mib = 1_024 * 1_024;
-        let taken = (0..200).filter(|_| sender.ask(asked(mib)).is_ok()).count();
-        assert_eq!(taken * mib, limits::LEDGER_QUEUE_BYTES_MAX);
-        assert_eq!(sender.ask(asked(1)), Err(Busy));
-        sender.tell(Input::Answered {
-            chain_id: ChainId(Hash([0; 32])),
-            answer: crate::ledger::Answer::NameTaken,
-        });
-        drop(receiver.commands.try_recv().unwrap());
-        assert!(sender.ask(asked(mib)).is_ok(), "one has left");
-        while receiver.commands.try_recv().is_ok() {}
-        let taken = (0..2_000).filter(|_| sender.ask(asked(1)).is_ok()).count();
-        assert_eq!(taken, limits::LEDGER_QUEUE_MAX);
-    }
-}

@@ -59,11 +59,8 @@ pub(crate) async fn upgrade(
     };
     drop(app.engine.turn().await);
     if !app.origins.allows(&headers) {
-        let origin = headers
-            .get(header::ORIGIN)
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or("?");
-        tracing::info!(origin, "a page of another origin was refused");
+        let origin = headers.get(header::ORIGIN);
+        tracing::debug!(?origin, "a page of another origin was refused");
         app.metrics.count_unbegun(Unbegun::Origin);
         let detail = "pages of this origin may not connect; allow it with --allow-origin";
         return Problem::new(StatusCode::FORBIDDEN, "origin-not-allowed", detail).into_response();

@@ -134,6 +134,8 @@ pub async fn serve_with(
             }
             drop(permit);
         });
+        // Those that come are not all that is looked after: what ended is let go.
+        while connections.try_join_next().is_some() {}
         // Whoever comes in crowds waits for those who are here, not they for all of the crowd.
         tokio::task::yield_now().await;
     }

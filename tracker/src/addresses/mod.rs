@@ -14,7 +14,8 @@
 //!
 //! Limits: [`limits::ADDRESSES_MAX`] addresses are remembered; beyond, the one that was quiet for longest and has
 //! nothing open is forgotten, so an address can only gain by being forgotten what a pause would have given it. What is
-//! open is bounded by the driver and is far less than that.
+//! open is bounded by the driver and is far less than that. An address that has more than
+//! [`limits::ADDRESS_CONNECTIONS_FREE`] open has no more than it leaves to others, so that a few never have all places.
 
 pub mod proxy;
 mod source;
@@ -41,6 +42,8 @@ pub struct Allowance {
     pub requests_burst: u32,
     /// Requests a second after that.
     pub requests_per_second: u32,
+    /// Places for connections of all addresses together.
+    pub places: u32,
     /// Networks that are registered at once.
     pub creations_burst: u32,
     /// Networks that are registered an hour after that.
@@ -55,6 +58,7 @@ impl Default for Allowance {
             arrivals_per_second: limits::ADDRESS_ARRIVALS_PER_SECOND,
             requests_burst: limits::ADDRESS_REQUESTS_BURST,
             requests_per_second: limits::ADDRESS_REQUESTS_PER_SECOND,
+            places: 10_000,
             creations_burst: limits::ADDRESS_CREATIONS_BURST,
             creations_per_hour: limits::ADDRESS_CREATIONS_PER_HOUR,
         }
@@ -149,14 +153,22 @@ pub struct Addresses {
     addresses: BTreeMap<Source, Address>,
     /// Those with nothing open, by when they were last heard of.
     quiet: BTreeSet<(TimestampMs, Source)>,
+    /// What all have open.
+    open: Open,
     refused: Refused,
+}
+
+/// What is open.
+#[derive(Clone, Copy, Debug, Default)]
+struct Open {
+    sockets: u32,
+    connections: u32,
 }
 
 #[derive(Debug)]
 struct Address {
     heard_at: TimestampMs,
-    sockets: u32,
-    connections: u32,
+    open: Open,
     arrivals: Bucket,
     requests: Bucket,
     /// In parts of [`CREATION_PARTS`], so that it fills by the hour.
@@ -165,7 +177,7 @@ struct Address {
 
 impl Address {
     fn is_quiet(&self) -> bool {
-        self.sockets == 0 && self.connections == 0
+        self.open.sockets == 0 && self.open.connections == 0
     }
 }
 
@@ -177,6 +189,7 @@ impl Addresses {
             allowance,
             addresses: BTreeMap::new(),
             quiet: BTreeSet::new(),
+            open: Open::default(),
             refused: Refused::default(),
         }
     }
@@ -192,16 +205,21 @@ impl Addresses {
         input: Input,
     ) -> Result<(), Refusal> {
         let allowance = self.allowance;
+        let mut all = self.open;
         let address = self.enter(now, source);
         let result = match input {
-            Input::Accepted => open(&mut address.sockets, allowance.connections_max),
-            Input::Released => close(&mut address.sockets),
+            Input::Accepted => {
+                let (own, all) = (&mut address.open.sockets, &mut all.sockets);
+                allowed(*own, *all, SOCKETS, &allowance).map(|()| count(own, all))
+            }
+            Input::Released => close(&mut address.open.sockets, &mut all.sockets),
             Input::Requested => on_requested(address, now, &allowance),
-            Input::Connected => on_connected(address, now, &allowance),
-            Input::Disconnected => close(&mut address.connections),
+            Input::Connected => on_connected(address, &mut all, now, &allowance),
+            Input::Disconnected => close(&mut address.open.connections, &mut all.connections),
             Input::Created => on_created(address, now, &allowance),
             Input::NotCreated => on_not_created(address),
         };
+        self.open = all;
         self.leave(source);
         if let Err(refusal) = &result {
             self.refused.count(refusal);
@@ -239,8 +257,7 @@ impl Addresses {
         let allowance = self.allowance;
         let address = self.addresses.entry(source).or_insert_with(|| Address {
             heard_at: now,
-            sockets: 0,
-            connections: 0,
+            open: Open::default(),
             arrivals: Bucket::new(allowance.arrivals_burst, allowance.arrivals_per_second, now),
             requests: Bucket::new(allowance.requests_burst, allowance.requests_per_second, now),
             creations: Bucket::new(
@@ -290,20 +307,22 @@ fn on_requested(
 
 fn on_connected(
     address: &mut Address,
+    all: &mut Open,
     now: TimestampMs,
     allowance: &Allowance,
 ) -> Result<(), Refusal> {
-    let is_full = allowance.connections_max > 0 && address.connections >= allowance.connections_max;
-    if is_full {
-        let allowed = allowance.connections_max;
-        return Err(Refusal::Connections { allowed });
-    }
-    let allowed = allowance.arrivals_per_second;
-    if allowed > 0 {
+    let (own, all) = (&mut address.open.connections, &mut all.connections);
+    allowed(*own, *all, allowance.places, allowance)?;
+    let per_second = allowance.arrivals_per_second;
+    if per_second > 0 {
         let taken = address.arrivals.take_if_there(now, 1);
-        taken.map_err(|wait_ms| Refusal::Arrivals { allowed, wait_ms })?;
+        taken.map_err(|wait_ms| Refusal::Arrivals {
+            allowed: per_second,
+            wait_ms,
+        })?;
     }
-    open(&mut address.connections, allowance.connections_max)
+    count(own, all);
+    Ok(())
 }
 
 fn on_created(
@@ -328,23 +347,36 @@ fn on_not_created(address: &mut Address) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn open(count: &mut u32, allowed: u32) -> Result<(), Refusal> {
-    if allowed > 0 && *count >= allowed {
+/// Whether an address that has `own` of the places that are taken may take one more: no more than so many, and, if it has
+/// more than a few, no more than it leaves to others.
+fn allowed(own: u32, taken: u32, places: u32, allowance: &Allowance) -> Result<(), Refusal> {
+    let free = places.saturating_sub(taken);
+    let share = free.max(limits::ADDRESS_CONNECTIONS_FREE);
+    let allowed = allowance.connections_max.min(share);
+    if allowed > 0 && own >= allowed {
         return Err(Refusal::Connections { allowed });
     }
-    *count = count.saturating_add(1);
     Ok(())
+}
+
+const fn count(own: &mut u32, all: &mut u32) {
+    *own = own.saturating_add(1);
+    *all = all.saturating_add(1);
 }
 
 #[expect(
     clippy::unnecessary_wraps,
     reason = "an arm among those that can refuse"
 )]
-fn close(count: &mut u32) -> Result<(), Refusal> {
-    *count = count.saturating_sub(1);
+const fn close(own: &mut u32, all: &mut u32) -> Result<(), Refusal> {
+    *own = own.saturating_sub(1);
+    *all = all.saturating_sub(1);
     Ok(())
 }
 
+/// Places for sockets that are not upgraded.
+#[expect(clippy::cast_possible_truncation, reason = "a few thousand")]
+const SOCKETS: u32 = service::CONNECTIONS_MAX as u32;
 /// One part a second makes one network an hour.
 const CREATION_PARTS: u32 = 3_600;
 

@@ -16,6 +16,7 @@ fn small() -> Allowance {
         arrivals_per_second: 2,
         requests_burst: 4,
         requests_per_second: 1,
+        places: 1_000,
         creations_burst: 2,
         creations_per_hour: 1_200,
     }
@@ -86,6 +87,33 @@ fn being_refused_costs_nothing() {
 }
 
 #[test]
+fn a_few_addresses_never_have_all_places() {
+    let mut addresses = Addresses::new(Allowance {
+        arrivals_per_second: 0,
+        places: 4_096,
+        ..Allowance::default()
+    });
+    for input in [Input::Accepted, Input::Connected] {
+        let mut take = |number: u32| {
+            let now = TimestampMs(1_000);
+            let taken = (0..).take_while(|_| addresses.handle(now, source(number), input).is_ok());
+            taken.count()
+        };
+        assert_eq!(take(0), 500, "of a school");
+        let harm: Vec<usize> = (1..100).map(&mut take).collect();
+        assert_eq!(harm[0], 500);
+        assert!(harm.iter().all(|taken| *taken >= 16), "{harm:?}");
+        assert_eq!(harm.last(), Some(&16));
+    }
+    // Whoever leaves leaves room.
+    let now = TimestampMs(1_000);
+    for _ in 0..500 {
+        addresses.handle(now, source(0), Input::Released).unwrap();
+    }
+    addresses.handle(now, source(200), Input::Accepted).unwrap();
+}
+
+#[test]
 fn no_limit_is_none() {
     let none = Allowance {
         connections_max: 0,
@@ -93,6 +121,7 @@ fn no_limit_is_none() {
         arrivals_per_second: 0,
         requests_burst: 0,
         requests_per_second: 0,
+        places: 1_000,
         creations_burst: 0,
         creations_per_hour: 0,
     };

@@ -14,18 +14,19 @@ use std::time::Duration;
 use api::openapi::Problems;
 use api::{BlockchainUpdate, NetworkGenesis, NetworkListItem, UpdateAccepted, UpdateStatus};
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{DefaultBodyLimit, Path, Request, State};
+use axum::extract::{DefaultBodyLimit, Extension, Path, Request, State};
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use service::Problem;
+use service::{JsonBody, Problem};
 use shared::ids::ChainId;
 use tower_http::compression::CompressionLayer;
 use tower_http::services::ServeDir;
 
 use crate::App;
+use crate::addresses::Source;
 use crate::edge;
 use crate::label::Label;
 use crate::ledger::{NetworkName, Refusal};
@@ -141,9 +142,10 @@ fn network_unknown() -> Problem {
 )]
 async fn blockchain_update(
     State(app): State<Arc<App>>,
-    body: Result<Json<BlockchainUpdate>, JsonRejection>,
+    Extension(source): Extension<Source>,
+    body: Result<JsonBody<BlockchainUpdate>, JsonRejection>,
 ) -> Result<Json<UpdateAccepted>, Problem> {
-    let Json(update) = body.map_err(|rejection| unreadable(&rejection))?;
+    let JsonBody(update) = body.map_err(|rejection| unreadable(&rejection))?;
     let network = network_of(&update)?;
     if !update.new_reports.is_empty() {
         let detail = "blocks of a private network are reported by its members, over /ws";
@@ -165,7 +167,7 @@ async fn blockchain_update(
             detail,
         ));
     }
-    let verdict = app.ledger.report(network, update.new_blocks).await;
+    let verdict = app.ledger.report(source, network, update.new_blocks).await;
     let verdict = verdict
         .map_err(|busy| Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", busy.to_string()))?;
     let verdict = verdict.map_err(|refusal| problem_of(&refusal))?;

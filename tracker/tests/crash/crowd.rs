@@ -236,6 +236,32 @@ async fn who_pings_without_end_is_answered_as_seldom_as_who_sends_messages() {
     drop(dial(tracker, 1).await);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_comes_byte_by_byte_holds_no_more_than_its_bytes() {
+    let (process, tracker, _data) = started(&[]).await;
+    let quiet = process.memory_peak();
+    let head = format!(
+        "POST /api/blockchain-update HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {DRIPS}\r\n\r\n"
+    );
+    let mut dripping = JoinSet::new();
+    for _ in 0..DRIPPING {
+        let (mut stream, head) = (connect(tracker, 1).await, head.clone());
+        stream.set_nodelay(true).unwrap();
+        dripping.spawn(async move {
+            stream.write_all(head.as_bytes()).await.unwrap();
+            for _ in 1..DRIPS {
+                stream.write_all(b" ").await.unwrap();
+                sleep(Duration::from_millis(2)).await;
+            }
+            stream
+        });
+    }
+    let _streams = timeout(PATIENCE, dripping.join_all()).await.unwrap();
+    let held = process.memory_peak() - quiet;
+    println!("{} bytes in as many parts hold {held}", DRIPS * DRIPPING);
+    assert!(held < SLACK_BYTES / 4, "{held} bytes more");
+}
+
 /// What is answered to who says that a body of the most bytes follows.
 async fn announce_long(tracker: SocketAddr, from: u8) -> String {
     let mut stream = connect(tracker, from).await;
@@ -253,6 +279,9 @@ async fn announce_long(tracker: SocketAddr, from: u8) -> String {
 const MIB: usize = 1_024 * 1_024;
 const PART_BYTES: usize = 8 * 1_024;
 const PINGING: usize = 8;
+/// Connections with a body that comes byte by byte, and the bytes of each.
+const DRIPPING: usize = 50;
+const DRIPS: usize = 1_500;
 /// Shorter than a client may take to join.
 const PINGED: Duration = Duration::from_secs(5);
 /// A header of two bytes and the payload.

@@ -12,7 +12,7 @@ use axum::extract::rejection::{JsonRejection, PathRejection};
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use service::Problem;
+use service::{JsonBody, Problem};
 use shared::enterprise::{EnterpriseError, Reset};
 
 use super::finality::bytes;
@@ -30,10 +30,10 @@ use crate::ledger::{ExecutedReset as Executed, Refusal};
 )]
 pub(super) async fn reset(
     State(app): State<Arc<App>>,
-    request: Result<Json<ResetRequest>, JsonRejection>,
+    request: Result<JsonBody<ResetRequest>, JsonRejection>,
 ) -> Result<(StatusCode, Json<ResetAccepted>), Problem> {
     let malformed = |detail| Problem::new(StatusCode::BAD_REQUEST, "bad-reset", detail);
-    let Json(request) = request.map_err(|error| malformed(error.body_text()))?;
+    let JsonBody(request) = request.map_err(|error| malformed(error.body_text()))?;
     if request.reset.len() != Reset::BYTES * 2 {
         let (found, needed) = (request.reset.len(), Reset::BYTES * 2);
         return Err(malformed(format!(

@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
-use service::Problem;
+use service::{JsonBody, Problem};
 use shared::enterprise::{SetChange, ValidatorSet};
 use utoipa::ToSchema;
 
@@ -105,11 +105,11 @@ pub(super) struct ChangeAnswer {
 )]
 pub(super) async fn change_set(
     State(app): State<Arc<App>>,
-    request: Result<Json<ChangeRequest>, JsonRejection>,
+    request: Result<JsonBody<ChangeRequest>, JsonRejection>,
 ) -> Result<(StatusCode, Json<ChangeAnswer>), Problem> {
     let refused = |code, kind, detail: String| Problem::new(code, kind, detail);
     let malformed = |detail| refused(StatusCode::BAD_REQUEST, "bad-set-change", detail);
-    let Json(request) = request.map_err(|error| malformed(error.body_text()))?;
+    let JsonBody(request) = request.map_err(|error| malformed(error.body_text()))?;
     let bytes = hex::decode(&request.change).map_err(|error| malformed(error.to_string()))?;
     let change = SetChange::decode(&bytes).map_err(|error| malformed(error.to_string()))?;
     if !app.takes_links {

@@ -11,10 +11,10 @@ use std::sync::Arc;
 use api::openapi::Problems;
 use api::{BlockchainUpdate, TenantUpdateAccepted, UpdateStatus};
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
 use axum::http::StatusCode;
+use bytes::BytesMut;
 use service::{KnownKeys, Problem, Stopwatch};
 use shared::block::UncheckedBlock;
 use shared::genesis::Genesis;
@@ -38,7 +38,7 @@ use crate::view::View;
 )]
 pub(super) async fn tenant_update(
     State(app): State<Arc<App>>,
-    body: Result<Bytes, BytesRejection>,
+    body: Result<BytesMut, BytesRejection>,
 ) -> Result<Json<TenantUpdateAccepted>, Problem> {
     let taken = take(&app, body).await;
     if let Err(problem) = &taken {
@@ -57,14 +57,14 @@ pub(super) async fn tenant_update(
 )]
 pub(super) async fn tenant_blockchain_update(
     app: State<Arc<App>>,
-    body: Result<Bytes, BytesRejection>,
+    body: Result<BytesMut, BytesRejection>,
 ) -> Result<Json<TenantUpdateAccepted>, Problem> {
     tenant_update(app, body).await
 }
 
 async fn take(
     app: &App,
-    body: Result<Bytes, BytesRejection>,
+    body: Result<BytesMut, BytesRejection>,
 ) -> Result<TenantUpdateAccepted, Problem> {
     let body = body.map_err(|rejection| body_problem(&rejection))?;
     let _room = app.updates.try_acquire().map_err(|_| busy())?;

@@ -102,6 +102,8 @@ pub const RESETS_ASK_MS: u64 = 2_000;
 pub const BACKOFF_FIRST_MS: u64 = 250;
 /// The longest pause between two tries, in ms.
 pub const BACKOFF_MAX_MS: u64 = 5_000;
+/// The longest pause between two tries of what the validators refuse, in ms: it takes no places from what they take.
+pub const REFUSED_BACKOFF_MAX_MS: u64 = 300_000;
 /// Failures in a row after which a validator is left alone for a while.
 pub const BREAKER_FAILURES_MAX: u32 = 3;
 /// For how long at first, in ms; it doubles with each failed try.

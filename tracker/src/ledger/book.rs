@@ -311,7 +311,7 @@ impl Book {
             hash,
             transactions,
             enterprise_height,
-            enterprise_hash,
+            enterprise_hash: enterprise_hash.to_string(),
             at: now.0,
         });
         true

@@ -3,7 +3,7 @@
     reason = "a test picks the orders that it asks for"
 )]
 
-use api::ReportedBlock;
+use api::{ReportedBlock, TrackerIntegration};
 use shared::block::{Block, MinerRecord};
 use shared::chain::Chain;
 use shared::enterprise::Reset;

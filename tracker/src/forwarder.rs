@@ -1,19 +1,19 @@
 //! Posts updates and resets to the first validator that [`Breaker`] lets it ask and that answers, and asks it for resets; it reports
 //! the answer. It decides nothing: see [`crate::ledger`].
 
+mod answers;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use api::{
-    BlockchainUpdate, ProblemBody, ResetAccepted, ResetRequest, Resets, TenantUpdateAccepted,
-};
-use shared::enterprise::Reset;
-use shared::ids::{ChainId, Height, TimestampMs};
+use api::{BlockchainUpdate, ResetRequest};
+use shared::ids::{ChainId, TimestampMs};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use self::answers::{Reply, Said};
 use crate::breaker::{Breaker, State};
-use crate::ledger::{Acceptance, Answer, Input, ResetAnswer};
+use crate::ledger::{Answer, Input, ResetAnswer};
 use crate::limits;
 use crate::recorder::{LedgerSender, Posting};
 
@@ -44,12 +44,50 @@ pub(crate) async fn run(
                 let Some(posting) = posting else { return };
                 let (way, ledger) = (Arc::clone(&way), ledger.clone());
                 posts.spawn(async move {
-                    if let Some(answer) = way.carry(posting).await {
+                    let lost = lost(&posting);
+                    let carried = async move { way.carry(posting).await };
+                    if let Some(answer) = outcome(carried, lost).await {
                         ledger.tell(answer);
                     }
                 });
             }
             Some(_) = posts.join_next(), if !posts.is_empty() => {}
+        }
+    }
+}
+
+/// What the ledger is told if the task of a posting ends by a panic.
+fn lost(posting: &Posting) -> Option<Input> {
+    let reason = || "the tracker failed to ask a validator; its log says how".into();
+    match posting {
+        Posting::Update { chain_id, .. } => Some(Input::Answered {
+            chain_id: *chain_id,
+            answer: Answer::Failed { reason: reason() },
+        }),
+        Posting::Reset {
+            chain_id, number, ..
+        } => Some(Input::ResetAnswered {
+            chain_id: *chain_id,
+            number: *number,
+            answer: ResetAnswer::Failed { reason: reason() },
+        }),
+        Posting::Resets { .. } => None,
+    }
+}
+
+/// What came of a posting; `lost` after a panic, so that its place in the ledger is free again. (A release ends as a whole.)
+async fn outcome(
+    carried: impl Future<Output = Option<Input>> + Send + 'static,
+    lost: Option<Input>,
+) -> Option<Input> {
+    // A set ends what it holds when it is dropped.
+    let mut task = JoinSet::new();
+    task.spawn(carried);
+    match task.join_next().await? {
+        Ok(answer) => answer,
+        Err(error) => {
+            tracing::error!(%error, "a posting broke off");
+            lost
         }
     }
 }
@@ -81,22 +119,16 @@ impl Circuits {
     }
 }
 
-/// What a validator answered.
-struct Reply {
-    status: reqwest::StatusCode,
-    body: Vec<u8>,
-}
-
 impl Way {
     /// What the validators say; none where nothing is as good as no answer.
     async fn carry(&self, posting: Posting) -> Option<Input> {
         match posting {
             Posting::Update { chain_id, update } => {
-                let path = "/api/tenant-update";
-                let reply = self.ask(path, |url| self.client.post(url).json(&*update));
-                let answer = reply
+                let request = |url: &str| self.client.post(url).json(&*update);
+                let answer = self.ask("/api/tenant-update", request, Reply::to_update);
+                let answer = answer
                     .await
-                    .map_or_else(|reason| Answer::Failed { reason }, answer_of);
+                    .unwrap_or_else(|reason| Answer::Failed { reason });
                 log(chain_id, &update, &answer);
                 Some(Input::Answered { chain_id, answer })
             }
@@ -107,10 +139,11 @@ impl Way {
             } => {
                 let reset = hex::encode(reset);
                 let body = ResetRequest { reset };
-                let reply = self.ask("/api/resets", |url| self.client.post(url).json(&body));
-                let answer = reply
+                let request = |url: &str| self.client.post(url).json(&body);
+                let answer = self.ask("/api/resets", request, Reply::to_reset);
+                let answer = answer
                     .await
-                    .map_or_else(|reason| ResetAnswer::Failed { reason }, reset_answer_of);
+                    .unwrap_or_else(|reason| ResetAnswer::Failed { reason });
                 tracing::info!(%chain_id, number, ?answer, "a reset was answered");
                 Some(Input::ResetAnswered {
                     chain_id,
@@ -120,8 +153,8 @@ impl Way {
             }
             Posting::Resets { chain_id } => {
                 let path = format!("/api/tenants/{chain_id}/resets");
-                let reply = self.ask(&path, |url| self.client.get(url)).await;
-                match reply.and_then(|reply| resets_of(&reply)) {
+                let told = self.ask(&path, |url| self.client.get(url), Reply::to_resets);
+                match told.await.flatten() {
                     Ok(resets) => Some(Input::ResetsTold { chain_id, resets }),
                     Err(reason) => {
                         tracing::warn!(%chain_id, reason, "no validator says which resets there were");
@@ -132,30 +165,40 @@ impl Way {
         }
     }
 
-    /// The reply of the first validator that gives one; one that failed itself gives none.
-    async fn ask(
+    /// The verdict of the first validator that gives one; one that failed itself gives none. Where none does, what one says
+    /// that lacks what another may have.
+    async fn ask<T>(
         &self,
         path: &str,
         request: impl Fn(&str) -> reqwest::RequestBuilder,
-    ) -> Result<Reply, String> {
+        read: impl Fn(&Reply) -> Result<Said<T>, String>,
+    ) -> Result<T, String> {
         let breaker = || self.circuits.lock();
         let now = || TimestampMs(service::now_ms());
-        let mut failed = "every validator failed repeatedly and is left alone for a while".into();
+        let mut otherwise =
+            Err("every validator failed repeatedly and is left alone for a while".into());
         for (index, base) in self.validators.iter().enumerate() {
             if !breaker().allows(now(), index) {
                 continue;
             }
             let url = format!("{}{path}", base.trim_end_matches('/'));
-            match reply_to(request(&url)).await {
-                Ok(reply) => {
+            let reply = reply_to(request(&url)).await;
+            match reply.and_then(|reply| read(&reply)) {
+                Ok(Said::Verdict(answer)) => {
                     breaker().succeeded(index);
-                    return Ok(reply);
+                    return Ok(answer);
                 }
-                Err(reason) => failed = reason,
+                Ok(Said::Lacking(answer)) => {
+                    breaker().succeeded(index);
+                    otherwise = Ok(answer);
+                }
+                Err(reason) => {
+                    breaker().failed(now(), index);
+                    otherwise = otherwise.or(Err(reason));
+                }
             }
-            breaker().failed(now(), index);
         }
-        Err(failed)
+        otherwise
     }
 }
 
@@ -165,99 +208,7 @@ async fn reply_to(request: reqwest::RequestBuilder) -> Result<Reply, String> {
         response.map_err(|error| format!("validator not reached: {}", root_cause(&error)))?;
     let status = response.status();
     let body = bounded_body(response).await?;
-    let reply = Reply { status, body };
-    if status.is_success() || status.is_client_error() {
-        return Ok(reply);
-    }
-    tracing::warn!(reason = reply.refusal(), "a validator failed");
-    Err(format!("the validator answered {status}"))
-}
-
-impl Reply {
-    fn problem(&self) -> ProblemBody {
-        serde_json::from_slice(&self.body).unwrap_or_default()
-    }
-
-    fn refusal(&self) -> String {
-        let detail = self.problem().detail;
-        format!("the validator answered {}: {detail}", self.status)
-    }
-}
-
-fn answer_of(reply: Reply) -> Answer {
-    if reply.status.is_success() {
-        return accepted(&reply.body).unwrap_or_else(|reason| Answer::Failed { reason });
-    }
-    let problem = reply.problem();
-    if problem.kind.ends_with("/network-exists") {
-        return Answer::NameTaken;
-    }
-    if problem.kind.ends_with("/void") {
-        return Answer::Void;
-    }
-    if problem.kind.ends_with("/unknown-parent")
-        && let Some(height) = problem.tenant_height
-    {
-        let hash = problem
-            .tenant_hash
-            .as_deref()
-            .and_then(|text| text.parse().ok());
-        return Answer::Behind {
-            tip: (Height(height), hash),
-        };
-    }
-    Answer::Refused {
-        reason: reply.refusal(),
-    }
-}
-
-fn reset_answer_of(reply: Reply) -> ResetAnswer {
-    if !reply.status.is_success() {
-        return ResetAnswer::Refused {
-            reason: reply.refusal(),
-        };
-    }
-    match serde_json::from_slice::<ResetAccepted>(&reply.body) {
-        Ok(accepted) if accepted.status == "executed" => ResetAnswer::Executed,
-        Ok(_) => ResetAnswer::Waiting,
-        Err(error) => ResetAnswer::Failed {
-            reason: not_understood(&error),
-        },
-    }
-}
-
-fn resets_of(reply: &Reply) -> Result<Vec<Reset>, String> {
-    if !reply.status.is_success() {
-        return Err(reply.refusal());
-    }
-    let told: Resets = serde_json::from_slice(&reply.body).map_err(|error| error.to_string())?;
-    let resets = told.resets.iter().map(|told| {
-        let bytes = hex::decode(&told.reset).map_err(|error| error.to_string())?;
-        Reset::decode(&bytes).map_err(|error| error.to_string())
-    });
-    resets.collect()
-}
-
-/// A confirmation counts only if it names the tenant's tip by hash.
-fn accepted(body: &[u8]) -> Result<Answer, String> {
-    let accepted: TenantUpdateAccepted =
-        serde_json::from_slice(body).map_err(|error| not_understood(&error))?;
-    let hash = accepted
-        .tenant_hash
-        .parse()
-        .map_err(|_| "the validator names no hash".to_owned())?;
-    Ok(Answer::Accepted(Acceptance {
-        height: Height(accepted.tenant_height),
-        hash,
-        enterprise_height: accepted.enterprise_block_height,
-        enterprise_hash: accepted.enterprise_block_hash,
-    }))
-}
-
-/// The error may repeat what the validator wrote, which is for the log alone.
-fn not_understood(error: &serde_json::Error) -> String {
-    tracing::warn!(%error, "the validator's answer is not understood");
-    "the validator's answer is not understood".into()
+    Ok(Reply { status, body })
 }
 
 async fn bounded_body(mut response: reqwest::Response) -> Result<Vec<u8>, String> {
@@ -309,4 +260,88 @@ fn root_cause(error: &dyn std::error::Error) -> String {
         at = source;
     }
     at.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::http::StatusCode;
+    use shared::hash::Hash;
+
+    use super::*;
+
+    /// A server that answers everything alike.
+    async fn server(status: StatusCode, text: &'static str) -> String {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = Router::new().fallback(move || async move { (status, text) });
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        format!("http://{address}")
+    }
+
+    #[tokio::test]
+    async fn what_is_no_validator_is_left_alone_and_one_that_lags_does_not_decide() {
+        let unknown = r#"{"type":"/problems/tenant-unknown"}"#;
+        let refused = r#"{"type":"/problems/not-the-owner"}"#;
+        let validators = vec![
+            server(StatusCode::NOT_FOUND, "<html>not here</html>").await,
+            server(StatusCode::NOT_FOUND, unknown).await,
+            server(StatusCode::CONFLICT, refused).await,
+        ];
+        let way = |validators: &[String]| Way {
+            client: reqwest::Client::new(),
+            circuits: Circuits::new(validators.len()),
+            validators: validators.to_vec(),
+        };
+        let all = way(&validators);
+        let ask = async |way: &Way| {
+            let request = |url: &str| way.client.post(url);
+            way.ask("/api/resets", request, Reply::to_reset).await
+        };
+        for _ in 0..limits::BREAKER_FAILURES_MAX {
+            let answer = ask(&all).await;
+            assert!(
+                matches!(answer, Ok(ResetAnswer::Refused { .. })),
+                "{answer:?}"
+            );
+        }
+        let (open, closed) = (State::Open, State::Closed);
+        assert_eq!(all.circuits.states(), [open, closed, closed]);
+        let lags = way(&[&validators[1..2], &validators[..1]].concat());
+        assert_eq!(ask(&lags).await, Ok(ResetAnswer::TooEarly));
+        let none = ask(&way(&validators[..1])).await;
+        assert!(none.unwrap_err().contains("404"));
+    }
+
+    #[tokio::test]
+    async fn a_posting_that_breaks_off_frees_its_place() {
+        let chain_id = ChainId(Hash([1; 32]));
+        let posting = Posting::Reset {
+            chain_id,
+            number: 2,
+            reset: Vec::new(),
+        };
+        let found = outcome(async { panic!("as a bug would") }, lost(&posting)).await;
+        assert!(
+            matches!(
+                found,
+                Some(Input::ResetAnswered {
+                    chain_id: of,
+                    number: 2,
+                    answer: ResetAnswer::Failed { .. },
+                }) if of == chain_id
+            ),
+            "{found:?}"
+        );
+        let answered = async move {
+            Some(Input::Answered {
+                chain_id,
+                answer: Answer::NameTaken,
+            })
+        };
+        assert!(matches!(
+            outcome(answered, None).await,
+            Some(Input::Answered { .. })
+        ));
+    }
 }

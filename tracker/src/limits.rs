@@ -102,6 +102,8 @@ pub const RESETS_ASK_MS: u64 = 2_000;
 pub const BACKOFF_FIRST_MS: u64 = 250;
 /// The longest pause between two tries, in ms.
 pub const BACKOFF_MAX_MS: u64 = 5_000;
+/// The longest pause between two tries of what the validators refuse, in ms: it takes no places from what they take.
+pub const REFUSED_BACKOFF_MAX_MS: u64 = 300_000;
 /// Failures in a row after which a validator is left alone for a while.
 pub const BREAKER_FAILURES_MAX: u32 = 3;
 /// For how long at first, in ms; it doubles with each failed try.
@@ -118,8 +120,14 @@ pub const LEDGER_BATCH_MS: u64 = 20;
 pub const LEDGER_BATCH_MAX: usize = 64;
 /// The least time between two writes of `tracker_integration.json`, in ms.
 pub const EXPORT_INTERVAL_MS: u64 = 1_000;
+/// How many times as long as it took to write that file its next write waits at least, so that the ledger has its thread.
+pub const EXPORT_REST_FACTOR: u32 = 20;
 /// Blocks of each network in `tracker_integration.json`.
 pub const EXPORT_BLOCKS: u32 = 5;
+/// Bytes of one network's blocks in that file, the newest first.
+pub const EXPORT_NETWORK_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of all networks' blocks in that file; those that do not fit have counts only.
+pub const EXPORT_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Addresses that are remembered; many times what can have something open.
 pub const ADDRESSES_MAX: usize = 65_536;
 /// Open connections of one address: a school stands behind one.

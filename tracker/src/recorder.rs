@@ -5,7 +5,7 @@
 //! many. When the disk refuses, the thread ends and the tracker with it: the machine is then ahead of the disk.
 //!
 //! It also writes `tracker_integration.json`, a derived file for other programs, at most once in
-//! [`limits::EXPORT_INTERVAL_MS`] and at the end.
+//! [`limits::EXPORT_INTERVAL_MS`] and [`limits::EXPORT_REST_FACTOR`] times what a write takes, and at the end.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::{BlockchainUpdate, TenantBlock};
+use service::Stopwatch;
 use shared::ids::{ChainId, TimestampMs};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -187,7 +188,8 @@ pub(crate) struct Desk {
     wake_at: Option<TimestampMs>,
     /// When the derived file is written next, if it is out of date.
     export_at: Option<TimestampMs>,
-    exported_at: TimestampMs,
+    /// The earliest time for the next write of it.
+    export_from: TimestampMs,
     is_stopping: bool,
 }
 
@@ -298,8 +300,7 @@ impl Recorder {
         }
         if !changes.is_empty() {
             self.store.commit(&changes)?;
-            let earliest = desk.exported_at.plus_ms(limits::EXPORT_INTERVAL_MS);
-            desk.export_at = desk.export_at.or(Some(earliest));
+            desk.export_at = desk.export_at.or(Some(desk.export_from));
         }
         for order in orders {
             self.perform_one(desk, order);
@@ -341,18 +342,26 @@ impl Recorder {
     }
 
     fn export_if_due(&self, desk: &mut Desk) {
-        let now = now();
-        if desk.export_at.is_none_or(|at| at > now) {
+        if desk.export_at.is_none_or(|at| at > now()) {
             return;
         }
+        let watch = Stopwatch::start();
         desk.export_at = None;
-        desk.exported_at = now;
         let bytes = serde_json::to_vec_pretty(&self.ledger.integration())
             .expect("the file has string keys and no failing parts, so it serialises");
         if let Err(error) = service::atomic_write(&self.integration_path, &bytes) {
             tracing::warn!(path = %self.integration_path.display(), %error, "cannot write the integration file");
         }
+        let took = Duration::from_secs_f64(watch.seconds());
+        desk.export_from = now().plus_ms(rest_ms(took));
     }
+}
+
+/// How long nothing is exported after an export that took so long, in ms.
+fn rest_ms(took: Duration) -> u64 {
+    let rest = took.saturating_mul(limits::EXPORT_REST_FACTOR).as_millis();
+    let rest = u64::try_from(rest).unwrap_or(u64::MAX);
+    rest.max(limits::EXPORT_INTERVAL_MS)
 }
 
 fn pause(desk: &Desk) -> Duration {
@@ -369,3 +378,19 @@ const SUMMARY_TIMEOUT_MS: u64 = 2_000;
 const SUMMARY_AGE_MS: u64 = 100;
 /// With nothing planned the thread sleeps so long; a command wakes it.
 const IDLE_MS: u64 = 3_600_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_export_takes_no_more_than_a_twentieth_of_the_time() {
+        assert_eq!(rest_ms(Duration::ZERO), limits::EXPORT_INTERVAL_MS);
+        assert_eq!(
+            rest_ms(Duration::from_millis(50)),
+            limits::EXPORT_INTERVAL_MS
+        );
+        assert_eq!(rest_ms(Duration::from_secs(3)), 60_000);
+        assert_eq!(rest_ms(Duration::MAX), u64::MAX);
+    }
+}

@@ -20,7 +20,6 @@ use super::waiting::Waiting;
 use crate::hub::message::Listing;
 use crate::hub::{Network, RoomNetwork};
 use crate::label::Label;
-use crate::limits;
 
 /// See the module's text.
 #[derive(Debug)]
@@ -311,7 +310,7 @@ impl Book {
             hash,
             transactions,
             enterprise_height,
-            enterprise_hash,
+            enterprise_hash: enterprise_hash.to_string(),
             at: now.0,
         });
         true
@@ -415,8 +414,8 @@ impl Book {
         }
     }
 
-    /// What `tracker_integration.json` says of the network.
-    pub(crate) fn exported(&self) -> (ReportedState, NetworkBlockchainState) {
+    /// What `tracker_integration.json` says of the network, with so many of its newest blocks.
+    pub(crate) fn exported(&self, blocks: u32) -> (ReportedState, NetworkBlockchainState) {
         let reported = self
             .confirmed
             .as_ref()
@@ -427,7 +426,7 @@ impl Book {
                 last_reported_block_id: confirmed.height,
             });
         let tip = self.chain.tip().height.0;
-        let first = tip.saturating_sub(limits::EXPORT_BLOCKS).saturating_add(1);
+        let first = tip.saturating_sub(blocks).saturating_add(1);
         let recent = (first..=tip).filter_map(|height| self.block_at(Height(height)));
         let state = NetworkBlockchainState {
             total_blocks: u64::from(tip),

@@ -12,6 +12,7 @@ use shared::header::Header;
 use shared::ids::{ChainId, Height, TimestampMs};
 use shared::private::RoomId;
 use shared::report::{SealedBlock, UncheckedSealed};
+use shared::transaction::Transaction;
 
 use crate::limits;
 
@@ -228,9 +229,14 @@ pub(crate) fn genesis_hex(genesis: &Genesis) -> Arc<str> {
 fn json_bytes(block: &Block) -> usize {
     let transactions = block.transactions().iter();
     transactions.fold(BLOCK_JSON_BYTES, |sum, transaction| {
-        sum.saturating_add(transaction.encoded_len().saturating_mul(2))
-            .saturating_add(TRANSACTION_JSON_BYTES)
+        sum.saturating_add(json_bytes_of(transaction))
     })
+}
+
+/// The same of a transaction.
+pub(super) fn json_bytes_of(transaction: &Transaction) -> usize {
+    let bytes = transaction.encoded_len().saturating_mul(2);
+    bytes.saturating_add(TRANSACTION_JSON_BYTES)
 }
 
 fn reported_json_bytes(block: &SealedBlock) -> usize {
@@ -238,6 +244,7 @@ fn reported_json_bytes(block: &SealedBlock) -> usize {
     bytes.saturating_add(REPORTED_JSON_BYTES)
 }
 
-const BLOCK_JSON_BYTES: usize = 700;
+/// The names and what has always the same length.
+pub(super) const BLOCK_JSON_BYTES: usize = 700;
 const TRANSACTION_JSON_BYTES: usize = 320;
 const REPORTED_JSON_BYTES: usize = 140;

@@ -44,8 +44,8 @@ pub struct Acceptance {
     pub hash: Hash,
     /// The enterprise block that anchors it.
     pub enterprise_height: u64,
-    /// That block's hash, hex.
-    pub enterprise_hash: String,
+    /// That block's hash.
+    pub enterprise_hash: Hash,
 }
 
 impl Ledger {
@@ -116,11 +116,11 @@ impl Ledger {
             Answer::NameTaken => self.on_name_taken(now, chain_id, flight),
             Answer::Void => {
                 self.ask_resets(now, chain_id);
-                self.outbox.retry(now, chain_id, flight.first);
+                self.outbox.refused(now, chain_id, flight.first);
             }
             Answer::Refused { .. } => {
                 self.note_failure(chain_id, REFUSED);
-                self.outbox.retry(now, chain_id, flight.first);
+                self.outbox.refused(now, chain_id, flight.first);
             }
             Answer::Failed { reason } => {
                 self.misses = misses.saturating_add(1);
@@ -147,6 +147,7 @@ impl Ledger {
         acceptance: Acceptance,
     ) {
         let Acceptance { height, hash, .. } = acceptance;
+        self.reset_soon(now, chain_id);
         let Some(book) = self.books.get_mut(&chain_id) else {
             return;
         };
@@ -190,7 +191,7 @@ impl Ledger {
             // Everything is there, yet the validator follows another branch that we do not have. Ask again later:
             // ours may grow heavier, or a peer may report the other one.
             self.note_failure(chain_id, OTHER_BRANCH);
-            self.outbox.retry(now, chain_id, our_tip);
+            self.outbox.refused(now, chain_id, our_tip);
         } else {
             self.outbox.advance(now, chain_id, sent_to.next());
         }
@@ -246,7 +247,7 @@ impl Ledger {
             self.outbox.advance(now, chain_id, flight.first);
         } else {
             self.note_failure(chain_id, OTHER_CHAIN);
-            self.outbox.retry(now, chain_id, flight.first);
+            self.outbox.refused(now, chain_id, flight.first);
         }
     }
 

@@ -18,6 +18,7 @@
 
 mod book;
 mod branches;
+mod export;
 mod forward;
 mod kept;
 mod outbox;
@@ -32,7 +33,6 @@ mod weight;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use api::TrackerIntegration;
 use api::ws::ServerMessage;
 use shared::genesis::Genesis;
 use shared::ids::{ChainId, TimestampMs};
@@ -256,23 +256,6 @@ impl Ledger {
         let is_on = self.forwarding == Forwarding::On;
         let books = self.books.values().filter(|_| is_on);
         books.filter_map(Book::waiting_since).min()
-    }
-
-    /// What `tracker_integration.json` says.
-    pub fn integration(&self) -> TrackerIntegration {
-        let mut integration = TrackerIntegration::default();
-        let open = self.books.values();
-        let open = open.filter(|book| book.chain.room().is_none());
-        for book in open {
-            let (reported, state) = book.exported();
-            integration
-                .last_reported_state
-                .insert(book.label.to_string(), reported);
-            integration
-                .network_blockchain_state
-                .insert(book.label.to_string(), state);
-        }
-        integration
     }
 
     /// How many updates and resets failed and are to be repeated.

@@ -10,7 +10,8 @@
 //! empty one answers that it does not know the parent, and is sent everything from where it stands.
 //!
 //! Limits: one update in flight a network and [`limits::FORWARDS_IN_FLIGHT_MAX`] in all; pauses double from
-//! [`limits::BACKOFF_FIRST_MS`] to [`limits::BACKOFF_MAX_MS`].
+//! [`limits::BACKOFF_FIRST_MS`] to [`limits::BACKOFF_MAX_MS`]; those after a refusal go on to [`limits::REFUSED_BACKOFF_MAX_MS`]
+//! unless the main chain moves, so that networks that are refused, however many, leave the places to others.
 
 use std::collections::BTreeMap;
 
@@ -36,6 +37,10 @@ struct Lane {
     flight: Option<Flight>,
     /// Tries in a row that did not get further.
     failures: u32,
+    /// Those of them that were refused.
+    refusals: u32,
+    /// Whether the main chain changed while the update was on its way.
+    has_moved: bool,
 }
 
 /// An update on its way.
@@ -57,12 +62,21 @@ impl Outbox {
             due: None,
             flight: None,
             failures: 0,
+            refusals: 0,
+            has_moved: false,
         });
         lane.cursor = lane.cursor.min(from);
         match &mut lane.flight {
-            Some(flight) => flight.outdated |= from <= flight.last,
-            // A lane that waits out a pause goes on waiting.
-            None => lane.due = Some(lane.due.filter(|_| lane.failures > 0).unwrap_or(now)),
+            Some(flight) => {
+                flight.outdated |= from <= flight.last;
+                lane.has_moved = true;
+            }
+            // A lane that waits out a pause goes on waiting, but not for long.
+            None => {
+                let latest = now.plus_ms(limits::BACKOFF_MAX_MS);
+                let paused = lane.due.filter(|_| lane.failures > 0);
+                lane.due = Some(paused.map_or(now, |due| due.min(latest)));
+            }
         }
     }
 
@@ -97,6 +111,7 @@ impl Outbox {
             return;
         };
         lane.due = None;
+        lane.has_moved = false;
         lane.flight = Some(Flight {
             first,
             last,
@@ -110,6 +125,7 @@ impl Outbox {
         if let Some(lane) = self.lanes.get_mut(&chain_id) {
             lane.due = None;
             lane.failures = 0;
+            lane.refusals = 0;
         }
     }
 
@@ -124,6 +140,7 @@ impl Outbox {
     pub(crate) fn advance(&mut self, now: TimestampMs, chain_id: ChainId, next: Height) {
         if let Some(lane) = self.lanes.get_mut(&chain_id) {
             lane.failures = 0;
+            lane.refusals = 0;
             lane.cursor = next;
             lane.due = Some(now);
         }
@@ -152,6 +169,22 @@ impl Outbox {
         lane.failures = lane.failures.saturating_add(1);
     }
 
+    /// The same after a refusal, which will likely be repeated: the pauses grow on.
+    pub(crate) fn refused(&mut self, now: TimestampMs, chain_id: ChainId, next: Height) {
+        self.retry(now, chain_id, next);
+        let Some(lane) = self.lanes.get_mut(&chain_id) else {
+            return;
+        };
+        let pause = refused_pause_ms(lane.refusals);
+        let pause_max = if lane.has_moved {
+            limits::BACKOFF_MAX_MS
+        } else {
+            limits::REFUSED_BACKOFF_MAX_MS
+        };
+        lane.due = Some(now.plus_ms(pause.min(pause_max)));
+        lane.refusals = lane.refusals.saturating_add(1);
+    }
+
     /// How many tries in a row did not get further.
     pub(crate) fn failures(&self, chain_id: ChainId) -> u32 {
         self.lanes.get(&chain_id).map_or(0, |lane| lane.failures)
@@ -165,10 +198,17 @@ impl Outbox {
 
 /// How long to wait after so many failures in a row, in ms.
 pub(super) fn pause_ms(failures: u32) -> u64 {
-    let factor = 1_u64.checked_shl(failures.min(16)).unwrap_or(u64::MAX);
-    limits::BACKOFF_FIRST_MS
-        .saturating_mul(factor)
-        .min(limits::BACKOFF_MAX_MS)
+    doubled_ms(failures).min(limits::BACKOFF_MAX_MS)
+}
+
+/// How long to wait after so many refusals in a row, in ms.
+pub(super) fn refused_pause_ms(refusals: u32) -> u64 {
+    doubled_ms(refusals).min(limits::REFUSED_BACKOFF_MAX_MS)
+}
+
+fn doubled_ms(times: u32) -> u64 {
+    let factor = 1_u64.checked_shl(times.min(16)).unwrap_or(u64::MAX);
+    limits::BACKOFF_FIRST_MS.saturating_mul(factor)
 }
 
 #[cfg(test)]
@@ -224,6 +264,56 @@ mod tests {
             None,
             "a new block does not cut the pause short"
         );
+    }
+
+    /// A network that was refused until its pauses grow no more.
+    fn refused_for_long() -> Outbox {
+        let mut outbox = Outbox::default();
+        outbox.enqueue(NOW, chain(1), Height(1));
+        for _ in 0..20 {
+            outbox.sent(chain(1), Height(1), Height(1));
+            outbox.landed(chain(1)).unwrap();
+            outbox.refused(NOW, chain(1), Height(1));
+        }
+        outbox
+    }
+
+    fn pause(outbox: &Outbox) -> u64 {
+        outbox.wake_at().unwrap().since(NOW)
+    }
+
+    #[test]
+    fn refused_networks_leave_the_places_to_others() {
+        let mut outbox = refused_for_long();
+        assert_eq!(pause(&outbox), limits::REFUSED_BACKOFF_MAX_MS);
+        outbox.retry(NOW, chain(1), Height(1));
+        assert_eq!(pause(&outbox), limits::BACKOFF_MAX_MS, "failed meanwhile");
+        outbox.refused(NOW, chain(1), Height(1));
+        assert_eq!(pause(&outbox), limits::REFUSED_BACKOFF_MAX_MS);
+        outbox.hurry(NOW);
+        assert_eq!(outbox.due(NOW), Some((chain(1), Height(1))));
+
+        // One that was refused once after a long outage is not counted as refused for long.
+        outbox.advance(NOW, chain(1), Height(1));
+        for _ in 0..20 {
+            outbox.retry(NOW, chain(1), Height(1));
+        }
+        outbox.refused(NOW, chain(1), Height(1));
+        assert_eq!(pause(&outbox), limits::BACKOFF_FIRST_MS);
+    }
+
+    #[test]
+    fn a_refused_network_whose_chain_moves_is_tried_again_soon() {
+        let mut outbox = refused_for_long();
+        outbox.enqueue(NOW, chain(1), Height(2));
+        assert_eq!(pause(&outbox), limits::BACKOFF_MAX_MS);
+
+        let mut outbox = refused_for_long();
+        outbox.sent(chain(1), Height(1), Height(1));
+        outbox.enqueue(NOW, chain(1), Height(2));
+        outbox.landed(chain(1)).unwrap();
+        outbox.refused(NOW, chain(1), Height(1));
+        assert_eq!(pause(&outbox), limits::BACKOFF_MAX_MS, "while it was asked");
     }
 
     #[test]

@@ -3,7 +3,7 @@
     reason = "a test picks the orders that it asks for"
 )]
 
-use api::ReportedBlock;
+use api::{ReportedBlock, TrackerIntegration};
 use shared::block::{Block, MinerRecord};
 use shared::chain::Chain;
 use shared::enterprise::Reset;
@@ -236,7 +236,7 @@ pub(super) fn accepted(block: &Block) -> Answer {
         height: block.header().height,
         hash: block.hash(),
         enterprise_height: 7,
-        enterprise_hash: "ee".into(),
+        enterprise_hash: Hash([0xee; 32]),
     })
 }
 
@@ -716,6 +716,62 @@ fn resets_on_their_way_are_bounded_over_all_networks() {
         }
     }
     assert_eq!((sent, answered), (networks.len(), networks.len()));
+}
+
+#[test]
+fn the_reset_that_is_due_for_the_longest_goes_first() {
+    let mut bench = Bench::new();
+    let mut networks: Vec<_> = (10..16).map(Quiet::new).collect();
+    networks.sort_by_key(Quiet::id);
+    let (last, first) = networks.split_last_mut().unwrap();
+    for quiet in first.iter_mut().chain([&mut *last]) {
+        let block = quiet.mine(0);
+        bench.reported(quiet, &[block]);
+    }
+    for quiet in &first[..limits::FORWARDS_IN_FLIGHT_MAX] {
+        let sent = bench.reset(quiet, &quiet.reset(1, 1, quiet.id().0));
+        assert_eq!(resets_forwarded(&sent), 1);
+    }
+    for waits in [&*last, &first[limits::FORWARDS_IN_FLIGHT_MAX]] {
+        bench.now = bench.now.plus_ms(1);
+        let outputs = bench.reset(waits, &waits.reset(1, 1, waits.id().0));
+        assert_eq!(resets_forwarded(&outputs), 0);
+    }
+    let reason = "out".into();
+    let outputs = bench.reset_answered(&first[0], 1, ResetAnswer::Failed { reason });
+    let sent = outputs.iter().find_map(|output| match output {
+        Output::ForwardReset { chain_id, .. } => Some(*chain_id),
+        _ => None,
+    });
+    assert_eq!(sent, Some(last.id()));
+}
+
+#[test]
+fn a_reset_outlives_validators_that_lag_until_one_knows_the_network() {
+    let (mut bench, quiet, blocks) = confirmed();
+    bench.reset(&quiet, &quiet.reset(1, 2, blocks[0].hash()));
+    for _ in 0..12 {
+        let outputs = bench.reset_answered(&quiet, 1, ResetAnswer::TooEarly);
+        assert_eq!(reset_outcomes(&outputs), []);
+        bench.wait(limits::REFUSED_BACKOFF_MAX_MS);
+    }
+    let (mut bench, outputs) = bench.restart();
+    assert_eq!(resets_forwarded(&outputs), 1);
+    for _ in 0..12 {
+        bench.reset_answered(&quiet, 1, ResetAnswer::TooEarly);
+        bench.wait(limits::REFUSED_BACKOFF_MAX_MS);
+    }
+    bench.reset_answered(&quiet, 1, ResetAnswer::TooEarly);
+    assert_eq!(resets_forwarded(&bench.wait(limits::BACKOFF_MAX_MS)), 0);
+    assert_eq!(bench.ledger.summary().failing, 1);
+    bench.answer(&quiet, accepted(&blocks[1]));
+    assert_eq!(resets_forwarded(&bench.wait(limits::BACKOFF_MAX_MS)), 1);
+    let outputs = bench.reset_answered(&quiet, 1, ResetAnswer::Executed);
+    assert_eq!(
+        reset_outcomes(&outputs),
+        [(None, 1, ResetOutcome::Executed)]
+    );
+    assert_eq!(bench.ledger.summary().last_failure, None);
 }
 
 #[test]

@@ -1,13 +1,14 @@
 //! Resets of private networks: on their way to the enterprise chain, and as it executed them.
 //!
-//! A reset is durable here before it goes out, and goes out again until the enterprise chain executed or refused it. What it voids
+//! A reset is durable here before it goes out, and goes out again until the enterprise chain executed or refused it; a validator that
+//! does not know the network, or lacks a reset before it, refuses nothing. What it voids
 //! leaves the chain only once it is executed; the room is told then. The member that sent it hears of a refusal, if it is still here.
 //!
 //! A reset may also be executed that never came by here: by way of another tracker, say. A validator is asked for those when it
 //! calls a block void, when a member hands in a reset out of turn, and when reports come beside the chain that is kept here, as
 //! those of the chain after a reset would. Whoever answers: only what the owner signed is followed, each once and in turn.
 //!
-//! Limits: one reset of a network on its way, [`limits::FORWARDS_IN_FLIGHT_MAX`] of all; pauses are those of the outbox; one question in [`limits::RESETS_ASK_MS`] for each
+//! Limits: one reset of a network on its way, [`limits::FORWARDS_IN_FLIGHT_MAX`] of all, the longest due first; pauses are those of the outbox; one question in [`limits::RESETS_ASK_MS`] for each
 //! network.
 
 use serde::{Deserialize, Serialize};
@@ -15,7 +16,7 @@ use shared::enterprise::Reset;
 use shared::ids::{ChainId, Height, TimestampMs};
 use shared::private::RoomId;
 
-use super::outbox::pause_ms;
+use super::outbox::{pause_ms, refused_pause_ms};
 use super::{Change, Forwarding, Ledger, Output};
 use crate::hub::{self, ConnectionId, ResetOutcome};
 use crate::limits;
@@ -29,6 +30,20 @@ pub(super) struct Pending {
     /// When it goes out; none while it is on its way.
     due: Option<TimestampMs>,
     pub(super) failures: u32,
+    /// Those of them where the validators were not as far.
+    delays: u32,
+}
+
+impl Pending {
+    const fn new(reset: Reset, asker: Option<ConnectionId>, now: TimestampMs) -> Self {
+        Self {
+            reset,
+            asker,
+            due: Some(now),
+            failures: 0,
+            delays: 0,
+        }
+    }
 }
 
 /// What a validator said to a reset.
@@ -43,6 +58,8 @@ pub enum ResetAnswer {
         /// Why.
         reason: String,
     },
+    /// The validators don't know the network, or lack a reset before this one.
+    TooEarly,
     /// No validator could be reached, or it failed.
     Failed {
         /// How.
@@ -88,12 +105,7 @@ impl Ledger {
         if reset.number > executed.saturating_add(1) {
             self.ask_resets(now, chain_id);
         }
-        let pending = Pending {
-            reset,
-            asker: Some(connection),
-            due: Some(now),
-            failures: 0,
-        };
+        let pending = Pending::new(reset, Some(connection), now);
         self.resets.insert(chain_id, pending);
         self.persist_resets(chain_id);
     }
@@ -124,18 +136,29 @@ impl Ledger {
         Ok((chain_id, reset))
     }
 
-    /// Posts the resets that are due.
+    /// Posts the resets that are due, the longest due first.
     pub(super) fn resets_due(&mut self, now: TimestampMs) {
-        let places = self.reset_places();
-        let due = self.resets.iter_mut();
-        let due = due.filter(|(_, pending)| pending.due.is_some_and(|due| due <= now));
-        for (chain_id, pending) in due.take(places) {
+        for _ in 0..self.reset_places() {
+            let due = self.resets.iter_mut();
+            let due = due.filter_map(|(chain_id, pending)| Some((pending.due?, chain_id, pending)));
+            let first = due.min_by_key(|(due, chain_id, _)| (*due, **chain_id));
+            let Some((_, chain_id, pending)) = first.filter(|(due, ..)| *due <= now) else {
+                return;
+            };
             pending.due = None;
             self.outputs.push_back(Output::ForwardReset {
                 chain_id: *chain_id,
                 number: pending.reset.number,
                 reset: pending.reset.encode(),
             });
+        }
+    }
+
+    /// A validator knows the network now: a reset that came too early goes out again soon.
+    pub(super) fn reset_soon(&mut self, now: TimestampMs, chain_id: ChainId) {
+        let latest = now.plus_ms(limits::BACKOFF_MAX_MS);
+        if let Some(pending) = self.resets.get_mut(&chain_id) {
+            pending.due = pending.due.map(|due| due.min(latest));
         }
     }
 
@@ -177,9 +200,17 @@ impl Ledger {
                 self.ask_resets(now, chain_id);
             }
             ResetAnswer::Waiting => {
-                pending.failures = 0;
+                (pending.failures, pending.delays) = (0, 0);
                 pending.due = Some(now.plus_ms(limits::RESET_POLL_MS));
                 self.settle_failure();
+            }
+            ResetAnswer::TooEarly => {
+                pending.due = Some(now.plus_ms(refused_pause_ms(pending.delays)));
+                pending.failures = pending.failures.saturating_add(1);
+                pending.delays = pending.delays.saturating_add(1);
+                self.last_failure = Some(TOO_EARLY.into());
+                // Another may have been executed in its place.
+                self.ask_resets(now, chain_id);
             }
             ResetAnswer::Failed { reason } => {
                 pending.due = Some(now.plus_ms(pause_ms(pending.failures)));
@@ -311,13 +342,12 @@ impl Ledger {
         };
         let bytes = hex::decode(text).map_err(|error| error.to_string())?;
         let reset = Reset::decode(&bytes).map_err(|error| error.to_string())?;
-        let pending = Pending {
-            reset,
-            asker: None,
-            due: Some(now),
-            failures: 0,
-        };
+        let pending = Pending::new(reset, None, now);
         self.resets.insert(chain_id, pending);
         Ok(())
     }
 }
+
+/// What `/health` says to anyone.
+const TOO_EARLY: &str =
+    "the validators do not know a network that is to be reset, or lack a reset before";

@@ -112,7 +112,7 @@ fn acceptance(block: &Block) -> Answer {
         height: block.header().height,
         hash: block.hash(),
         enterprise_height: 7,
-        enterprise_hash: "ee".into(),
+        enterprise_hash: Hash([0xee; 32]),
     })
 }
 
@@ -330,6 +330,28 @@ fn health_never_names_the_network_that_waits() {
         ledger.handle(now, Input::Woken);
         drain(&mut ledger);
     }
+}
+
+#[test]
+fn an_update_that_is_refused_again_and_again_goes_out_ever_more_rarely() {
+    let genesis = genesis(1);
+    let mut chain = Chain::new(genesis.clone());
+    let id = chain.chain_id();
+    let mut ledger = registered(&genesis);
+    report(&mut ledger, id, &[mine(&mut chain, 0)]);
+    let (mut now, mut sent) = (NOW, 1);
+    let hour = now.plus_ms(3_600_000);
+    while now < hour {
+        let reason = "bad".into();
+        answer(&mut ledger, now, id, Answer::Refused { reason });
+        now = ledger.outbox.wake_at().unwrap();
+        ledger.handle(now, Input::Woken);
+        sent += drain(&mut ledger)
+            .iter()
+            .filter(|output| matches!(output, Output::Forward { .. }))
+            .count();
+    }
+    assert!(sent < 30, "{sent} in an hour");
 }
 
 #[test]

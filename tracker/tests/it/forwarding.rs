@@ -199,6 +199,43 @@ async fn a_confirmed_block_is_told_to_the_room_as_anchor() {
     );
 }
 
+/// A server that answers everything with one status and text.
+async fn proxy(status: StatusCode, text: &'static str) -> SocketAddr {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let router = Router::new().fallback(move || async move { (status, text) });
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    address
+}
+
+#[tokio::test]
+async fn a_proxy_that_refuses_is_no_validator_and_the_next_is_asked() {
+    for (status, text) in [
+        (StatusCode::NOT_FOUND, "<html>not here</html>"),
+        (StatusCode::FORBIDDEN, "{}"),
+        (StatusCode::TOO_MANY_REQUESTS, ""),
+        (StatusCode::OK, "<html>log in</html>"),
+    ] {
+        let data = tempdir().unwrap();
+        let double = Double::start().await;
+        let proxy = proxy(status, text).await;
+        let validators = format!("http://{proxy},http://{}", double.address);
+        let tracker = Running::start_with(data.path(), |config| {
+            config.enterprise_bc_url = Some(validators);
+        })
+        .await;
+        let mut network = Network::new("demo", 1);
+        let mut client = member(&tracker, &network).await;
+        for height in 1..=3 {
+            let block = network.mine("anchored");
+            assert!(client.report(&network, &[block]).await.is_accepted);
+            let is_it = |message: &ServerMessage| anchored(message).filter(|at| at.0 == height);
+            client.until(is_it).await;
+        }
+        tracker.stop().await;
+    }
+}
+
 #[tokio::test]
 async fn blocks_wait_out_a_failing_validator() {
     let data = tempdir().unwrap();

@@ -53,6 +53,11 @@ pub const SAMPLE_PEERS: usize = 48;
 pub const ROOM_NEWS_BURST: u32 = 256;
 /// Comings and goings a second that they are told of after the burst, however many come and go.
 pub const ROOM_NEWS_PER_SECOND: u32 = 64;
+/// Bytes of blocks and transactions that a room is shown at once, whoever of its members shows them: two of the longest messages.
+/// Beyond, they are dropped: members get blocks by their own links, too.
+pub const ROOM_SHOWN_BURST_BYTES: u32 = 4 * 1024 * 1024;
+/// Bytes a second that it is shown after the burst.
+pub const ROOM_SHOWN_BYTES_PER_SECOND: u32 = 256 * 1024;
 /// Peers in one room; beyond, joins are answered `full`.
 pub const ROOM_PEERS_MAX: usize = 1_024;
 /// Other trackers of a cluster that browsers are told of.

@@ -17,7 +17,8 @@
 //!
 //! Limits: [`limits::ROOM_PEERS_MAX`] peers a room (then `full`); [`limits::MESSAGE_BURST`] messages at once and
 //! [`limits::MESSAGES_PER_SECOND`] after that, relayed bytes likewise (then the client is read from more slowly, see
-//! [`Output::Pause`]); [`limits::CREATION_BURST`] registrations, refused ones too, and of an address what the driver says, of which a refused one
+//! [`Output::Pause`]); [`limits::ROOM_SHOWN_BURST_BYTES`] of blocks and transactions that a room is shown at once and
+//! [`limits::ROOM_SHOWN_BYTES_PER_SECOND`] after that, whoever shows them (then they are dropped); [`limits::CREATION_BURST`] registrations, refused ones too, and of an address what the driver says, of which a refused one
 //! is given back ([`Output::GiveBack`]) (then `rate_limited`); [`limits::MISTAKES_MAX`] malformed messages (then a disconnect);
 //! [`limits::JOIN_TIMEOUT_MS`] until a connection must have done something; [`limits::TURN_RENEWALS_AT_ONCE`] TURN credentials renewed at
 //! once (`credentials.rs`).
@@ -85,6 +86,8 @@ pub struct Hub {
     listed_at: TimestampMs,
     /// What each room may still be told of comings and goings.
     news: BTreeMap<ChainId, Bucket>,
+    /// What each open network's room may still be shown, in bytes; it outlasts the room, so that nobody empties one to begin anew.
+    shown: BTreeMap<ChainId, Bucket>,
     /// When each room was told how many it is.
     counts: BTreeMap<ChainId, listing::Count>,
     /// The rooms that are told anew, and when.
@@ -164,6 +167,7 @@ impl Hub {
             listing_due: None,
             listed_at: TimestampMs(0),
             news: BTreeMap::new(),
+            shown: BTreeMap::new(),
             counts: BTreeMap::new(),
             counts_due: BTreeSet::new(),
             counts_changed: Vec::new(),
@@ -222,7 +226,7 @@ impl Hub {
                 chain_id,
                 verdict,
             } => {
-                self.on_relay_checked(connection, chain_id, verdict);
+                self.on_relay_checked(now, connection, chain_id, verdict);
             }
             Input::TipMoved { chain_id, tip } => self.on_tip_moved(chain_id, tip),
             Input::Anchored { chain_id, anchor } => self.on_anchored(chain_id, anchor),
@@ -466,20 +470,26 @@ impl Hub {
         except: Option<ConnectionId>,
         message: &ServerMessage,
     ) {
-        let Some(room) = self.rooms.get(&chain_id) else {
-            return;
-        };
-        let connections: Vec<_> = room
-            .values()
-            .copied()
-            .filter(|member| Some(*member) != except)
-            .collect();
+        let connections = self.members_but(chain_id, except);
         if !connections.is_empty() {
-            self.outputs.push_back(Output::Send {
-                connections,
-                text: to_text(message),
-            });
+            let text = to_text(message);
+            self.outputs.push_back(Output::Send { connections, text });
         }
+    }
+
+    /// The same, of a text.
+    fn send_text_to_room(&mut self, chain_id: ChainId, except: Option<ConnectionId>, text: String) {
+        let connections = self.members_but(chain_id, except);
+        if !connections.is_empty() {
+            self.outputs.push_back(Output::Send { connections, text });
+        }
+    }
+
+    fn members_but(&self, chain_id: ChainId, except: Option<ConnectionId>) -> Vec<ConnectionId> {
+        let room = self.rooms.get(&chain_id).into_iter().flatten();
+        room.map(|(_, member)| *member)
+            .filter(|member| Some(*member) != except)
+            .collect()
     }
 
     fn send_error(
@@ -543,6 +553,8 @@ fn as_u32(size: usize) -> u32 {
 
 #[cfg(test)]
 mod cluster_tests;
+#[cfg(test)]
+mod flood_tests;
 #[cfg(test)]
 mod isolation;
 #[cfg(test)]

@@ -20,20 +20,23 @@ impl Hub {
             network_id: network.label.to_string(),
             chain_id: network.chain_id.to_string(),
         };
-        let is_listed = network.listing.is_listed();
         let chain_id = network.chain_id;
+        let is_new = !self.networks.contains_key(&chain_id);
         if let Some(connection) = connection {
-            if self.networks.contains_key(&chain_id) {
+            if is_new {
+                self.publish_network(&network);
+            } else {
                 // It was here: nothing more is, and the others have it or learn of it by the digest.
                 self.outputs.push_back(Output::GiveBack { connection });
-            } else {
-                self.publish_network(&network);
             }
         }
         self.labels.insert(network.label.clone(), chain_id);
-        self.networks.entry(chain_id).or_insert(network);
-        if is_listed {
-            self.plan_listing(now);
+        if is_new {
+            if network.listing.is_listed() {
+                self.listed.insert(network.label.clone(), chain_id);
+                self.on_listed(now, connection.is_some());
+            }
+            self.networks.insert(chain_id, network);
         }
         if let Some(connection) = connection.filter(|id| self.connections.contains_key(id)) {
             self.send(connection, &created);

@@ -362,3 +362,84 @@ fn a_member_of_a_full_room_joins_it_again_with_its_key() {
         "{heard:?}"
     );
 }
+
+const LIST: &str = r#"{"type":"list_networks"}"#;
+
+/// The networks and their counts, as a client was told last.
+fn listed(heard: Vec<ServerMessage>) -> Option<Vec<(String, usize)>> {
+    let mut told = heard.into_iter().filter_map(|message| match message {
+        ServerMessage::NetworkListUpdate { networks } => Some(networks),
+        _ => None,
+    });
+    let networks = told.next_back()?.into_iter();
+    assert!(told.next().is_none(), "it is told once");
+    Some(networks.map(|item| (item.id, item.peer_count)).collect())
+}
+
+#[test]
+fn the_list_is_made_once_a_second_and_its_counts_are_told_then() {
+    let count = |count| Some(vec![("red".to_owned(), count)]);
+    let mut bench = Bench::new();
+    let (asking, other) = (bench.connect(1), bench.connect(2));
+    bench.say(asking, LIST);
+    assert_eq!(listed(bench.heard(asking)), count(0));
+    // After a quiet second what changed is there at once.
+    bench.member(3);
+    bench.say(other, LIST);
+    assert_eq!(listed(bench.heard(other)), count(1));
+    assert_eq!(listed(bench.heard(asking)), count(1), "it is pushed, too");
+    let made = bench.hub.listing();
+    for number in 4..9 {
+        bench.member(number);
+        bench.say(other, LIST);
+        assert_eq!(listed(bench.heard(other)), count(1));
+        assert!(std::sync::Arc::ptr_eq(&made, &bench.hub.listing()));
+    }
+    bench.now = bench.now.plus_ms(limits::LIST_INTERVAL_MS);
+    bench.handle(Input::Woken);
+    assert_eq!(listed(bench.heard(other)), count(6));
+    assert_eq!(listed(bench.heard(asking)), count(6));
+}
+
+#[test]
+fn a_list_that_nobody_subscribed_to_is_made_anew_when_it_changed() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.hub.listing()[0].peer_count, 0);
+    bench.member(1);
+    bench.handle(Input::Woken);
+    assert_eq!(bench.hub.listing()[0].peer_count, 1);
+    bench.member(2);
+    bench.handle(Input::Woken);
+    assert_eq!(bench.hub.listing()[0].peer_count, 1, "not yet");
+    bench.now = bench.now.plus_ms(limits::LIST_INTERVAL_MS);
+    bench.handle(Input::Woken);
+    assert_eq!(bench.hub.listing()[0].peer_count, 2);
+}
+
+#[test]
+fn who_creates_a_network_finds_it_in_the_list() {
+    let mut bench = Bench::new();
+    let creator = bench.connect(1);
+    bench.say(creator, LIST);
+    bench.heard(creator);
+    bench.register(Some(creator), "blue", ChainId(Hash([2; 32])));
+    let names: Vec<_> = bench
+        .hub
+        .listing()
+        .iter()
+        .map(|item| item.id.clone())
+        .collect();
+    assert_eq!(names, ["blue", "red"]);
+}
+
+#[test]
+fn a_question_for_the_list_counts_as_a_join() {
+    let mut bench = Bench::new();
+    let asking = bench.connect(1);
+    for _ in 0..limits::MESSAGE_BURST / limits::JOIN_WEIGHT {
+        bench.say(asking, LIST);
+    }
+    assert_eq!(bench.paused, []);
+    bench.say(asking, LIST);
+    assert_eq!(bench.paused, [asking]);
+}

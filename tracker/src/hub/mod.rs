@@ -50,7 +50,7 @@ pub use self::traffic::{
 };
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use api::ws::{ErrorCode, IceServer, Limits, ServerMessage};
 use shared::ids::{ChainId, PeerId, TimestampMs};
@@ -75,13 +75,17 @@ pub struct Hub {
     /// Private networks that are reported, by their room.
     reported: BTreeMap<ChainId, RoomNetwork>,
     labels: BTreeMap<Label, ChainId>,
+    /// Those of them that are in the public list.
+    listed: BTreeMap<Label, ChainId>,
+    /// The public list, from when it is asked for until it is made anew.
+    list: OnceLock<listing::List>,
     /// Who gets the public list.
     subscribers: BTreeSet<ConnectionId>,
     /// When connections that have done nothing are closed.
     deadlines: BTreeSet<(TimestampMs, ConnectionId)>,
     /// When connections get another TURN credential.
     renewals: credentials::Renewals,
-    /// When the public list is pushed next, if it changed.
+    /// When the public list is made anew and pushed, if it changed.
     listing_due: Option<TimestampMs>,
     listed_at: TimestampMs,
     /// What each room may still be told of comings and goings.
@@ -143,9 +147,12 @@ impl Connection {
                 .max(limits::RELAY_FRAME_BYTES_MIN);
             return self.bytes.take(now, weight);
         }
-        let is_join = matches!(message, Ok(Incoming::Join { .. } | Incoming::Enter(_)));
+        let is_heavy = matches!(
+            message,
+            Ok(Incoming::Join { .. } | Incoming::Enter(_) | Incoming::List)
+        );
         let pieces = u32::try_from(bytes / limits::MESSAGE_PIECE_BYTES).unwrap_or(u32::MAX);
-        let weight = if is_join { limits::JOIN_WEIGHT } else { 1 };
+        let weight = if is_heavy { limits::JOIN_WEIGHT } else { 1 };
         self.messages.take(now, weight.saturating_add(pieces))
     }
 }
@@ -161,6 +168,8 @@ impl Hub {
             networks: BTreeMap::new(),
             reported: BTreeMap::new(),
             labels: BTreeMap::new(),
+            listed: BTreeMap::new(),
+            list: OnceLock::new(),
             subscribers: BTreeSet::new(),
             deadlines: BTreeSet::new(),
             renewals: credentials::Renewals::default(),
@@ -346,7 +355,7 @@ impl Hub {
                 proof,
             } => self.on_join(now, connection, &label, chain_id, proof),
             Incoming::Leave => self.leave_room(now, connection),
-            Incoming::List => self.on_list(connection),
+            Incoming::List => self.on_list(now, connection),
             Incoming::Ping => self.send(connection, &ServerMessage::Pong {}),
             Incoming::Block(block) => self.on_block(connection, block),
             Incoming::Transaction(transaction) => self.on_transaction(connection, transaction),

@@ -1,5 +1,10 @@
 //! What one member costs a room, and what many cost the hub.
 
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "each test picks its own kinds of messages"
+)]
+
 use std::collections::BTreeMap;
 
 use api::ws::{ErrorCode, ServerMessage};

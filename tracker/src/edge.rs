@@ -124,7 +124,7 @@ impl Edge {
     }
 
     fn handle(&self, source: Source, input: Input) -> Result<(), Refusal> {
-        let now = TimestampMs(service::now_ms());
+        let now = TimestampMs(service::steady_ms());
         let verdict = self.lock().handle(now, source, input);
         if let Err(refusal) = &verdict {
             tracing::debug!(%source, %refusal, "an address was refused");

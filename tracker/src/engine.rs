@@ -170,7 +170,7 @@ impl Engine {
     }
 
     fn step(&self, state: &mut State, input: Input) {
-        let now = TimestampMs(service::now_ms());
+        let now = TimestampMs(service::steady_ms());
         state.hub.handle(now, input);
         while let Some(output) = state.hub.poll() {
             self.perform(state, now, output);

@@ -29,11 +29,11 @@ pub const NONCE_MS: u64 = 60_000;
 pub const PING_INTERVAL_MS: u64 = 25_000;
 /// How long after a ping an answer may take, in ms; also how long one write may take.
 pub const PONG_TIMEOUT_MS: u64 = 10_000;
-/// Messages that may come at once; a join counts [`JOIN_WEIGHT`], and each [`MESSAGE_PIECE_BYTES`] of one that is not relayed or reported one more.
+/// Messages that may come at once; a join or a question for the list counts [`JOIN_WEIGHT`], and each [`MESSAGE_PIECE_BYTES`] of one that is not relayed or reported one more.
 pub const MESSAGE_BURST: u32 = 100;
 /// Messages a second after the burst.
 pub const MESSAGES_PER_SECOND: u32 = 20;
-/// What a join counts: its answer names many peers.
+/// What a join and a question for the public list count: the answer names many peers or networks.
 pub const JOIN_WEIGHT: u32 = 5;
 /// So much of a message counts as one more, also of one that is malformed.
 pub const MESSAGE_PIECE_BYTES: usize = 4 * 1024;
@@ -53,6 +53,11 @@ pub const SAMPLE_PEERS: usize = 48;
 pub const ROOM_NEWS_BURST: u32 = 256;
 /// Comings and goings a second that they are told of after the burst, however many come and go.
 pub const ROOM_NEWS_PER_SECOND: u32 = 64;
+/// Bytes of blocks and transactions that a room is shown at once, whoever of its members shows them: two of the longest messages.
+/// Beyond, they are dropped: members get blocks by their own links, too.
+pub const ROOM_SHOWN_BURST_BYTES: u32 = 4 * 1024 * 1024;
+/// Bytes a second that it is shown after the burst.
+pub const ROOM_SHOWN_BYTES_PER_SECOND: u32 = 256 * 1024;
 /// Peers in one room; beyond, joins are answered `full`.
 pub const ROOM_PEERS_MAX: usize = 1_024;
 /// Other trackers of a cluster that browsers are told of.
@@ -78,7 +83,7 @@ pub const TOTAL_MIB_MAX: u32 = 4 * 1_024;
 pub const BLOCK_BESIDE_BYTES: u64 = 512;
 /// Networks in one public list, the first by name.
 pub const LIST_NETWORKS_MAX: usize = 1_000;
-/// The least time between two pushes of the public list, and of a room's count to the room, in ms.
+/// The least time between two times that the public list is made and pushed, and of a room's count to the room, in ms.
 pub const LIST_INTERVAL_MS: u64 = 1_000;
 /// Blocks in one update, in either direction.
 pub const UPDATE_BLOCKS_MAX: usize = 50;

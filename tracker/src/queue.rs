@@ -150,8 +150,9 @@ impl Orders {
     }
 }
 
+/// How long it is until then by the clock that never goes back.
 pub(crate) fn until(at: TimestampMs) -> Duration {
-    Duration::from_millis(at.since(TimestampMs(service::now_ms())))
+    Duration::from_millis(at.since(TimestampMs(service::steady_ms())))
 }
 
 #[cfg(test)]

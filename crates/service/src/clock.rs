@@ -1,5 +1,6 @@
 //! The services' only clock. Machines get its reading as `now`.
 
+use std::sync::OnceLock;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// Measures how long something takes, whatever happens to the machine's clock meanwhile.
@@ -38,6 +39,15 @@ pub fn now_ms() -> u64 {
         })
 }
 
+/// Milliseconds since the Unix epoch as the machine's clock had it at the first call, and those that passed since then: whoever sets
+/// the machine's clock meanwhile, this one neither goes back nor jumps. For machines that wait, count and measure rates.
+#[must_use]
+pub fn steady_ms() -> u64 {
+    static START: OnceLock<(u64, SteadyClock)> = OnceLock::new();
+    let (wall_ms, clock) = START.get_or_init(|| (now_ms(), SteadyClock::default()));
+    wall_ms.saturating_add(clock.elapsed_ms())
+}
+
 /// Time since it was made, on a clock that never goes back.
 #[derive(Clone, Copy, Debug)]
 pub struct SteadyClock(Instant);
@@ -57,5 +67,25 @@ impl SteadyClock {
     #[must_use]
     pub fn elapsed_ms(&self) -> u64 {
         u64::try_from(self.0.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_steady_clock_begins_at_the_machines_time_and_never_goes_back() {
+        let before = now_ms();
+        let first = steady_ms();
+        assert!(first.abs_diff(before) < 60_000);
+        let clock = SteadyClock::default();
+        let mut last = first;
+        while clock.elapsed_ms() < 20 {
+            let next = steady_ms();
+            assert!(next >= last);
+            last = next;
+        }
+        assert!((first + 19..first + 60_000).contains(&steady_ms()));
     }
 }

@@ -4,7 +4,7 @@
 //! ([`bind`]), RFC 9457 problem documents ([`Problem`]), response headers ([`security_headers`], [`api_security_headers`]), files that are
 //! never half-written ([`atomic_write`]), keys that come again ([`KnownKeys`]), what connections hold of what they sent
 //! ([`Meter`]), structured logs ([`init_tracing`]), the limit of open
-//! files ([`allow_open_files`]) and the clock ([`now_ms`]).
+//! files ([`allow_open_files`]) and the clocks ([`now_ms`], [`steady_ms`]).
 //! It holds no decision of any service and no route.
 
 mod alarm;
@@ -22,7 +22,7 @@ mod server;
 mod tls;
 mod unstalled;
 
-pub use clock::{SteadyClock, Stopwatch, now_ms};
+pub use clock::{SteadyClock, Stopwatch, now_ms, steady_ms};
 pub use files::atomic_write;
 pub use headers::{api_security_headers, security_headers};
 pub use json_body::JsonBody;

@@ -70,8 +70,8 @@ pub(crate) fn router(app: Arc<App>, www: &FilePath) -> impl service::App + use<>
 async fn networks(State(app): State<Arc<App>>) -> Json<BTreeMap<String, usize>> {
     let list = app.engine.read(|hub| hub.listing());
     Json(
-        list.into_iter()
-            .map(|item| (item.id, item.peer_count))
+        list.iter()
+            .map(|item| (item.id.clone(), item.peer_count))
             .collect(),
     )
 }
@@ -84,7 +84,8 @@ async fn networks(State(app): State<Arc<App>>) -> Json<BTreeMap<String, usize>> 
     responses((status = 200, description = "The networks", body = [NetworkListItem]), Problems),
 )]
 async fn network_list(State(app): State<Arc<App>>) -> Json<Vec<NetworkListItem>> {
-    Json(app.engine.read(|hub| hub.listing()))
+    let list = app.engine.read(|hub| hub.listing());
+    Json(list.to_vec())
 }
 
 /// A network's genesis by label or chain id. Who asks knows one of them, so unlisted networks are answered too.

@@ -18,7 +18,6 @@ use super::{Hub, Network, Output};
 use crate::backplane::{Content, Message, Subject, TrackerId};
 use crate::ending::Ending;
 use crate::label::Label;
-use crate::limits;
 
 /// How often a tracker repeats who its members are, in ms.
 pub const PRESENCE_MS: u64 = 5_000;
@@ -67,7 +66,9 @@ impl Hub {
     /// How many peers a network has, here and elsewhere.
     pub(super) fn peer_count(&self, chain_id: ChainId) -> usize {
         let here = self.rooms.get(&chain_id).map_or(0, BTreeMap::len);
-        here.saturating_add(self.remote_peers(chain_id).count())
+        let cluster = self.cluster.as_ref();
+        let elsewhere = cluster.and_then(|cluster| cluster.remote.get(&chain_id));
+        here.saturating_add(elsewhere.map_or(0, BTreeMap::len))
     }
 
     pub(super) fn publish(&mut self, to: Subject, message: Message) {
@@ -148,7 +149,8 @@ impl Hub {
         }
     }
 
-    fn place_of(&self, chain_id: ChainId, peer: PeerId) -> Option<TrackerId> {
+    /// At which other tracker a peer is.
+    pub(super) fn place_of(&self, chain_id: ChainId, peer: PeerId) -> Option<TrackerId> {
         let room = self.cluster.as_ref()?.remote.get(&chain_id)?;
         room.get(&peer).map(|remote| remote.at)
     }
@@ -223,20 +225,19 @@ impl Hub {
             Content::Room { text } => {
                 let cluster = self.cluster.as_ref();
                 let room = cluster.and_then(|cluster| cluster.remote.get(&chain_id));
-                if room.is_some_and(|room| room.values().any(|remote| remote.at == from)) {
-                    self.send_text_to_room(chain_id, text);
+                let is_known =
+                    room.is_some_and(|room| room.values().any(|remote| remote.at == from));
+                if is_known && self.may_pass_on(now, chain_id, &text) {
+                    self.send_text_to_room(chain_id, None, text);
                 }
             }
         }
     }
 
-    fn send_text_to_room(&mut self, chain_id: ChainId, text: String) {
-        let room = self.rooms.get(&chain_id);
-        let connections = room.map(|room| room.values().copied().collect());
-        self.outputs.push_back(Output::Send {
-            connections: connections.unwrap_or_default(),
-            text,
-        });
+    /// What an open network's room is told from elsewhere was shown there, and counts here, too; a private room is told what its
+    /// validators confirmed.
+    fn may_pass_on(&mut self, now: TimestampMs, chain_id: ChainId, text: &str) -> bool {
+        !self.networks.contains_key(&chain_id) || self.may_show(now, chain_id, text)
     }
 
     fn on_members_elsewhere(
@@ -281,8 +282,9 @@ impl Hub {
                 return;
             }
         }
+        // A full room takes nobody new, and forgets nobody whom it has.
         if !self.rooms.contains_key(&chain_id)
-            || self.peer_count(chain_id) >= limits::ROOM_PEERS_MAX
+            || (self.is_full(chain_id) && self.place_of(chain_id, peer).is_none())
         {
             return;
         }
@@ -293,7 +295,10 @@ impl Hub {
         let room = cluster.remote.entry(chain_id).or_default();
         let before = room.insert(peer, Remote { at: from, until });
         if before.is_none() {
-            self.tell_joined(now, chain_id, peer);
+            if self.may_tell_news(now, chain_id) {
+                let told = self.acquaintances(chain_id, peer).told;
+                self.tell_joined(peer, told);
+            }
             self.on_peer_count_changed(now, chain_id);
         }
     }

@@ -4,8 +4,10 @@ use api::ws::{ErrorCode, ServerMessage};
 use api::{Anchor, TipReference, UpdateStatus};
 use shared::ids::{ChainId, TimestampMs};
 
-use super::{ConnectionId, Hub, Network, Output, UpdateOutcome};
+use super::bucket::Bucket;
+use super::{ConnectionId, Hub, Network, Output, UpdateOutcome, to_text};
 use crate::label::Label;
+use crate::limits;
 
 impl Hub {
     pub(super) fn on_registered(
@@ -18,19 +20,23 @@ impl Hub {
             network_id: network.label.to_string(),
             chain_id: network.chain_id.to_string(),
         };
-        let is_listed = network.listing.is_listed();
         let chain_id = network.chain_id;
-        if connection.is_some() {
-            self.publish_network(&network);
-        }
-        if let Some(connection) = connection.filter(|_| self.networks.contains_key(&chain_id)) {
-            // It was here: nothing more is.
-            self.outputs.push_back(Output::GiveBack { connection });
+        let is_new = !self.networks.contains_key(&chain_id);
+        if let Some(connection) = connection {
+            if is_new {
+                self.publish_network(&network);
+            } else {
+                // It was here: nothing more is, and the others have it or learn of it by the digest.
+                self.outputs.push_back(Output::GiveBack { connection });
+            }
         }
         self.labels.insert(network.label.clone(), chain_id);
-        self.networks.entry(chain_id).or_insert(network);
-        if is_listed {
-            self.plan_listing(now);
+        if is_new {
+            if network.listing.is_listed() {
+                self.listed.insert(network.label.clone(), chain_id);
+                self.on_listed(now, connection.is_some());
+            }
+            self.networks.insert(chain_id, network);
         }
         if let Some(connection) = connection.filter(|id| self.connections.contains_key(id)) {
             self.send(connection, &created);
@@ -88,20 +94,40 @@ impl Hub {
 
     pub(super) fn on_relay_checked(
         &mut self,
+        now: TimestampMs,
         connection: ConnectionId,
         chain_id: ChainId,
         verdict: Result<Box<ServerMessage>, String>,
     ) {
         match verdict {
             Ok(message) => {
-                self.send_room(chain_id, Some(connection), &message);
-                self.publish_to_room(chain_id, super::to_text(&message));
+                let text = to_text(&message);
+                if self.may_show(now, chain_id, &text) {
+                    self.send_text_to_room(chain_id, Some(connection), text.clone());
+                    self.publish_to_room(chain_id, text);
+                }
             }
             Err(reason) if self.is_member(connection, chain_id) => {
                 self.send_error(connection, ErrorCode::BadMessage, reason);
             }
             Err(_) => {}
         }
+    }
+
+    /// Takes from what an open network's room is shown: a member may show what it likes again and again, and its own rate counts
+    /// each text once, however many get it. No more rooms are noted than there are networks.
+    pub(super) fn may_show(&mut self, now: TimestampMs, chain_id: ChainId, text: &str) -> bool {
+        if !self.networks.contains_key(&chain_id) {
+            return false;
+        }
+        let (burst, rate) = (
+            limits::ROOM_SHOWN_BURST_BYTES,
+            limits::ROOM_SHOWN_BYTES_PER_SECOND,
+        );
+        let shown = self.shown.entry(chain_id);
+        let shown = shown.or_insert_with(|| Bucket::new(burst, rate, now));
+        let bytes = u32::try_from(text.len()).unwrap_or(u32::MAX);
+        shown.take_if_there(now, bytes).is_ok()
     }
 
     pub(super) fn on_tip_moved(&mut self, chain_id: ChainId, tip: TipReference) {

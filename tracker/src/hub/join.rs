@@ -50,22 +50,25 @@ impl Hub {
                 return self.send_error(connection, ErrorCode::BadProof, error.to_string());
             }
         };
-        if before == Some((chain_id, peer)) {
-            // It is there already, and nobody else needs to hear of it.
-            if let Some(joined) = self.joined(chain_id, peer) {
-                self.send(connection, &joined);
+        let is_there = before == Some((chain_id, peer));
+        if !is_there {
+            if !self.has_place(connection, chain_id, peer) {
+                return self.refuse_full(connection, chain_id);
             }
-        } else if self.is_full(chain_id) {
-            return self.refuse_full(connection, chain_id);
-        } else {
             self.leave_room(now, connection);
             self.replace_earlier(now, chain_id, peer);
-            if let Some(joined) = self.joined(chain_id, peer) {
-                self.enter(now, connection, (chain_id, peer), &joined);
+        }
+        let Acquaintances { peers, told } = self.acquaintances(chain_id, peer);
+        let again = is_bare.then(|| peers.clone());
+        if let Some(joined) = self.joined(chain_id, peer, peers) {
+            if is_there {
+                // Nobody else needs to hear of it.
+                self.send(connection, &joined);
+            } else {
+                self.enter(now, connection, (chain_id, peer), (&joined, told));
             }
         }
-        if is_bare {
-            let peers = self.other_peers(chain_id, peer);
+        if let Some(peers) = again {
             self.send(connection, &ServerMessage::Peers { peers });
         }
     }
@@ -80,6 +83,20 @@ impl Hub {
 
     pub(super) fn is_full(&self, chain_id: ChainId) -> bool {
         self.peer_count(chain_id) >= limits::ROOM_PEERS_MAX
+    }
+
+    /// Whether a peer may come into a room: into a full one only in its own place, here or elsewhere, or in its connection's.
+    pub(super) fn has_place(
+        &self,
+        connection: ConnectionId,
+        chain_id: ChainId,
+        peer: PeerId,
+    ) -> bool {
+        let room = self.rooms.get(&chain_id);
+        !self.is_full(chain_id)
+            || self.is_member(connection, chain_id)
+            || room.is_some_and(|room| room.contains_key(&peer))
+            || self.place_of(chain_id, peer).is_some()
     }
 
     pub(super) fn refuse_full(&mut self, connection: ConnectionId, chain_id: ChainId) {
@@ -108,26 +125,26 @@ impl Hub {
     }
 
     /// What a member of an open network is told when it joins.
-    fn joined(&self, chain_id: ChainId, peer: PeerId) -> Option<ServerMessage> {
+    fn joined(&self, chain_id: ChainId, peer: PeerId, peers: Vec<String>) -> Option<ServerMessage> {
         let network = self.networks.get(&chain_id)?;
         Some(ServerMessage::Joined {
             network_id: network.label.to_string(),
             chain_id: chain_id.to_string(),
             genesis: network.genesis.to_string(),
             peer_id: peer.to_string(),
-            peers: self.other_peers(chain_id, peer),
+            peers,
             tip: network.tip.clone(),
             anchor: network.anchor.clone(),
         })
     }
 
-    /// Puts a connection into a room, tells it so, and tells the others.
+    /// Puts a connection into a room, tells it so, and tells the others, those in its sample at once.
     pub(super) fn enter(
         &mut self,
         now: TimestampMs,
         connection: ConnectionId,
         (chain_id, peer): (ChainId, PeerId),
-        joined: &ServerMessage,
+        (joined, told): (&ServerMessage, Vec<ConnectionId>),
     ) {
         self.rooms
             .entry(chain_id)
@@ -137,7 +154,9 @@ impl Hub {
             state.place = Place::Room { chain_id, peer };
         }
         self.send(connection, joined);
-        self.tell_joined(now, chain_id, peer);
+        if self.may_tell_news(now, chain_id) {
+            self.tell_joined(peer, told);
+        }
         self.publish_joined(chain_id, peer);
         self.on_peer_count_changed(now, chain_id);
         self.tell_count_to(now, connection, chain_id);
@@ -162,11 +181,12 @@ impl Hub {
         self.on_peer_count_changed(now, chain_id);
     }
 
-    /// Tells members of a newcomer, those in its sample.
-    pub(super) fn tell_joined(&mut self, now: TimestampMs, chain_id: ChainId, peer: PeerId) {
-        let peer_id = peer.to_string();
-        if self.may_tell_news(now, chain_id) {
-            self.send_sample(chain_id, peer, &ServerMessage::PeerJoined { peer_id });
+    /// Tells members of a newcomer.
+    pub(super) fn tell_joined(&mut self, peer: PeerId, connections: Vec<ConnectionId>) {
+        if !connections.is_empty() {
+            let peer_id = peer.to_string();
+            let text = super::to_text(&ServerMessage::PeerJoined { peer_id });
+            self.outputs.push_back(Output::Send { connections, text });
         }
     }
 
@@ -179,7 +199,7 @@ impl Hub {
     }
 
     /// Takes from what a room is told: who floods it with joins can't drown its members.
-    fn may_tell_news(&mut self, now: TimestampMs, chain_id: ChainId) -> bool {
+    pub(super) fn may_tell_news(&mut self, now: TimestampMs, chain_id: ChainId) -> bool {
         if !self.rooms.contains_key(&chain_id) {
             return false;
         }
@@ -189,39 +209,48 @@ impl Hub {
         news.take_if_there(now, 1).is_ok()
     }
 
-    fn send_sample(&mut self, chain_id: ChainId, newcomer: PeerId, message: &ServerMessage) {
+    /// Whom a newcomer is told of: all, or a sample that differs from newcomer to newcomer. Members tell each other of the rest.
+    /// All of the room are ranked for it, so it is asked for once a join.
+    pub(super) fn acquaintances(&self, chain_id: ChainId, own: PeerId) -> Acquaintances {
         let here = self.rooms.get(&chain_id).into_iter().flatten();
-        let others = here.filter(|(peer, _)| **peer != newcomer);
-        let told = sample(newcomer, others, |(peer, _)| **peer);
-        let connections: Vec<ConnectionId> = told.into_iter().map(|(_, id)| *id).collect();
-        if !connections.is_empty() {
-            let text = super::to_text(message);
-            self.outputs.push_back(Output::Send { connections, text });
+        let here = here.map(|(peer, connection)| (*peer, Some(*connection)));
+        let elsewhere = self.remote_peers(chain_id).map(|peer| (*peer, None));
+        let others = here.chain(elsewhere).filter(|(peer, _)| *peer != own);
+        let others = ranked(own, others.collect());
+        let peers = others.iter().take(limits::SAMPLE_PEERS);
+        let told = others.iter().filter_map(|(_, connection)| *connection);
+        Acquaintances {
+            peers: peers.map(|(peer, _)| peer.to_string()).collect(),
+            told: told.take(limits::SAMPLE_PEERS).collect(),
         }
-    }
-
-    /// The peers that a newcomer is told of: all, or a sample that differs from newcomer to newcomer. Members tell each other
-    /// of the rest.
-    pub(super) fn other_peers(&self, chain_id: ChainId, own: PeerId) -> Vec<String> {
-        let here = self.rooms.get(&chain_id).into_iter().flatten();
-        let here = here.map(|(peer, _)| peer);
-        let others = here.chain(self.remote_peers(chain_id));
-        let others = others.filter(|peer| **peer != own);
-        sample(own, others, |peer| **peer)
-            .into_iter()
-            .map(ToString::to_string)
-            .collect()
     }
 }
 
-/// At most [`limits::SAMPLE_PEERS`] of `all`, chosen by hash.
-fn sample<T>(for_whom: PeerId, all: impl Iterator<Item = T>, id: impl Fn(&T) -> PeerId) -> Vec<T> {
-    let mut all: Vec<T> = all.collect();
+/// Who gets to know each other when one joins, at most [`limits::SAMPLE_PEERS`] each.
+pub(super) struct Acquaintances {
+    /// The peers that the newcomer is told of, here and elsewhere.
+    pub(super) peers: Vec<String>,
+    /// The members here that are told of it.
+    pub(super) told: Vec<ConnectionId>,
+}
+
+/// By hash, if there are more than a sample takes.
+fn ranked(
+    for_whom: PeerId,
+    mut all: Vec<(PeerId, Option<ConnectionId>)>,
+) -> Vec<(PeerId, Option<ConnectionId>)> {
     if all.len() > limits::SAMPLE_PEERS {
-        all.sort_by_cached_key(|one| sha256(&[&for_whom.0.0, &id(one).0.0]));
-        all.truncate(limits::SAMPLE_PEERS);
+        #[cfg(test)]
+        RANKINGS.with(|rankings| rankings.set(rankings.get().saturating_add(1)));
+        all.sort_by_cached_key(|(peer, _)| sha256(&[&for_whom.0.0, &peer.0.0]));
     }
     all
+}
+
+#[cfg(test)]
+thread_local! {
+    /// How often this thread ranked a large room.
+    pub(super) static RANKINGS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
 }
 
 /// The peer id that a join may use.

@@ -1,6 +1,9 @@
 //! The public list: listed networks only, pushed only to connections that asked, at most once in
-//! [`limits::LIST_INTERVAL_MS`]. And how many peers a room has, told to all of it, at most once in the same time: each telling
+//! [`limits::LIST_INTERVAL_MS`]. It is made for everybody who asks or is pushed it, and made anew after that time if it changed; only a
+//! network that is created here is in it at once. So its counts may be that much late. And how many peers a room has, told to all of it, at most once in the same time: each telling
 //! goes to everyone, so told at each join it would cost the square of the room.
+
+use std::sync::Arc;
 
 use api::NetworkListItem;
 use api::ws::ServerMessage;
@@ -18,25 +21,56 @@ pub(super) struct Count {
     is_due: bool,
 }
 
+/// The public list as it is told.
+#[derive(Debug)]
+pub(super) struct List {
+    networks: Arc<[NetworkListItem]>,
+    /// Of the message.
+    text: String,
+}
+
 impl Hub {
-    /// The listed networks by name, the first [`limits::LIST_NETWORKS_MAX`].
-    pub fn listing(&self) -> Vec<NetworkListItem> {
-        let listed = self.labels.iter().filter_map(|(label, chain_id)| {
-            let network = self.networks.get(chain_id)?;
-            network.listing.is_listed().then(|| NetworkListItem {
-                id: label.to_string(),
-                name: label.to_string(),
-                peer_count: self.peer_count(*chain_id),
-            })
-        });
-        listed.take(limits::LIST_NETWORKS_MAX).collect()
+    /// The listed networks by name, the first [`limits::LIST_NETWORKS_MAX`], as they were at most [`limits::LIST_INTERVAL_MS`] ago.
+    pub fn listing(&self) -> Arc<[NetworkListItem]> {
+        Arc::clone(&self.list().networks)
     }
 
-    pub(super) fn on_list(&mut self, connection: ConnectionId) {
+    fn list(&self) -> &List {
+        self.list.get_or_init(|| {
+            let listed = self.listed.iter().take(limits::LIST_NETWORKS_MAX);
+            let networks: Vec<_> = listed
+                .map(|(label, chain_id)| NetworkListItem {
+                    id: label.to_string(),
+                    name: label.to_string(),
+                    peer_count: self.peer_count(*chain_id),
+                })
+                .collect();
+            let shared = networks.as_slice().into();
+            List {
+                networks: shared,
+                text: to_text(&ServerMessage::NetworkListUpdate { networks }),
+            }
+        })
+    }
+
+    pub(super) fn on_list(&mut self, now: TimestampMs, connection: ConnectionId) {
         self.leave_door(connection);
+        if self.listing_due.is_some_and(|due| due <= now) {
+            // It is about to be pushed; who asks gets it once.
+            self.subscribers.remove(&connection);
+            self.push_listing(now);
+        }
         self.subscribers.insert(connection);
-        let networks = self.listing();
-        self.send(connection, &ServerMessage::NetworkListUpdate { networks });
+        let (connections, text) = (vec![connection], self.list().text.clone());
+        self.outputs.push_back(Output::Send { connections, text });
+    }
+
+    /// A network is registered: whose client asked for that finds it in the list.
+    pub(super) fn on_listed(&mut self, now: TimestampMs, is_created: bool) {
+        if is_created {
+            self.list.take();
+        }
+        self.plan_listing(now);
     }
 
     /// Plans to tell the room its new count, after this fact at the earliest: a peer that takes its own place again leaves and
@@ -129,9 +163,11 @@ impl Hub {
         })
     }
 
-    pub(super) fn plan_listing(&mut self, now: TimestampMs) {
+    /// Plans to make the list anew, if someone has it.
+    fn plan_listing(&mut self, now: TimestampMs) {
         let earliest = self.listed_at.plus_ms(limits::LIST_INTERVAL_MS);
-        if self.listing_due.is_none() && !self.subscribers.is_empty() {
+        let is_told = !self.subscribers.is_empty() || self.list.get().is_some();
+        if self.listing_due.is_none() && is_told {
             self.listing_due = Some(earliest.max(now));
         }
     }
@@ -139,13 +175,12 @@ impl Hub {
     pub(super) fn push_listing(&mut self, now: TimestampMs) {
         self.listing_due = None;
         self.listed_at = now;
+        self.list.take();
         if self.subscribers.is_empty() {
             return;
         }
         let connections: Vec<ConnectionId> = self.subscribers.iter().copied().collect();
-        let text = to_text(&ServerMessage::NetworkListUpdate {
-            networks: self.listing(),
-        });
+        let text = self.list().text.clone();
         self.outputs.push_back(Output::Send { connections, text });
     }
 }

@@ -17,7 +17,8 @@
 //!
 //! Limits: [`limits::ROOM_PEERS_MAX`] peers a room (then `full`); [`limits::MESSAGE_BURST`] messages at once and
 //! [`limits::MESSAGES_PER_SECOND`] after that, relayed bytes likewise (then the client is read from more slowly, see
-//! [`Output::Pause`]); [`limits::CREATION_BURST`] registrations, refused ones too, and of an address what the driver says, of which a refused one
+//! [`Output::Pause`]); [`limits::ROOM_SHOWN_BURST_BYTES`] of blocks and transactions that a room is shown at once and
+//! [`limits::ROOM_SHOWN_BYTES_PER_SECOND`] after that, whoever shows them (then they are dropped); [`limits::CREATION_BURST`] registrations, refused ones too, and of an address what the driver says, of which a refused one
 //! is given back ([`Output::GiveBack`]) (then `rate_limited`); [`limits::MISTAKES_MAX`] malformed messages (then a disconnect);
 //! [`limits::JOIN_TIMEOUT_MS`] until a connection must have done something; [`limits::TURN_RENEWALS_AT_ONCE`] TURN credentials renewed at
 //! once (`credentials.rs`).
@@ -49,7 +50,7 @@ pub use self::traffic::{
 };
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use api::ws::{ErrorCode, IceServer, Limits, ServerMessage};
 use shared::ids::{ChainId, PeerId, TimestampMs};
@@ -74,17 +75,23 @@ pub struct Hub {
     /// Private networks that are reported, by their room.
     reported: BTreeMap<ChainId, RoomNetwork>,
     labels: BTreeMap<Label, ChainId>,
+    /// Those of them that are in the public list.
+    listed: BTreeMap<Label, ChainId>,
+    /// The public list, from when it is asked for until it is made anew.
+    list: OnceLock<listing::List>,
     /// Who gets the public list.
     subscribers: BTreeSet<ConnectionId>,
     /// When connections that have done nothing are closed.
     deadlines: BTreeSet<(TimestampMs, ConnectionId)>,
     /// When connections get another TURN credential.
     renewals: credentials::Renewals,
-    /// When the public list is pushed next, if it changed.
+    /// When the public list is made anew and pushed, if it changed.
     listing_due: Option<TimestampMs>,
     listed_at: TimestampMs,
     /// What each room may still be told of comings and goings.
     news: BTreeMap<ChainId, Bucket>,
+    /// What each open network's room may still be shown, in bytes; it outlasts the room, so that nobody empties one to begin anew.
+    shown: BTreeMap<ChainId, Bucket>,
     /// When each room was told how many it is.
     counts: BTreeMap<ChainId, listing::Count>,
     /// The rooms that are told anew, and when.
@@ -140,9 +147,12 @@ impl Connection {
                 .max(limits::RELAY_FRAME_BYTES_MIN);
             return self.bytes.take(now, weight);
         }
-        let is_join = matches!(message, Ok(Incoming::Join { .. } | Incoming::Enter(_)));
+        let is_heavy = matches!(
+            message,
+            Ok(Incoming::Join { .. } | Incoming::Enter(_) | Incoming::List)
+        );
         let pieces = u32::try_from(bytes / limits::MESSAGE_PIECE_BYTES).unwrap_or(u32::MAX);
-        let weight = if is_join { limits::JOIN_WEIGHT } else { 1 };
+        let weight = if is_heavy { limits::JOIN_WEIGHT } else { 1 };
         self.messages.take(now, weight.saturating_add(pieces))
     }
 }
@@ -158,12 +168,15 @@ impl Hub {
             networks: BTreeMap::new(),
             reported: BTreeMap::new(),
             labels: BTreeMap::new(),
+            listed: BTreeMap::new(),
+            list: OnceLock::new(),
             subscribers: BTreeSet::new(),
             deadlines: BTreeSet::new(),
             renewals: credentials::Renewals::default(),
             listing_due: None,
             listed_at: TimestampMs(0),
             news: BTreeMap::new(),
+            shown: BTreeMap::new(),
             counts: BTreeMap::new(),
             counts_due: BTreeSet::new(),
             counts_changed: Vec::new(),
@@ -222,7 +235,7 @@ impl Hub {
                 chain_id,
                 verdict,
             } => {
-                self.on_relay_checked(connection, chain_id, verdict);
+                self.on_relay_checked(now, connection, chain_id, verdict);
             }
             Input::TipMoved { chain_id, tip } => self.on_tip_moved(chain_id, tip),
             Input::Anchored { chain_id, anchor } => self.on_anchored(chain_id, anchor),
@@ -342,7 +355,7 @@ impl Hub {
                 proof,
             } => self.on_join(now, connection, &label, chain_id, proof),
             Incoming::Leave => self.leave_room(now, connection),
-            Incoming::List => self.on_list(connection),
+            Incoming::List => self.on_list(now, connection),
             Incoming::Ping => self.send(connection, &ServerMessage::Pong {}),
             Incoming::Block(block) => self.on_block(connection, block),
             Incoming::Transaction(transaction) => self.on_transaction(connection, transaction),
@@ -466,20 +479,26 @@ impl Hub {
         except: Option<ConnectionId>,
         message: &ServerMessage,
     ) {
-        let Some(room) = self.rooms.get(&chain_id) else {
-            return;
-        };
-        let connections: Vec<_> = room
-            .values()
-            .copied()
-            .filter(|member| Some(*member) != except)
-            .collect();
+        let connections = self.members_but(chain_id, except);
         if !connections.is_empty() {
-            self.outputs.push_back(Output::Send {
-                connections,
-                text: to_text(message),
-            });
+            let text = to_text(message);
+            self.outputs.push_back(Output::Send { connections, text });
         }
+    }
+
+    /// The same, of a text.
+    fn send_text_to_room(&mut self, chain_id: ChainId, except: Option<ConnectionId>, text: String) {
+        let connections = self.members_but(chain_id, except);
+        if !connections.is_empty() {
+            self.outputs.push_back(Output::Send { connections, text });
+        }
+    }
+
+    fn members_but(&self, chain_id: ChainId, except: Option<ConnectionId>) -> Vec<ConnectionId> {
+        let room = self.rooms.get(&chain_id).into_iter().flatten();
+        room.map(|(_, member)| *member)
+            .filter(|member| Some(*member) != except)
+            .collect()
     }
 
     fn send_error(
@@ -543,6 +562,8 @@ fn as_u32(size: usize) -> u32 {
 
 #[cfg(test)]
 mod cluster_tests;
+#[cfg(test)]
+mod flood_tests;
 #[cfg(test)]
 mod isolation;
 #[cfg(test)]

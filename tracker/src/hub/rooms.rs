@@ -12,6 +12,7 @@ use api::ws::{ErrorCode, ServerMessage};
 use shared::ids::TimestampMs;
 use shared::private::check_admission;
 
+use super::join::Acquaintances;
 use super::message::Entry;
 use super::{ConnectionId, Hub, Place};
 #[cfg(doc)]
@@ -43,21 +44,22 @@ impl Hub {
             return self.send_error(connection, ErrorCode::BadProof, error.to_string());
         }
         state.fresh_until = None;
-        if self.is_full(room) {
+        if !self.has_place(connection, room, peer) {
             return self.refuse_full(connection, room);
         }
         self.leave_room(now, connection);
         self.replace_earlier(now, room, peer);
+        let Acquaintances { peers, told } = self.acquaintances(room, peer);
         let reported = self.reported.get(&room);
         let joined = ServerMessage::RoomJoined {
             room: entry.room.0.to_string(),
             peer_id: peer.to_string(),
-            peers: self.other_peers(room, peer),
+            peers,
             tip: reported.and_then(|network| network.tip.clone()),
             anchor: reported.and_then(|network| network.anchor.clone()),
             resets: reported.map_or(0, |network| network.resets),
         };
-        self.enter(now, connection, (room, peer), &joined);
+        self.enter(now, connection, (room, peer), (&joined, told));
     }
 
     /// Whether a connection is in a room for which no network is registered.

@@ -270,8 +270,8 @@ fn who_moves_to_another_room_leaves_the_first() {
     let counts: Vec<_> = bench
         .hub
         .listing()
-        .into_iter()
-        .map(|item| (item.id, item.peer_count))
+        .iter()
+        .map(|item| (item.id.clone(), item.peer_count))
         .collect();
     assert_eq!(counts, [("blue".to_owned(), 1), ("red".to_owned(), 1)]);
 }

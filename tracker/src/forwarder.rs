@@ -71,7 +71,7 @@ fn lost(posting: &Posting) -> Option<Input> {
             number: *number,
             answer: ResetAnswer::Failed { reason: reason() },
         }),
-        Posting::Resets { .. } => None,
+        Posting::Finality { .. } | Posting::Resets { .. } => None,
     }
 }
 
@@ -151,18 +151,29 @@ impl Way {
                     answer,
                 })
             }
-            Posting::Resets { chain_id } => {
-                let path = format!("/api/tenants/{chain_id}/resets");
-                let told = self.ask(&path, |url| self.client.get(url), Reply::to_resets);
-                match told.await.flatten() {
-                    Ok(resets) => Some(Input::ResetsTold { chain_id, resets }),
-                    Err(reason) => {
-                        tracing::warn!(%chain_id, reason, "no validator says which resets there were");
-                        None
-                    }
-                }
-            }
+            Posting::Finality { chain_id } => self.proof(chain_id).await,
+            Posting::Resets { chain_id } => self.resets(chain_id).await,
         }
+    }
+
+    async fn proof(&self, chain_id: ChainId) -> Option<Input> {
+        let path = format!("/api/tenants/{chain_id}/finality?size=0");
+        let told = self.ask(&path, |url| self.client.get(url), Reply::to_proof);
+        let proof = told.await.inspect_err(|reason| {
+            tracing::warn!(%chain_id, reason, "no validator proves what is final");
+        });
+        let proof = proof.ok()?;
+        Some(Input::FinalityTold { chain_id, proof })
+    }
+
+    async fn resets(&self, chain_id: ChainId) -> Option<Input> {
+        let path = format!("/api/tenants/{chain_id}/resets");
+        let told = self.ask(&path, |url| self.client.get(url), Reply::to_resets);
+        let resets = told.await.flatten().inspect_err(|reason| {
+            tracing::warn!(%chain_id, reason, "no validator says which resets there were");
+        });
+        let resets = resets.ok()?;
+        Some(Input::ResetsTold { chain_id, resets })
     }
 
     /// The verdict of the first validator that gives one; one that failed itself gives none. Where none does, what one says
@@ -241,6 +252,7 @@ fn log(chain_id: ChainId, update: &BlockchainUpdate, answer: &Answer) {
         ),
         Answer::Behind { tip } => (false, format!("behind, at #{}", tip.0.0)),
         Answer::Void => (true, "its owner voided these blocks".to_owned()),
+        Answer::LeavesFinal => (true, "they leave a final block out".to_owned()),
         Answer::NameTaken => (false, "another chain has this name there".to_owned()),
         Answer::Refused { reason } | Answer::Failed { reason } => (true, reason.clone()),
     };

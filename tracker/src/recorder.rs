@@ -69,6 +69,8 @@ pub(crate) enum Posting {
         number: u32,
         reset: Vec<u8>,
     },
+    /// The proof of the newest final block.
+    Finality { chain_id: ChainId },
     /// Which resets of a private network were executed.
     Resets { chain_id: ChainId },
 }
@@ -332,6 +334,9 @@ impl Recorder {
                     reset,
                 };
                 let _ = self.postings.send(posting);
+            }
+            Output::AskFinality { chain_id } => {
+                let _ = self.postings.send(Posting::Finality { chain_id });
             }
             Output::AskResets { chain_id } => {
                 let _ = self.postings.send(Posting::Resets { chain_id });

@@ -44,6 +44,7 @@ impl Reply {
         Ok(Said::Verdict(match slug {
             "network-exists" => Answer::NameTaken,
             "void" => Answer::Void,
+            "leaves-final" => Answer::LeavesFinal,
             "unknown-parent" => behind(&problem).unwrap_or_else(refused),
             _ => refused(),
         }))
@@ -82,6 +83,14 @@ impl Reply {
             return Err(self.failure());
         }
         Ok(Said::Verdict(Err(self.refusal(&problem))))
+    }
+
+    /// The proof of the newest final block, as it came.
+    pub(super) fn to_proof(&self) -> Result<Said<Vec<u8>>, String> {
+        if self.status.is_success() {
+            return Ok(Said::Verdict(self.body.clone()));
+        }
+        Err(self.failure())
     }
 
     fn resets(&self) -> Result<Vec<Reset>, String> {

@@ -152,7 +152,7 @@ impl Book {
     }
 
     /// Counts back what left the chain.
-    fn let_go(&mut self) {
+    pub(super) fn let_go(&mut self) {
         let removed = self.chain.removed().iter();
         let gone = removed.filter(|(_, hash)| self.kept.remove(hash));
         self.gone.extend(gone);
@@ -234,6 +234,18 @@ impl Book {
                 Progress::Connected { from }
             }
         }
+    }
+
+    /// Counts the transactions of the main chain from its first block on.
+    pub(super) fn count_anew(&mut self) {
+        let heights = 1..=self.chain.tip().height.0;
+        let blocks = heights.filter_map(|height| self.block_at(Height(height)));
+        self.transactions = blocks.map(transaction_count).sum();
+    }
+
+    /// The main chain changed from this height on.
+    pub(super) fn main_changed(&mut self, now: TimestampMs, from: Height) {
+        self.waiting.changed(now, from);
     }
 
     fn count(&self, hashes: &[Hash]) -> u64 {

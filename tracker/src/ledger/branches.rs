@@ -6,6 +6,7 @@ use api::ReportedBlock;
 use api::TenantBlock;
 use shared::block::{Block, UncheckedBlock};
 use shared::chain::{Chain, ChainError, Inserted, ReportedChain, Tip};
+use shared::enterprise::FinalBlock;
 use shared::genesis::{Access, Genesis};
 use shared::hash::Hash;
 use shared::header::Header;
@@ -190,6 +191,20 @@ impl Branches {
             at = at.next();
         }
         batch
+    }
+
+    /// Drops what leaves a final block out, whose header is here.
+    pub(crate) fn set_final(&mut self, block: FinalBlock) -> Result<(), String> {
+        let set = match self {
+            Self::Open(chain) => {
+                let set = chain.set_final(block).map(drop);
+                // The caller looks at the chain itself.
+                chain.take_floor_change();
+                set
+            }
+            Self::Private(chain) => chain.set_final(block).map(drop),
+        };
+        set.map_err(|error| error.to_string())
     }
 
     /// Drops what a reset voids: all blocks from this height on.

@@ -23,6 +23,8 @@ pub enum Answer {
     NameTaken,
     /// The owner of the private network voided these blocks.
     Void,
+    /// It knows a final block that these leave out.
+    LeavesFinal,
     /// It refused the blocks.
     Refused {
         /// Why.
@@ -118,6 +120,7 @@ impl Ledger {
                 self.ask_resets(now, chain_id);
                 self.outbox.refused(now, chain_id, flight.first);
             }
+            Answer::LeavesFinal => self.on_leaves_final(now, chain_id, flight),
             Answer::Refused { .. } => {
                 self.note_failure(chain_id, REFUSED);
                 self.outbox.refused(now, chain_id, flight.first);

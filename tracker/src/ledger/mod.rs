@@ -19,6 +19,7 @@
 mod book;
 mod branches;
 mod export;
+mod finality;
 mod forward;
 mod kept;
 mod outbox;
@@ -147,6 +148,7 @@ impl Ledger {
                 answer,
             } => self.on_reset_answered(now, chain_id, number, answer),
             Input::ResetsTold { chain_id, resets } => self.on_resets_told(now, chain_id, &resets),
+            Input::FinalityTold { chain_id, proof } => self.on_finality_told(now, chain_id, &proof),
             Input::Answered { chain_id, answer } => self.on_answered(now, chain_id, answer),
             Input::Woken => self.wake_at = None,
         }

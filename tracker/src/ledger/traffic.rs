@@ -95,6 +95,13 @@ pub enum Input {
         /// The answer.
         answer: ResetAnswer,
     },
+    /// A validator told the proof of a network's newest final block, which is not verified yet.
+    FinalityTold {
+        /// The network.
+        chain_id: ChainId,
+        /// The proof.
+        proof: Vec<u8>,
+    },
     /// A validator said which resets of a private network were executed, oldest first.
     ResetsTold {
         /// The network's chain.
@@ -151,6 +158,11 @@ pub enum Output {
         number: u32,
         /// The signed reset.
         reset: Vec<u8>,
+    },
+    /// Ask a validator for the proof of a network's newest final block and report it as [`Input::FinalityTold`].
+    AskFinality {
+        /// The network.
+        chain_id: ChainId,
     },
     /// Ask a validator which resets of a private network were executed, and report the answer, if there is one, as
     /// [`Input::ResetsTold`].

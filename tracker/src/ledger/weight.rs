@@ -25,6 +25,7 @@ impl Input {
             Self::NetworkHeard { .. }
             | Self::ResetAnswered { .. }
             | Self::ResetsTold { .. }
+            | Self::FinalityTold { .. }
             | Self::Answered { .. }
             | Self::Woken => 0,
         }

@@ -145,6 +145,43 @@ async fn a_second_chain_of_one_name_is_reported_beside_the_first() {
     validator.stop().await;
 }
 
+#[tokio::test]
+async fn a_heavier_branch_that_leaves_a_final_block_out_keeps_nothing_from_being_anchored() {
+    let (tracker_data, validator_data) = (tempdir().unwrap(), tempdir().unwrap());
+    let validator = Validator::start(validator_data.path(), None).await;
+    let tracker = Running::reporting_to(tracker_data.path(), validator.address).await;
+    let genesis = tracker.get("/api/enterprise-genesis").await;
+    let genesis: serde_json::Value = genesis.json().await.unwrap();
+    let pinned = genesis["hash"].as_str().unwrap().parse().unwrap();
+    let mut network = Network::pinned("notary", 1, pinned);
+    let mut fork = network.clone();
+    let mut client = member(&tracker, &network).await;
+    let contract = network.mine("the contract");
+    assert!(client.report(&network, &[contract]).await.is_accepted);
+    anchored_at(&mut client, 1).await;
+    let path = format!("/api/networks/{}/finality", network.label());
+    while tracker.get(&path).await.status() != 200 {}
+    // Heavier, and of no use: the tracker can't know before a validator says so.
+    let heavier = fork.mine_many(4, "another");
+    let reported = client.report(&network, &heavier).await;
+    assert!(reported.is_accepted, "{reported:?}");
+    let next = network.mine("what follows it");
+    assert!(client.report(&network, &[next]).await.is_accepted);
+    anchored_at(&mut client, 2).await;
+    let refused = client.report(&network, &fork.mine_many(1, "more")).await;
+    assert!(!refused.is_accepted, "{refused:?}");
+    tracker.stop().await;
+    // What was dropped does not come back.
+    let tracker = Running::reporting_to(tracker_data.path(), validator.address).await;
+    let mut client = Client::connect(&tracker).await;
+    client.join(&network, &identity(2)).await;
+    let last = network.mine("and the next");
+    assert!(client.report(&network, &[last]).await.is_accepted);
+    anchored_at(&mut client, 3).await;
+    tracker.stop().await;
+    validator.stop().await;
+}
+
 async fn problem(response: reqwest::Response) -> (u16, String) {
     let status = response.status().as_u16();
     let problem: api::ProblemBody = response.json().await.unwrap();

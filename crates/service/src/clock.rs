@@ -1,6 +1,7 @@
 //! The services' only clock. Machines get its reading as `now`.
 
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// Measures how long something takes, whatever happens to the machine's clock meanwhile.
@@ -39,13 +40,17 @@ pub fn now_ms() -> u64 {
         })
 }
 
-/// Milliseconds since the Unix epoch as the machine's clock had it at the first call, and those that passed since then: whoever sets
-/// the machine's clock meanwhile, this one neither goes back nor jumps. For machines that wait, count and measure rates.
+/// Milliseconds since the Unix epoch on a clock that never goes back: where the machine's clock is set ahead, or has run on while
+/// the machine slept, this one follows; where it is set back, this one goes on. For machines that wait, count and measure rates.
 #[must_use]
 pub fn steady_ms() -> u64 {
     static START: OnceLock<(u64, SteadyClock)> = OnceLock::new();
+    static AHEAD: AtomicU64 = AtomicU64::new(0);
     let (wall_ms, clock) = START.get_or_init(|| (now_ms(), SteadyClock::default()));
-    wall_ms.saturating_add(clock.elapsed_ms())
+    let steady = wall_ms.saturating_add(clock.elapsed_ms());
+    let ahead = now_ms().saturating_sub(steady);
+    let before = AHEAD.fetch_max(ahead, Ordering::Relaxed);
+    steady.saturating_add(ahead.max(before))
 }
 
 /// Time since it was made, on a clock that never goes back.

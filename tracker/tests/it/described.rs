@@ -68,7 +68,10 @@ fn sayings(network: &mut Network, target: &str) -> Vec<ClientMessage> {
 fn room_sayings(network: &mut Network, keys: &NetworkKeys) -> [ClientMessage; 4] {
     let network_id = || keys.room().0.to_string();
     let block = network.mine("hello");
-    let reset = network.reset(keys, 2, 1, network.chain_id().0);
+    // Another's: refused at once.
+    let mut other = Network::private("quiet", 2, Hash([1; 32]), keys);
+    other.mine("hello");
+    let reset = other.reset(keys, 1, 1, other.chain_id().0);
     [
         network.reports(keys, &[block]),
         reset,
